@@ -1,0 +1,43 @@
+"""Sources: each reads somebody's annotation files and gives the same two tables (`tables.Source`)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from ..profiles import ROOT
+from . import finediving, finegym
+from .tables import LABEL_COLUMNS, Source, combine, first_file, restrict
+
+LABELS_306 = ROOT / "data" / "labels_306.csv"
+
+
+def load_tfcovr(folder: Path) -> Source:
+    """FineGym and FineDiving together, with the 306 labels that TF-CoVR keeps."""
+    kept = pd.read_csv(LABELS_306, dtype=str)
+    return restrict(combine(finegym.load(folder), finediving.load(folder)), set(kept["label_id"]))
+
+
+def load_mini(folder: Path) -> Source:
+    """A rendered benchmark's own tables; its split is given and stays."""
+    paths = [
+        first_file(folder, [f"{name}.parquet"], "`python -m tfcovr_utils.mini --profile mini`")
+        for name in ("clips", "labels")
+    ]
+    clips, labels = (pd.read_parquet(path) for path in paths)
+    return Source(clips, labels.reindex(columns=LABEL_COLUMNS, fill_value=""))
+
+
+SOURCES: dict[str, Callable[[Path], Source]] = {
+    "tfcovr": load_tfcovr,
+    "finegym": finegym.load,
+    "finediving": finediving.load,
+    "mini": load_mini,
+}
+
+
+def load_source(name: str, folder: Path) -> Source:
+    """Read a source by name from its folder of annotation files."""
+    if name not in SOURCES:
+        raise ValueError(f"source {name!r} is not known; choose one of {', '.join(SOURCES)}.")
+    return SOURCES[name](Path(folder))
