@@ -94,9 +94,19 @@ BY_HAND = {
         "base": "giant circle",
         "direction": "backward",
         "rotation": 1.0,
-        "finish": "handstand",
         "modifiers": ("hop",),
     },
+    "(UB) transition flight from low bar to high bar": {
+        "apparatus": "UB",
+        "family": "flight",
+        "base": "transition flight",
+        "entry": "low bar",
+        "finish": "high bar",
+    },
+    "(BB) wolf hop or jump (hip angle at 45, knees together)": LEAP
+    | {"apparatus": "BB", "base": "jump", "shape": "wolf"},
+    "(BB) ring jump (rear foot at head height)": LEAP
+    | {"apparatus": "BB", "base": "ring jump", "ring": True},
     "(BB) switch leap with 0.5 turn": LEAP
     | {"apparatus": "BB", "base": "switch leap", "rotation": 0.5},
     "(BB) split leap forward with 1 turn": LEAP
