@@ -1,17 +1,17 @@
 """Read, write, cut and preview clips: the only module that knows a decoder or an encoder of video.
 
-decord reads by default and PyAV wherever decord cannot. decord 0.6 spins for ever on a file that holds
-fewer frames than its container says, so it only ever sees a file that PyAV has just decoded to the end
-without a fault; that check costs a fraction of the read and is remembered for as long as the file is
-unchanged. A file too long to check so is read by PyAV, which seeks. No audio, no network, no cache.
+decord reads by default, PyAV wherever decord cannot. decord 0.6 spins for ever, or repeats frames in silence,
+on a file with fewer frames than its container says, so it sees only a file that PyAV has just decoded to its
+end without a fault; that check costs less than the read and is remembered while the file is unchanged. A video
+too long for the check is read by PyAV, which seeks. No audio, no network, nothing kept on disk.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import os
-import stat
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,73 +25,57 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-POLICIES = ("centre", "middle", "random")
+from .video_request import (
+    POLICIES,
+    TIME_TOLERANCE_S,
+    VideoError,
+    check_choice,
+    check_file,
+    check_frames,
+    check_indices,
+    check_rate,
+    check_window,
+    clip_name,
+    sample_indices,
+)
+
 DECODERS = ("auto", "decord", "av")
-CONTAINERS = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg"  # never playlists, subtitles or still images
+CONTAINERS = "mov,mp4,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg"  # no playlists, subtitles, still images
 TIMEOUT_S = 8.0
-TIME_TOLERANCE_S = 1e-3  # Matroska stores times in whole milliseconds
-MAX_FRAME_PIXELS = 2**26  # 8192 x 8192: a damaged header must not claim all memory
+MAX_FRAME_PIXELS = 2**25  # 8K video; a damaged header must not claim all memory
 MAX_CLIP_BYTES = 2**31
-CHECKED_PIXELS = 2**28  # a longer video (about 100 s at 256 x 256) is not decoded to its end before a read
+CHECKED_PIXELS = 2**28  # under a second of decoding: 4096 frames at 256x256, 291 at 1280x720
+CUT_SHORT_S = 0.1
 SEEK_GAP_S = 5.0  # below this, decoding on is cheaper than seeking
 SEEK_MARGIN_S = 1.0  # seek this much early: pictures that lead an open group need the group before
 KEYFRAME_INTERVAL = 12  # short, so that a frame in the middle of a clip is cheap to reach
-GIF_SIDES, GIF_COLOURS, GIF_FRAMES = (192, 160, 128, 96, 64, 48, 32), (128, 64, 32), (24, 12, 6)
-
-
-class VideoError(ValueError):
-    """A clip that cannot be read, written or cut as asked; `reason` is its kind in a word or two."""
-
-    def __init__(self, message: str, reason: str = "unreadable"):
-        super().__init__(message)
-        self.reason = reason
+GIF_FRAMES, GIF_COLOURS, GIF_SIDES = (24, 12, 6), (128, 64, 32), (192, 160, 128, 96, 64, 48, 32)
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a file holds. Width and height are as displayed, after any rotation its metadata asks for."""
+    """What a file holds. Width and height are as displayed, turned as its metadata asks."""
 
-    n_frames: int  # frames that decode; packets, unopened, in a video too long to be checked
-    fps: float  # average
+    n_frames: int  # that decode; in a video too long to be checked, as declared or estimated
+    fps: float  # on average
     width: int
     height: int
     duration_s: float
     codec: str
     declared_frames: int  # what the container says; 0 where it says nothing
-    fault: str | None = None  # why read_clip refuses the file, as a sentence
+    fault: str | None = None  # the sentence with which read_clip refuses the file
 
 
 @dataclass(frozen=True)
 class _Inspection:
     info: ClipInfo
-    pts: np.ndarray | None  # (n,) presentation times in ticks; None in a video too long to be checked
+    pts: np.ndarray | None  # (n_frames,) ticks, in the order shown; None in a video too long to be checked
     time_base: Fraction
     start_pts: int
 
 
-def sample_indices(n_frames: int, frames: int, policy: str = "centre", rng: np.random.Generator | None = None) -> np.ndarray:
-    """Choose frames out of a clip of `n_frames`: (T,) int64, ascending.
-
-    "centre" takes the middle of each of `frames` equal segments, as AIM's loader does; "random" takes a
-    random frame of each; "middle" takes the one frame n // 2, whatever `frames` says. A clip shorter than
-    `frames` repeats frames.
-    """
-    if n_frames < 1 or frames < 1:
-        raise VideoError(f"cannot sample {frames} frames out of {n_frames}; both must be at least 1", "bad request")
-    segment = np.arange(frames, dtype=np.int64)
-    if policy == "centre":
-        return (2 * segment + 1) * n_frames // (2 * frames)
-    if policy == "middle":
-        return np.array([n_frames // 2], dtype=np.int64)
-    if policy == "random":
-        if rng is None:
-            raise VideoError("policy 'random' needs a seed or a numpy Generator; pass seed=0 for instance", "bad request")
-        return np.minimum(((segment + rng.random(frames)) * n_frames / frames).astype(np.int64), n_frames - 1)
-    raise VideoError(f"unknown policy {policy!r}; choose one of {', '.join(POLICIES)}", "bad request")
-
-
 def probe(path: str | Path, *, timeout_s: float = TIMEOUT_S) -> ClipInfo:
-    """Tell what a video file holds. A damaged file has its `fault` set; one without a video raises VideoError."""
+    """Tell what a video file holds; a damaged one has its `fault` set, one that holds no frame raises VideoError."""
     return _inspect(path, timeout_s).info
 
 
@@ -106,276 +90,267 @@ def read_clip(
     timeout_s: float = TIMEOUT_S,
     seed: int | np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Decode frames of a clip: uint8 (T, H, W, 3), RGB, upright (rotation metadata applied), in the order asked.
+    """Decode frames of a clip: uint8 (T, H, W, 3), RGB, upright, in the order asked.
 
-    `indices` is a policy of `sample_indices` or frame numbers, in any order, repeats allowed. Both count
-    from the start of the file or, where `start_s` or `end_s` is given, within the frames shown from
-    `start_s` up to but not including `end_s`, in seconds of the video. Raises VideoError on anything a file or a request can
-    get wrong, within about `timeout_s`.
+    `indices` is a policy of `sample_indices`, which then gives T = `frames` ("middle": 1), or frame numbers
+    in any order, repeats allowed. Both count within the file or, where `start_s` or `end_s` is given, within
+    the frames shown from `start_s` up to but not including `end_s`, in seconds from the start of the video.
+    `seed` is for the policy "random". A file or a request that will not do raises VideoError, a file that
+    takes longer than `timeout_s` included; a clip is never returned with frames missing or repeated.
     """
-    _check_choice("decoder", decoder, DECODERS)
+    check_choice("decoder", decoder, DECODERS)
     if isinstance(indices, str):
-        _check_choice("policy", indices, POLICIES)
-    start_s, end_s = _check_window(start_s, end_s)
+        check_choice("policy", indices, POLICIES)
+    start_s, end_s = check_window(start_s, end_s)
+    if decoder != "av":
+        _decord()  # its first import takes seconds that are not the file's
     deadline = time.monotonic() + timeout_s
     seen = _inspect(path, timeout_s)
-    if seen.info.fault:
-        raise VideoError(seen.info.fault, "damaged")
-    pts = seen.pts if seen.pts is not None else _packet_pts(path, start_s, end_s, deadline)
-    seconds = (pts - seen.start_pts) * float(seen.time_base)
-    window = np.flatnonzero((seconds >= start_s - TIME_TOLERANCE_S) & (seconds < end_s - TIME_TOLERANCE_S))
-    if not len(window):
-        raise VideoError(f"{_name(path)} lasts {seen.info.duration_s:.3f} s and shows no frame in [{start_s:g}, {end_s:g}) s; correct the window", "bad window")
+    info = seen.info
+    if info.fault:
+        raise VideoError(info.fault, "damaged")
+    is_long = seen.pts is None
+    pts = _packet_pts(path, start_s, end_s, deadline) if is_long else seen.pts
+    window = _window(path, (pts - seen.start_pts) * float(seen.time_base), start_s, end_s, info)
     if isinstance(indices, str):
         chosen = sample_indices(len(window), frames, indices, None if seed is None else np.random.default_rng(seed))
     else:
-        chosen = _check_indices(path, indices, len(window))
+        chosen = check_indices(path, indices, len(window))
+    if len(chosen) * info.width * info.height * 3 > MAX_CLIP_BYTES:
+        raise VideoError(
+            f"{clip_name(path)}: {len(chosen)} frames of {info.width}x{info.height} exceed"
+            f" {MAX_CLIP_BYTES >> 30} GiB; ask for fewer frames",
+            "too large",
+        )
     wanted, order = np.unique(window[chosen], return_inverse=True)
-    size = len(chosen) * seen.info.width * seen.info.height * 3
-    if size > MAX_CLIP_BYTES:
-        raise VideoError(f"{_name(path)}: {len(chosen)} frames of {seen.info.width}x{seen.info.height} need {size / 2**30:.1f} GiB, over the limit of {MAX_CLIP_BYTES / 2**30:.0f}; ask for fewer frames", "too large")
-    if seen.pts is None and decoder == "decord":
-        raise VideoError(f"{_name(path)} is too long to be checked for decord; read it with decoder='auto' or cut it by cut_clip", "too large")
-    if seen.pts is None:
+    if is_long:
+        if info.declared_frames not in (0, len(pts)) and (start_s, end_s) == (0, math.inf):
+            raise VideoError(_miscount(path, info.declared_frames, len(pts)), "damaged")
+        check_choice(f"decoder for {clip_name(path)}, too long to be checked for decord,", decoder, ("auto", "av"))
         clip = _read_long(path, pts[wanted], deadline)
     else:
-        clip = None if decoder == "av" else _read_by_decord(path, wanted, len(pts), deadline, required=decoder == "decord")
+        is_required = decoder == "decord"
+        clip = None if decoder == "av" else _read_by_decord(path, wanted, len(pts), deadline, is_required)
         clip = _read_by_av(path, wanted, deadline) if clip is None else clip
     return np.stack([clip[i] for i in order])
 
 
 def write_clip(path: str | Path, frames: np.ndarray, fps: float, *, crf: int = 18) -> Path:
-    """Encode uint8 (T, H, W, 3) RGB as H.264 yuv420p mp4 at a constant rate; the same input gives the same bytes.
+    """Encode uint8 (T, H, W, 3) RGB as H.264 yuv420p mp4 at a constant rate; equal input gives equal bytes.
 
     An odd height or width gains one repeated row or column, because yuv420p halves both. The file appears
     under its name only when it is complete.
     """
-    frames = np.asarray(frames)
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
-        raise VideoError(f"cannot write an array of {frames.dtype} {frames.shape}; expected uint8 (T, H, W, 3) with at least one frame", "bad request")
-    with _encoder(path, _check_rate(fps), crf) as encode:
-        for frame in frames:
+    with _encoder(path, check_rate(fps), crf) as encode:
+        for frame in check_frames(frames):
             encode(frame)
     return Path(path)
 
 
-def cut_clip(source_path: str | Path, start_s: float, end_s: float, out_path: str | Path, *, crf: int = 18) -> int:
-    """Re-encode the frames of a video shown in [start_s, end_s) as a clip of its own; return their number.
+def cut_clip(
+    source_path: str | Path, start_s: float, end_s: float, out_path: str | Path, *, crf: int = 18
+) -> int:
+    """Re-encode what a video shows in [start_s, end_s) as a clip of its own; return its number of frames.
 
     Seeks, then streams: memory does not grow with the source. A source of variable rate becomes constant at
     its average rate, each frame going to the nearest slot, so the duration is right to one frame.
     """
-    start_s, end_s = _check_window(start_s, end_s)
+    start_s, end_s = check_window(start_s, end_s)
     if not math.isfinite(end_s):
         raise VideoError("cut_clip needs an end_s; pass probe(path).duration_s for the end of the video", "bad window")
     with _opened(source_path) as (container, stream):
-        rate = _check_rate(stream.average_rate or stream.guessed_rate)
-        n_slots = max(1, round((end_s - start_s) * rate))
-        written, held, origin_s = 0, None, None
+        rate = check_rate(stream.average_rate or stream.guessed_rate)
         with _encoder(out_path, rate, crf) as encode:
-            for frame, seconds in _decoded_from(container, stream, start_s):
-                if seconds >= end_s - TIME_TOLERANCE_S:
-                    break
-                if seconds < start_s - TIME_TOLERANCE_S:
-                    held = frame
-                    continue
-                if origin_s is None:
-                    shown_late = seconds - start_s > 1 / rate + TIME_TOLERANCE_S
-                    origin_s = start_s if held is not None and shown_late else seconds
-                slot = round((seconds - origin_s) * rate)
-                while held is not None and written < min(slot, n_slots):
-                    encode(_upright(held))
-                    written += 1
-                if slot >= written and written < n_slots:
-                    encode(_upright(frame))
-                    written += 1
-                held = frame
-            if not written:
-                raise VideoError(f"{_name(source_path)} shows no frame in [{start_s:g}, {end_s:g}) s; correct the window", "bad window")
-    return written
+            n_frames, reformatter = 0, VideoReformatter()
+            for frame in _slots(source_path, container, stream, start_s, end_s, rate):
+                encode(_upright(frame, reformatter))
+                n_frames += 1
+    return n_frames
 
 
 def preview(frames_or_path: np.ndarray | str | Path, *, fps: float = 8.0, max_bytes: int = 100_000) -> bytes:
-    """Make a looping GIF of a clip, shrunk in size, colours, then frames until it is at most `max_bytes`."""
+    """Make a looping GIF of a clip, shrunk in size, then colours, then frames until it is at most `max_bytes`."""
     from PIL import Image
 
-    is_array = isinstance(frames_or_path, np.ndarray)
-    clip = frames_or_path if is_array else read_clip(frames_or_path, "centre", min(GIF_FRAMES[0], probe(frames_or_path).n_frames))
-    for n_frames in GIF_FRAMES:
-        for colours in GIF_COLOURS:
-            for side in GIF_SIDES:
-                pictures = []
-                for index in sample_indices(len(clip), min(n_frames, len(clip))):
-                    picture = Image.fromarray(clip[index])
-                    picture.thumbnail((side, side))
-                    pictures.append(picture.quantize(colours, dither=Image.Dither.NONE))
-                buffer = io.BytesIO()
-                pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0)
-                if buffer.tell() <= max_bytes:
-                    return buffer.getvalue()
-    raise VideoError(f"no preview fits {max_bytes} bytes; allow at least a few thousand", "bad request")
-
-
-def _name(path) -> str:
-    return f"clip {os.fspath(path)!r}"
-
-
-def _check_choice(what, value, valid):
-    if value not in valid:
-        raise VideoError(f"unknown {what} {value!r}; choose one of {', '.join(valid)}", "bad request")
-
-
-def _check_window(start_s, end_s) -> tuple[float, float]:
-    start_s, end_s = 0.0 if start_s is None else float(start_s), math.inf if end_s is None else float(end_s)
-    if not (0 <= start_s < end_s):
-        raise VideoError(f"window [{start_s:g}, {end_s:g}) s is not one; expected 0 <= start_s < end_s, in seconds", "bad window")
-    return start_s, end_s
-
-
-def _check_indices(path, indices, n_frames) -> np.ndarray:
-    chosen = np.asarray(indices)
-    if chosen.ndim != 1 or not len(chosen) or chosen.dtype.kind not in "iu":
-        raise VideoError(f"{_name(path)}: indices {indices!r} are not frame numbers; expected a non-empty list of integers", "bad index")
-    for index in chosen:
-        if not 0 <= index < n_frames:
-            raise VideoError(f"{_name(path)} has no frame {index} in the window read; expected 0 to {n_frames - 1}", "bad index")
-    return chosen
-
-
-def _check_rate(fps) -> Fraction:
-    if fps is None or not 0 < fps <= 1000:
-        raise VideoError(f"frame rate {fps!r} is not one; expected more than 0 and at most 1000 frames a second", "bad request")
-    ntsc = Fraction(round(fps * 1.001) * 1000, 1001)  # 29.97 and 23.976 are names for n * 1000 / 1001
-    return ntsc if ntsc and abs(fps - ntsc) < 0.005 else Fraction(fps).limit_denominator(1001)
-
-
-def _check_file(path) -> os.stat_result:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        raise VideoError(f"{_name(path)} does not exist; check the path or run the notebook that makes the clips", "missing") from None
-    except (OSError, ValueError) as error:
-        raise VideoError(f"{_name(path)} cannot be reached ({error}); check the path", "missing") from None
-    if not stat.S_ISREG(status.st_mode):
-        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
-        raise VideoError(f"{_name(path)} is {kind}; expected a video file", "not a file")
-    if not os.access(path, os.R_OK):
-        raise VideoError(f"{_name(path)} may not be read by this user; correct its permissions", "no permission")
-    if status.st_size == 0:
-        raise VideoError(f"{_name(path)} is empty (0 bytes); fetch or render it again", "empty")
-    return status
+    if isinstance(frames_or_path, np.ndarray):
+        clip = check_frames(frames_or_path)
+    else:
+        clip = read_clip(frames_or_path, "centre", min(GIF_FRAMES[0], probe(frames_or_path).n_frames))
+    for n_frames, colours, side in itertools.product(GIF_FRAMES, GIF_COLOURS, GIF_SIDES):
+        pictures = []
+        for index in sample_indices(len(clip), min(n_frames, len(clip))):
+            picture = Image.fromarray(clip[index])
+            picture.thumbnail((side, side))
+            pictures.append(picture.quantize(colours, dither=Image.Dither.NONE))
+        gif, shown_ms = io.BytesIO(), round(1000 / fps)
+        pictures[0].save(gif, "GIF", save_all=True, append_images=pictures[1:], duration=shown_ms, loop=0)
+        if gif.tell() <= max_bytes:
+            return gif.getvalue()
+    raise VideoError(f"no preview fits {max_bytes} bytes; allow some tens of thousands", "bad request")
 
 
 @contextmanager
 def _opened(path):
-    """Yield (container, video stream) of a file; whatever libav raises inside becomes a VideoError."""
-    _check_file(path)
+    """Yield (container, video stream) of a file; what libav raises, here or in the body, becomes a VideoError."""
+    check_file(path)
+    limits = {"max_pixels": str(MAX_FRAME_PIXELS)}
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file", **limits}
     try:
-        limits = {"max_pixels": str(MAX_FRAME_PIXELS)}
-        container = av.open(f"file:{os.fspath(path)}", options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file", **limits}, metadata_errors="replace")
+        container = av.open(f"file:{os.fspath(path)}", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
-        raise VideoError(f"{_name(path)} is not a video that can be opened ({_cause(error)}); fetch it again or convert it to mp4", "not a video") from None
+        raise VideoError(
+            f"{clip_name(path)} cannot be opened as a video ({_cause(error)}); fetch it again or convert it to mp4",
+            "not a video",
+        ) from None
     with container:
         stream = container.streams.best("video")
         if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
-            raise VideoError(f"{_name(path)} has no video stream, only {len(container.streams)} of other kinds; drop it", "no video stream")
+            raise VideoError(f"{clip_name(path)} has no video stream, only sound or data; drop it", "no video stream")
         if stream.codec_context is None:
-            raise VideoError(f"{_name(path)} has a video stream of an unknown codec; convert it to H.264 mp4", "not a video")
+            raise VideoError(f"{clip_name(path)} is of an unknown codec; convert it to H.264 mp4", "not a video")
         if not 0 < stream.width * stream.height <= MAX_FRAME_PIXELS:
-            raise VideoError(f"{_name(path)} declares frames of {stream.width}x{stream.height}; expected 1 to {MAX_FRAME_PIXELS} pixels, so fetch it again", "too large")
-        stream.codec_context.thread_count = 1  # parallelism is one clip a worker, not threads inside a clip
+            raise VideoError(
+                f"{clip_name(path)} declares frames of {stream.width}x{stream.height};"
+                f" expected 1 to {MAX_FRAME_PIXELS} pixels, so fetch it again",
+                "bad frame size",
+            )
+        stream.codec_context.thread_count = 1  # parallelism is a clip for each worker, not threads in a clip
         stream.codec_context.options = limits
         try:
             yield container, stream
         except av.error.FFmpegError as error:
-            raise VideoError(f"{_name(path)} is damaged ({_cause(error)}); fetch it again", "damaged") from None
+            raise VideoError(f"{clip_name(path)} is damaged ({_cause(error)}); fetch it again", "damaged") from None
 
 
 def _cause(error) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+def _packets(path, container, stream, deadline) -> Iterator[av.Packet]:
+    try:
+        for packet in container.demux(stream):
+            if time.monotonic() > deadline:
+                raise VideoError(
+                    f"{clip_name(path)} was not read in time; raise timeout_s or cut it into shorter clips", "timeout"
+                )
+            yield packet
+    except IndexError:  # from PyAV itself, where a damaged file grows another stream midway
+        raise VideoError(f"{clip_name(path)} is damaged (its streams change); fetch it again", "damaged") from None
+
+
+def _frames(path, container, stream, deadline) -> Iterator[av.VideoFrame]:
+    for packet in _packets(path, container, stream, deadline):
+        yield from packet.decode()
+
+
+def _seek(container, stream, start_s):
+    """Go to a keyframe from which what is shown at `start_s` decodes; a beginning is not sought, it is there."""
+    if start_s > SEEK_GAP_S:
+        container.seek((stream.start_time or 0) + round((start_s - SEEK_MARGIN_S) / stream.time_base), stream=stream)
+
+
 def _inspect(path, timeout_s) -> _Inspection:
-    status = _check_file(path)
+    status = check_file(path)
     return _inspect_version(os.fspath(path), (status.st_ino, status.st_size, status.st_mtime_ns), timeout_s)
 
 
 @lru_cache(maxsize=16384)
 def _inspect_version(path, version, timeout_s) -> _Inspection:
+    """Inspect a file; `version` is there for the cache to notice that the file was replaced."""
     deadline = time.monotonic() + timeout_s
     with _opened(path) as (container, stream):
-        declared, fault, packets, pts, shapes, rotation = stream.frames, None, 0, [], set(), 0
-        budget = CHECKED_PIXELS // (stream.width * stream.height)
-        short = declared <= budget
-        for packet in container.demux(stream) if short else ():
-            _check_deadline(path, deadline)
-            packets += packet.size > 0
-            try:
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        fault = fault or f"{_name(path)} is damaged at frame {len(pts)}; fetch it again or drop it"
-                    pts.append(frame.pts)
-                    shapes.add((frame.width, frame.height, frame.format.name))
-                    rotation = frame.rotation
-            except av.error.FFmpegError as error:
-                fault = fault or f"{_name(path)} is damaged near frame {len(pts)} ({_cause(error)}); fetch it again or drop it"
-            short = len(pts) <= budget
-            if not short:
-                break
-        if short:
-            if declared and packets != declared:
-                fault = f"{_name(path)} declares {declared} frames and holds {packets}; it is truncated or mislabelled, so fetch it again or re-encode it with cut_clip"
-            elif not pts:
-                raise VideoError(f"{_name(path)} holds no frame that decodes; fetch it again or drop it", "no frames")
-            elif len(shapes) > 1:
-                fault = f"{_name(path)} changes its frame size or pixel format midway ({len(shapes)} kinds); re-encode it with cut_clip"
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        if None in pts:
-            pts = [round(i / rate / stream.time_base) for i in range(len(pts))]
-        ticks = np.array(pts, dtype=np.int64)
-        if short:
-            n_frames, duration_s = len(pts), float((ticks.max() - ticks.min()) * stream.time_base + 1 / rate) if pts else 0.0
-        else:
-            duration_s = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / av.time_base
+        width, height, declared, fault = stream.width, stream.height, stream.frames, None
+        budget = CHECKED_PIXELS // (width * height)
+        is_short = not budget < declared < version[1]  # a frame takes a byte at least, so more is a lie
+        found = _decode_all(path, container, stream, budget, deadline) if is_short else None
+        if found is None:
+            pts = None
+            duration_s = float((stream.duration or 0) * stream.time_base) or (container.duration or 0) / av.time_base
             n_frames = declared or round(duration_s * rate)
-        width, height = (stream.height, stream.width) if rotation % 180 else (stream.width, stream.height)
+        else:
+            pts, end_s, kinds, fault = found
+            n_frames = len(pts)
+            if None in pts:
+                pts = [round(i / rate / stream.time_base) for i in range(n_frames)]
+            pts = np.array(pts, dtype=np.int64)
+            first_s = float(int(pts.min()) * stream.time_base)
+            duration_s = max(end_s - first_s, float(int(np.ptp(pts)) * stream.time_base + 1 / rate))
+            if kinds.pop()[-1] % 2:
+                width, height = height, width
         info = ClipInfo(n_frames, float(rate), width, height, duration_s, stream.codec_context.name, declared, fault)
-        start_pts = stream.start_time if stream.start_time is not None else int(ticks.min(initial=0))
-        return _Inspection(info, ticks if short else None, stream.time_base, start_pts)
+        return _Inspection(info, pts, stream.time_base, stream.start_time or 0)
 
 
-def _check_deadline(path, deadline):
-    if time.monotonic() > deadline:
-        raise VideoError(f"{_name(path)} was not decoded in time; raise timeout_s or cut it into shorter clips", "timeout")
+def _decode_all(path, container, stream, budget, deadline):
+    """Decode to the end: (pts of each frame, when the last ends, kinds of frame, the first fault or None).
+
+    None where the file holds more than `budget` frames.
+    """
+    pts, packets, end_pts, kinds, fault = [], 0, 0, set(), None
+    for packet in _packets(path, container, stream, deadline):
+        packets += packet.size > 0
+        end_pts = max(end_pts, (packet.pts or 0) + (packet.duration or 0))
+        try:
+            frames = packet.decode()
+            is_sound = not packet.is_corrupt and not any(frame.is_corrupt for frame in frames)
+        except av.error.FFmpegError:
+            frames, is_sound = [], False
+        if not is_sound and fault is None:
+            fault = f"{clip_name(path)} is damaged near frame {len(pts)}; fetch it again or drop it"
+        pts += [frame.pts for frame in frames]
+        kinds |= {(frame.width, frame.height, frame.format.name, _quarter_turns(frame)) for frame in frames}
+        if len(pts) > budget:
+            return None
+    if not pts:
+        raise VideoError(f"{clip_name(path)} holds no frame that decodes, of {packets} found; fetch it again", "no frames")
+    if stream.frames and packets != stream.frames:
+        fault = _miscount(path, stream.frames, packets)
+    elif len(kinds) > 1:
+        fault = fault or f"{clip_name(path)} changes its frame size or format midway; re-encode it with cut_clip"
+    end_s, declared_s = float(end_pts * stream.time_base), (container.duration or 0) / av.time_base
+    # Matroska counts no frames, but tells how long its longest stream is.
+    if not stream.frames and len(container.streams) == 1 and declared_s - end_s > CUT_SHORT_S:
+        fault = fault or f"{clip_name(path)} declares {declared_s:.3f} s and holds {end_s:.3f}; fetch it again"
+    return pts, end_s, kinds, fault
+
+
+def _miscount(path, declared, found) -> str:
+    return (
+        f"{clip_name(path)} declares {declared} frames and holds {found};"
+        " fetch it again or re-encode what it holds with cut_clip"
+    )
 
 
 def _packet_pts(path, start_s, end_s, deadline) -> np.ndarray:
-    """Presentation times, in ticks, of a long video's frames from about `start_s` to beyond `end_s`; nothing is decoded."""
+    """When a long video's frames are shown, ascending ticks, from about `start_s` to past `end_s`; decodes nothing."""
     with _opened(path) as (container, stream):
         zero, found = stream.start_time or 0, []
-        if start_s > SEEK_GAP_S:
-            container.seek(zero + round((start_s - SEEK_MARGIN_S) / stream.time_base), stream=stream)
-        for packet in container.demux(stream):
-            _check_deadline(path, deadline)
+        _seek(container, stream, start_s)
+        for packet in _packets(path, container, stream, deadline):
             if packet.size and packet.pts is not None and not packet.is_discard:
                 found.append(packet.pts)
-                if (packet.dts - zero) * stream.time_base > end_s:
+                if packet.dts is not None and (packet.dts - zero) * stream.time_base > end_s + SEEK_MARGIN_S:
                     break
         return np.array(sorted(found), dtype=np.int64)
 
 
-def _decoded_from(container, stream, start_s) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Decode from a keyframe at or before `start_s` on: (frame, its time in seconds from the start of the video)."""
-    zero = stream.start_time or 0
-    if start_s > SEEK_GAP_S:
-        container.seek(zero + round((start_s - SEEK_MARGIN_S) / stream.time_base), stream=stream)
-    for frame in container.decode(stream):
-        yield frame, float((frame.pts - zero) * stream.time_base)
+def _window(path, seconds, start_s, end_s, info) -> np.ndarray:
+    """Positions in `seconds`, the times of the frames, that lie in [start_s, end_s)."""
+    window = np.flatnonzero((seconds >= start_s - TIME_TOLERANCE_S) & (seconds < end_s - TIME_TOLERANCE_S))
+    ends_s = max(info.duration_s, seconds.max(initial=0.0) + 1 / info.fps)
+    if not len(window) or (math.isfinite(end_s) and end_s > ends_s + 1 / info.fps):
+        raise VideoError(
+            f"{clip_name(path)} has {len(window)} frames in [{start_s:g}, {end_s:g}) s and ends at"
+            f" {ends_s:.3f} s; correct the window",
+            "bad window",
+        )
+    return window
 
 
 @lru_cache(maxsize=1)
 def _decord():
-    """decord, or None where it has no wheel (macOS, ARM) or cannot be loaded."""
+    """decord, or None where it has no wheel (macOS, ARM) or does not load."""
     try:
         import torch  # noqa: F401  before decord: in the other order the process segfaults where CUDA is present
         import decord
@@ -385,31 +360,33 @@ def _decord():
     return decord
 
 
-def _read_by_decord(path, wanted, n_frames, deadline, required) -> list[np.ndarray] | None:
-    """Frames of a checked file at the ascending numbers `wanted`. None where decord is absent or fails, unless `required`.
+def _read_by_decord(path, wanted, n_frames, deadline, is_required) -> list[np.ndarray] | None:
+    """Frames of a checked file at the ascending numbers `wanted`; None where decord cannot, unless it `is_required`.
 
-    Frames are taken one after the other from the first: decord's own skipping and seeking are where it
-    loops for ever, and on an open group of pictures they land on the wrong frame.
+    Frames are taken one after the other from the first. It is decord's skipping and seeking that loop for ever
+    and that land beside the frame in an open group of pictures, and a clip is short.
     """
     decord = _decord()
     if decord is None:
-        if required:
+        if is_required:
             raise VideoError("decord cannot be imported here; use decoder='auto' or 'av'", "bad request")
         return None
     clip, remaining = [], set(wanted.tolist())
     try:
-        # fault_tol: by default decord silently repeats a neighbour in place of a frame it cannot decode.
+        # fault_tol: by default decord gives a neighbour, in silence, for a frame that it cannot decode.
         reader = decord.VideoReader(f"file:{os.fspath(path)}", num_threads=1, fault_tol=1e-9)
         if len(reader) != n_frames:
-            raise RuntimeError(f"decord counts {len(reader)} frames, not {n_frames}")
+            raise RuntimeError(f"it counts {len(reader)} frames of {n_frames}")
         for index in range(wanted[-1] + 1):
-            _check_deadline(path, deadline)
+            if time.monotonic() > deadline:
+                raise RuntimeError("it took too long")
             frame = reader.next()
             if index in remaining:
                 clip.append(frame.asnumpy())
     except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, AssertionError, StopIteration) as error:
-        if required:
-            raise VideoError(f"{_name(path)} cannot be read by decord ({error}); use decoder='auto'", "damaged") from None
+        if is_required:
+            reason = str(error).splitlines()[0]
+            raise VideoError(f"{clip_name(path)} is beyond decord ({reason}); use decoder='auto'", "decord") from None
         return None
     return clip
 
@@ -418,40 +395,76 @@ def _read_by_av(path, wanted, deadline) -> list[np.ndarray]:
     """Frames of a checked file at the ascending numbers `wanted`."""
     clip, remaining, reformatter = [], set(wanted.tolist()), VideoReformatter()
     with _opened(path) as (container, stream):
-        for index, frame in enumerate(container.decode(stream)):
-            _check_deadline(path, deadline)
+        for index, frame in enumerate(_frames(path, container, stream, deadline)):
             if index in remaining:
                 clip.append(_upright(frame, reformatter))
                 if index == wanted[-1]:
                     return clip
-    raise VideoError(f"{_name(path)} changed while it was read; read it again", "damaged")
+    raise VideoError(f"{clip_name(path)} changed while it was read; read it again", "damaged")
 
 
 def _read_long(path, wanted_pts, deadline) -> list[np.ndarray]:
-    """Frames of an unchecked video shown at the ascending times `wanted_pts`, seeking over what lies between."""
+    """Frames of an unchecked video shown at the ascending ticks `wanted_pts`, seeking over what lies between."""
     clip, reformatter = [], VideoReformatter()
     with _opened(path) as (container, stream):
-        margin, gap = (round(s / stream.time_base) for s in (SEEK_MARGIN_S, SEEK_GAP_S))
-        frames, position = container.decode(stream), stream.start_time or 0
+        zero, frames, reached_s = stream.start_time or 0, _frames(path, container, stream, deadline), 0.0
         for pts in wanted_pts.tolist():
-            if pts - position > gap:
-                container.seek(pts - margin, stream=stream)
-                frames = container.decode(stream)
-            for frame in frames:
-                _check_deadline(path, deadline)
-                position = frame.pts if frame.pts is not None else position
-                if position >= pts:
-                    break
-            if position != pts or frame.is_corrupt:
-                raise VideoError(f"{_name(path)} is damaged near {float(pts * stream.time_base):.3f} s; fetch it again", "damaged")
+            wanted_s = float((pts - zero) * stream.time_base)
+            if wanted_s - reached_s > SEEK_GAP_S:
+                _seek(container, stream, wanted_s)
+                frames = _frames(path, container, stream, deadline)
+            frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= pts), None)
+            if frame is None or frame.pts != pts or frame.is_corrupt:
+                raise VideoError(f"{clip_name(path)} is damaged near {wanted_s:.3f} s; fetch it again", "damaged")
             clip.append(_upright(frame, reformatter))
+            reached_s = wanted_s
     return clip
 
 
-def _upright(frame, reformatter=None) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, turned as the metadata says, as decord and players do."""
-    rgb = (reformatter or frame).reformat(*(() if reformatter is None else (frame,)), format="rgb24").to_ndarray()
-    return np.rot90(rgb, round(frame.rotation / 90) % 4) if frame.rotation else rgb
+def _slots(path, container, stream, start_s, end_s, rate) -> Iterator[av.VideoFrame]:
+    """What is shown in [start_s, end_s) at a constant rate: repeats a frame held on screen, drops one too many."""
+    zero, held, origin_s, n_given, seconds = stream.start_time or 0, None, None, 0, 0.0
+    _seek(container, stream, start_s)
+    for frame in _frames(path, container, stream, deadline=math.inf):
+        if frame.pts is None:
+            raise VideoError(f"{clip_name(path)} gives its frames no times; convert it to mp4", "damaged")
+        seconds = float((frame.pts - zero) * stream.time_base)
+        if seconds >= end_s - TIME_TOLERANCE_S:
+            break
+        if seconds >= start_s - TIME_TOLERANCE_S:
+            if frame.is_corrupt:
+                raise VideoError(f"{clip_name(path)} is damaged at {seconds:.3f} s; fetch it again", "damaged")
+            if origin_s is None:
+                is_late = held is not None and (seconds - start_s) * rate > 1
+                origin_s = start_s if is_late else seconds
+            slot = round((seconds - origin_s) * rate)
+            for _ in range(n_given, slot):
+                yield held
+            if slot >= n_given:
+                yield frame
+                n_given = slot + 1
+        held = frame
+    else:
+        if not n_given or (end_s - seconds) * rate > 2:
+            raise VideoError(
+                f"{clip_name(path)} ends at {seconds + 1 / rate:.3f} s, before the end of [{start_s:g}, {end_s:g}) s;"
+                " correct the window",
+                "bad window",
+            )
+        return
+    if held is None:
+        raise VideoError(f"{clip_name(path)} starts after [{start_s:g}, {end_s:g}) s; correct the window", "bad window")
+    for _ in range(n_given, math.ceil((end_s - (start_s if origin_s is None else origin_s)) * rate - 0.5)):
+        yield held
+
+
+def _quarter_turns(frame) -> int:
+    return round(frame.rotation / 90) % 4
+
+
+def _upright(frame, reformatter) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, turned by the quarter turns that the metadata asks for, as players and decord do."""
+    return np.rot90(reformatter.reformat(frame, format="rgb24").to_ndarray(), _quarter_turns(frame))
 
 
 @contextmanager
@@ -461,9 +474,11 @@ def _encoder(path, rate, crf):
     path.parent.mkdir(parents=True, exist_ok=True)
     part_path = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        # One thread and bitexact: neither the machine's cores nor a version string changes the bytes.
+        # One thread and bitexact: neither the number of cores nor a version string changes the bytes.
         with av.open(str(part_path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-            stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "g": str(KEYFRAME_INTERVAL), "bf": "0"})
+            # No B-frames: frames are stored in the order shown, so no decoder can disagree about it.
+            codec_options = {"crf": str(crf), "g": str(KEYFRAME_INTERVAL), "bf": "0"}
+            stream = container.add_stream("libx264", rate=rate, options=codec_options)
             stream.pix_fmt = "yuv420p"
             stream.codec_context.thread_count = 1
             reformatter = VideoReformatter()
@@ -473,7 +488,8 @@ def _encoder(path, rate, crf):
                 if not stream.codec_context.is_open:
                     stream.height, stream.width = frame.shape[:2]
                 picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-                container.mux(stream.encode(reformatter.reformat(picture, format="yuv420p")))
+                picture = reformatter.reformat(picture, stream.width, stream.height, "yuv420p")
+                container.mux(stream.encode(picture))
 
             yield encode
             container.mux(stream.encode())
