@@ -1,0 +1,121 @@
+"""Contrastive losses between a batch of composed queries and their targets.
+
+Row i of the targets answers row i of the queries; every other row is a negative. Similarities and
+log-sum-exps are taken in float32 at least (float64 for float64 input), autocast or not, and no
+similarity is exponentiated bare, so bf16 and fp16 embeddings train at a temperature of 0.01.
+Embeddings are not normalised here, and rows are not gathered from other processes.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+TEMPERATURE = 0.07  # CLIP, section 2.3; the paper keeps it
+
+
+def info_nce(query_emb, target_emb, temperature=TEMPERATURE):
+    """Sum the cross-entropies query -> target and target -> query, each a mean over the batch.
+
+    query_emb, target_emb: (B, D), unit norm expected. Returns a scalar, the paper's loss at beta = 0:
+    the sum of both directions, twice `symmetric_cross_entropy`.
+    """
+    return _both_cross_entropies(_scale_similarities(query_emb, target_emb, temperature))
+
+
+def symmetric_cross_entropy(query_emb, target_emb, temperature=TEMPERATURE):
+    """Average the two directions of `info_nce`, as the released code's plain cross-entropy does."""
+    return info_nce(query_emb, target_emb, temperature) / 2
+
+
+def hn_nce(query_emb, target_emb, temperature=TEMPERATURE, beta=0.0, alpha=1.0):
+    """Compute the hard-negative NCE of the paper, s_ij = <q_i, t_j> / temperature.
+
+    loss = mean_i [ log sum_j w_ij exp(s_ij) + log sum_j v_ji exp(s_ji) - 2 s_ii ] with
+    w_ij = (B - 1) exp(beta s_ij) / sum_{k != i} exp(beta s_ik) along the row, v_ij the same along the
+    column, w_ii = v_ii = alpha. beta > 0 stresses hard negatives; beta = 0, alpha = 1 is `info_nce`.
+    Exchanging queries and targets changes nothing. A batch of one gives 2 log(alpha).
+    """
+    scores = _scale_similarities(query_emb, target_emb, temperature)
+    row_norm = _logsumexp_of_negatives(beta * scores, dim=1)  # (B, 1), one per query
+    return _weighted_nce(scores, beta, alpha, row_norm)
+
+
+def hn_nce_official(query_emb, target_emb, temperature=TEMPERATURE, beta=0.0, alpha=1.0):
+    """Compute what the released HardNegativeNCE computes, which is `hn_nce` only at beta = 0.
+
+    Its row sums lack keepdim, so w_ij is divided by the sum of row j instead of row i. Exchanging
+    queries and targets therefore changes the value. Its overflow at small temperatures is not kept.
+    """
+    scores = _scale_similarities(query_emb, target_emb, temperature)
+    row_norm = _logsumexp_of_negatives(beta * scores, dim=1)
+    return _weighted_nce(scores, beta, alpha, row_norm.transpose(0, 1))
+
+
+def multi_positive_nce(query_emb, target_emb, positives, temperature=TEMPERATURE, pull_all=False):
+    """Compute `info_nce` without counting other right answers of the batch as negatives.
+
+    positives: (B, B) bool, [i, j] True where target j also answers query i; the diagonal always does.
+    pull_all=False attracts row i to its own target only and leaves the other positives out of both
+    softmaxes. pull_all=True attracts it to each of its positives, averaged over them, each against
+    the negatives alone. A row whose whole batch is positive adds 0. Without a positive off the
+    diagonal both are `info_nce`.
+    """
+    scores = _scale_similarities(query_emb, target_emb, temperature)
+    positives = torch.as_tensor(positives, device=scores.device)
+    if positives.shape != scores.shape or positives.dtype != torch.bool:
+        raise ValueError(
+            f"positives is {positives.dtype} of shape {tuple(positives.shape)}; pass a bool mask of shape "
+            f"{tuple(scores.shape)}, queries by targets."
+        )
+    own_target = _diagonal(scores)
+    positives = positives | own_target
+    if not pull_all:
+        return _both_cross_entropies(scores.masked_fill(positives & ~own_target, -torch.inf))
+
+    negatives = scores.masked_fill(positives, -torch.inf)
+    loss = scores.new_zeros(())
+    for dim in (1, 0):
+        against_negatives = torch.logaddexp(scores, negatives.logsumexp(dim, keepdim=True)) - scores
+        pulled = torch.where(positives, against_negatives, 0.0).sum(dim) / positives.sum(dim)
+        loss = loss + pulled.mean()
+    return loss
+
+
+def _scale_similarities(query_emb, target_emb, temperature):
+    if query_emb.ndim != 2 or query_emb.shape != target_emb.shape or not len(query_emb):
+        raise ValueError(
+            f"query_emb has shape {tuple(query_emb.shape)} and target_emb {tuple(target_emb.shape)}; pass two "
+            "(B, D) batches of one shape whose rows belong together."
+        )
+    if not temperature > 0:
+        raise ValueError(f"temperature is {float(temperature)}; pass a value above 0, for example {TEMPERATURE}.")
+    dtype = torch.promote_types(torch.promote_types(query_emb.dtype, target_emb.dtype), torch.float32)
+    # Autocast would run this product in half precision again, whatever the dtype of its inputs.
+    with torch.autocast(query_emb.device.type, enabled=False):
+        return query_emb.to(dtype) @ target_emb.to(dtype).transpose(0, 1) / temperature
+
+
+def _both_cross_entropies(scores):
+    own_target = torch.arange(len(scores), device=scores.device)
+    return F.cross_entropy(scores, own_target) + F.cross_entropy(scores.transpose(0, 1), own_target)
+
+
+def _diagonal(scores):
+    return torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+
+
+def _logsumexp_of_negatives(scores, dim):
+    return scores.masked_fill(_diagonal(scores), -torch.inf).logsumexp(dim, keepdim=True)
+
+
+def _weighted_nce(scores, beta, alpha, row_norm):
+    if not alpha > 0:
+        raise ValueError(f"alpha is {alpha}; pass the weight of the positive pair, above 0 (the paper uses 1).")
+    log_num_negatives = math.log(max(len(scores) - 1, 1))
+    own_target = _diagonal(scores)
+    loss = -2 * scores.diagonal().mean()
+    for dim, norm in ((1, row_norm), (0, _logsumexp_of_negatives(beta * scores, dim=0))):
+        log_weight = (log_num_negatives + beta * scores - norm).masked_fill(own_target, math.log(alpha))
+        loss = loss + (scores + log_weight).logsumexp(dim).mean()
+    return loss
