@@ -113,7 +113,11 @@ def test_released_loss_is_a_known_difference_from_the_formula():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    n=st.integers(2, 9), seed=st.integers(0, 10**6), tau=st.floats(0.02, 2), beta=st.floats(0, 2), alpha=st.floats(0.1, 3)
+    n=st.integers(2, 9),
+    seed=st.integers(0, 10**6),
+    tau=st.floats(0.02, 2),
+    beta=st.floats(0, 2),
+    alpha=st.floats(0.1, 3),
 )
 def test_hn_nce_equals_scalar_loops(n, seed, tau, beta, alpha):
     query, target = unit_batch(n, 5, seed)
@@ -127,7 +131,8 @@ def test_multi_positive_equals_scalar_loops(n, seed, labels, pull_all):
     query, target = unit_batch(n, 5, seed)
     positives = torch.rand(n, n, generator=torch.Generator().manual_seed(seed)) < 1 / labels  # need not be symmetric
     loss = losses.multi_positive_nce(query, target, positives, 0.3, pull_all)
-    assert loss.item() == pytest.approx(looped_multi_positive(query, target, positives, 0.3, pull_all), rel=1e-9, abs=1e-9)
+    expected = looped_multi_positive(query, target, positives, 0.3, pull_all)
+    assert loss.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_beta_zero_and_no_other_positive_are_info_nce():

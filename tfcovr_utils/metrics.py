@@ -344,7 +344,7 @@ def _check_ranks(ks):
 def _resample_means(values, seed, resamples):
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or np.isinf(values).any() or np.isnan(values).all():
-        raise ValueError(f"values has shape {values.shape}; pass one number a query, finite (NaN only where undefined).")
+        raise ValueError(f"values has shape {values.shape}; pass one finite number a query (NaN where undefined).")
     values = values[~np.isnan(values)]
     rng = np.random.default_rng(seed)
     sizes = [rows.stop - rows.start for rows in _row_blocks(resamples, len(values))]
