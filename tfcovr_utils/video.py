@@ -9,7 +9,6 @@ too long for the check is read by PyAV, which seeks. No audio, no network, nothi
 from __future__ import annotations
 
 import io
-import itertools
 import math
 import os
 import time
@@ -49,7 +48,8 @@ CUT_SHORT_S = 0.1
 SEEK_GAP_S = 5.0  # below this, decoding on is cheaper than seeking
 SEEK_MARGIN_S = 1.0  # seek this much early: pictures that lead an open group need the group before
 KEYFRAME_INTERVAL = 12  # short, so that a frame in the middle of a clip is cheap to reach
-GIF_FRAMES, GIF_COLOURS, GIF_SIDES = (24, 12, 6), (128, 64, 32), (192, 160, 128, 96, 64, 48, 32)
+GIF_SIDE = 192
+GIF_STEPS = ((24, 128, 96), (16, 64, 64), (12, 32, 48), (6, 16, 16))  # frames, colours, least side in pixels
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class _Inspection:
     pts: np.ndarray | None  # (n_frames,) ticks, in the order shown; None in a video too long to be checked
     time_base: Fraction
     start_pts: int
+    bits: int = 8  # of a colour
 
 
 def probe(path: str | Path, *, timeout_s: float = TIMEOUT_S) -> ClipInfo:
@@ -129,9 +130,12 @@ def read_clip(
         check_choice(f"decoder for {clip_name(path)}, too long to be checked for decord,", decoder, ("auto", "av"))
         clip = _read_long(path, pts[wanted], deadline)
     else:
-        is_required = decoder == "decord"
-        clip = None if decoder == "av" else _read_by_decord(path, wanted, len(pts), deadline, is_required)
-        clip = _read_by_av(path, wanted, deadline) if clip is None else clip
+        # decord rounds 10 bit colours in a way of its own, by more than 2 in 255.
+        clip = None
+        if decoder == "decord" or (decoder == "auto" and seen.bits <= 8):
+            clip = _read_by_decord(path, wanted, info, deadline, is_required=decoder == "decord")
+        if clip is None:
+            clip = _read_by_av(path, wanted, deadline)
     return np.stack([clip[i] for i in order])
 
 
@@ -175,17 +179,21 @@ def preview(frames_or_path: np.ndarray | str | Path, *, fps: float = 8.0, max_by
     if isinstance(frames_or_path, np.ndarray):
         clip = check_frames(frames_or_path)
     else:
-        clip = read_clip(frames_or_path, "centre", min(GIF_FRAMES[0], probe(frames_or_path).n_frames))
-    for n_frames, colours, side in itertools.product(GIF_FRAMES, GIF_COLOURS, GIF_SIDES):
-        pictures = []
-        for index in sample_indices(len(clip), min(n_frames, len(clip))):
-            picture = Image.fromarray(clip[index])
-            picture.thumbnail((side, side))
-            pictures.append(picture.quantize(colours, dither=Image.Dither.NONE))
-        gif, shown_ms = io.BytesIO(), round(1000 / fps)
-        pictures[0].save(gif, "GIF", save_all=True, append_images=pictures[1:], duration=shown_ms, loop=0)
-        if gif.tell() <= max_bytes:
-            return gif.getvalue()
+        clip = read_clip(frames_or_path, "centre", min(GIF_STEPS[0][0], probe(frames_or_path).n_frames))
+    shown_ms = round(1000 / fps)
+    for n_frames, colours, least_side in GIF_STEPS:
+        side = GIF_SIDE
+        while side >= least_side:
+            pictures = []
+            for index in sample_indices(len(clip), min(n_frames, len(clip))):
+                picture = Image.fromarray(clip[index])
+                picture.thumbnail((side, side))
+                pictures.append(picture.quantize(colours, dither=Image.Dither.NONE))
+            gif = io.BytesIO()
+            pictures[0].save(gif, "GIF", save_all=True, append_images=pictures[1:], duration=shown_ms, loop=0)
+            if gif.tell() <= max_bytes:
+                return gif.getvalue()
+            side = int(side * min(0.9, math.sqrt(max_bytes / gif.tell())))  # bytes go with the area
     raise VideoError(f"no preview fits {max_bytes} bytes; allow some tens of thousands", "bad request")
 
 
@@ -198,8 +206,10 @@ def _opened(path):
     try:
         container = av.open(f"file:{os.fspath(path)}", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
+        is_other_kind = isinstance(error, av.error.ArgumentError)  # how libav says: not in format_whitelist
+        cause = "it is of another kind" if is_other_kind else _cause(error)
         raise VideoError(
-            f"{clip_name(path)} cannot be opened as a video ({_cause(error)}); fetch it again or convert it to mp4",
+            f"{clip_name(path)} cannot be opened as a video ({cause}); fetch it again or convert it to mp4",
             "not a video",
         ) from None
     with container:
@@ -243,10 +253,25 @@ def _frames(path, container, stream, deadline) -> Iterator[av.VideoFrame]:
         yield from packet.decode()
 
 
-def _seek(container, stream, start_s):
-    """Go to a keyframe from which what is shown at `start_s` decodes; a beginning is not sought, it is there."""
-    if start_s > SEEK_GAP_S:
-        container.seek((stream.start_time or 0) + round((start_s - SEEK_MARGIN_S) / stream.time_base), stream=stream)
+def _frames_from(path, container, stream, start_s, deadline) -> Iterator[av.VideoFrame]:
+    """Decode from a frame shown at or before `start_s` on, going further back where no keyframe is near."""
+    step_s = SEEK_MARGIN_S
+    while start_s > SEEK_GAP_S and step_s < start_s:
+        container.seek((stream.start_time or 0) + round((start_s - step_s) / stream.time_base), stream=stream)
+        frames = _frames(path, container, stream, deadline)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and _shown_s(first, stream) <= start_s:
+            yield first
+            yield from frames
+            return
+        step_s *= 8
+    if step_s > SEEK_MARGIN_S:
+        container.seek((stream.start_time or 0) - round(SEEK_MARGIN_S / stream.time_base), stream=stream)
+    yield from _frames(path, container, stream, deadline)
+
+
+def _shown_s(frame, stream) -> float:
+    return float((frame.pts - (stream.start_time or 0)) * stream.time_base)
 
 
 def _inspect(path, timeout_s) -> _Inspection:
@@ -260,7 +285,7 @@ def _inspect_version(path, version, timeout_s) -> _Inspection:
     deadline = time.monotonic() + timeout_s
     with _opened(path) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        width, height, declared, fault = stream.width, stream.height, stream.frames, None
+        width, height, declared, fault, bits = stream.width, stream.height, stream.frames, None, 8
         budget = CHECKED_PIXELS // (width * height)
         is_short = not budget < declared < version[1]  # a frame takes a byte at least, so more is a lie
         found = _decode_all(path, container, stream, budget, deadline) if is_short else None
@@ -276,10 +301,11 @@ def _inspect_version(path, version, timeout_s) -> _Inspection:
             pts = np.array(pts, dtype=np.int64)
             first_s = float(int(pts.min()) * stream.time_base)
             duration_s = max(end_s - first_s, float(int(np.ptp(pts)) * stream.time_base + 1 / rate))
-            if kinds.pop()[-1] % 2:
+            *_, bits, turns = kinds.pop()
+            if turns % 2:
                 width, height = height, width
         info = ClipInfo(n_frames, float(rate), width, height, duration_s, stream.codec_context.name, declared, fault)
-        return _Inspection(info, pts, stream.time_base, stream.start_time or 0)
+        return _Inspection(info, pts, stream.time_base, stream.start_time or 0, bits)
 
 
 def _decode_all(path, container, stream, budget, deadline):
@@ -299,7 +325,7 @@ def _decode_all(path, container, stream, budget, deadline):
         if not is_sound and fault is None:
             fault = f"{clip_name(path)} is damaged near frame {len(pts)}; fetch it again or drop it"
         pts += [frame.pts for frame in frames]
-        kinds |= {(frame.width, frame.height, frame.format.name, _quarter_turns(frame)) for frame in frames}
+        kinds |= {_kind(frame) for frame in frames}
         if len(pts) > budget:
             return None
     if not pts:
@@ -315,6 +341,11 @@ def _decode_all(path, container, stream, budget, deadline):
     return pts, end_s, kinds, fault
 
 
+def _kind(frame) -> tuple:
+    bits = max(component.bits for component in frame.format.components)
+    return frame.width, frame.height, frame.format.name, bits, _quarter_turns(frame)
+
+
 def _miscount(path, declared, found) -> str:
     return (
         f"{clip_name(path)} declares {declared} frames and holds {found};"
@@ -326,7 +357,8 @@ def _packet_pts(path, start_s, end_s, deadline) -> np.ndarray:
     """When a long video's frames are shown, ascending ticks, from about `start_s` to past `end_s`; decodes nothing."""
     with _opened(path) as (container, stream):
         zero, found = stream.start_time or 0, []
-        _seek(container, stream, start_s)
+        if start_s > SEEK_GAP_S:
+            container.seek(zero + round((start_s - SEEK_MARGIN_S) / stream.time_base), stream=stream)
         for packet in _packets(path, container, stream, deadline):
             if packet.size and packet.pts is not None and not packet.is_discard:
                 found.append(packet.pts)
@@ -360,7 +392,7 @@ def _decord():
     return decord
 
 
-def _read_by_decord(path, wanted, n_frames, deadline, is_required) -> list[np.ndarray] | None:
+def _read_by_decord(path, wanted, info, deadline, is_required) -> list[np.ndarray] | None:
     """Frames of a checked file at the ascending numbers `wanted`; None where decord cannot, unless it `is_required`.
 
     Frames are taken one after the other from the first. It is decord's skipping and seeking that loop for ever
@@ -375,12 +407,14 @@ def _read_by_decord(path, wanted, n_frames, deadline, is_required) -> list[np.nd
     try:
         # fault_tol: by default decord gives a neighbour, in silence, for a frame that it cannot decode.
         reader = decord.VideoReader(f"file:{os.fspath(path)}", num_threads=1, fault_tol=1e-9)
-        if len(reader) != n_frames:
-            raise RuntimeError(f"it counts {len(reader)} frames of {n_frames}")
+        if len(reader) != info.n_frames:
+            raise RuntimeError(f"it counts {len(reader)} frames of {info.n_frames}")
         for index in range(wanted[-1] + 1):
             if time.monotonic() > deadline:
                 raise RuntimeError("it took too long")
             frame = reader.next()
+            if frame.shape != (info.height, info.width, 3):
+                raise RuntimeError(f"it gives frames of shape {frame.shape}")  # it takes padding for channels
             if index in remaining:
                 clip.append(frame.asnumpy())
     except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, AssertionError, StopIteration) as error:
@@ -411,8 +445,7 @@ def _read_long(path, wanted_pts, deadline) -> list[np.ndarray]:
         for pts in wanted_pts.tolist():
             wanted_s = float((pts - zero) * stream.time_base)
             if wanted_s - reached_s > SEEK_GAP_S:
-                _seek(container, stream, wanted_s)
-                frames = _frames(path, container, stream, deadline)
+                frames = _frames_from(path, container, stream, wanted_s, deadline)
             frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= pts), None)
             if frame is None or frame.pts != pts or frame.is_corrupt:
                 raise VideoError(f"{clip_name(path)} is damaged near {wanted_s:.3f} s; fetch it again", "damaged")
@@ -423,12 +456,11 @@ def _read_long(path, wanted_pts, deadline) -> list[np.ndarray]:
 
 def _slots(path, container, stream, start_s, end_s, rate) -> Iterator[av.VideoFrame]:
     """What is shown in [start_s, end_s) at a constant rate: repeats a frame held on screen, drops one too many."""
-    zero, held, origin_s, n_given, seconds = stream.start_time or 0, None, None, 0, 0.0
-    _seek(container, stream, start_s)
-    for frame in _frames(path, container, stream, deadline=math.inf):
+    held, origin_s, n_given, seconds = None, None, 0, 0.0
+    for frame in _frames_from(path, container, stream, start_s, deadline=math.inf):
         if frame.pts is None:
             raise VideoError(f"{clip_name(path)} gives its frames no times; convert it to mp4", "damaged")
-        seconds = float((frame.pts - zero) * stream.time_base)
+        seconds = _shown_s(frame, stream)
         if seconds >= end_s - TIME_TOLERANCE_S:
             break
         if seconds >= start_s - TIME_TOLERANCE_S:
@@ -464,7 +496,8 @@ def _quarter_turns(frame) -> int:
 
 def _upright(frame, reformatter) -> np.ndarray:
     """(H, W, 3) uint8 RGB, turned by the quarter turns that the metadata asks for, as players and decord do."""
-    return np.rot90(reformatter.reformat(frame, format="rgb24").to_ndarray(), _quarter_turns(frame))
+    rgb = reformatter.reformat(frame, format="rgb24", threads=1)  # swscale's own threads cost more than they give
+    return np.rot90(rgb.to_ndarray(), _quarter_turns(frame))
 
 
 @contextmanager
@@ -488,7 +521,7 @@ def _encoder(path, rate, crf):
                 if not stream.codec_context.is_open:
                     stream.height, stream.width = frame.shape[:2]
                 picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-                picture = reformatter.reformat(picture, stream.width, stream.height, "yuv420p")
+                picture = reformatter.reformat(picture, stream.width, stream.height, "yuv420p", threads=1)
                 container.mux(stream.encode(picture))
 
             yield encode
