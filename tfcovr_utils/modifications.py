@@ -1,0 +1,3 @@
+"""Modification texts for label pairs, by rule or by a language model."""
+
+from .modification_rules import describe, write_rules
