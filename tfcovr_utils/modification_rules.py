@@ -15,7 +15,6 @@ from .modification_words import (
     say_rotation,
     say_saltos,
     say_shape,
-    turn_noun,
 )
 from .pairing import NEUTRAL_LANDINGS
 
@@ -27,22 +26,27 @@ _ORDER = (
 )  # fmt: skip
 
 
+def comes_along(source: Attributes, target: Attributes) -> set[str]:
+    """Name what another apparatus changes by itself, so that nobody says it: the swing that begins
+    every skill on the bars, and the landing."""
+    if source.apparatus == target.apparatus:
+        return set()
+    swings = all(not a.entry or "swing" in a.entry for a in (source, target))
+    landings = {source.finish, target.finish} <= NEUTRAL_LANDINGS
+    return {name for name, free in [("entry", swings), ("finish", landings)] if free}
+
+
 def changes(source: Attributes, target: Attributes) -> tuple[str, ...]:
     """Name the attributes that a text has to change, in the order it says them.
 
-    The family follows from the base and "or more" is said with the count. Across apparatus, the
-    swing that begins every skill on the bars and the landing come along and are not said.
+    The family follows from the base, and "or more" is said with the count.
     """
-    differing = {change.attribute for change in difference(source, target)} - {"family"}
-    if "or_more" in differing:
-        differing = differing - {"or_more"} | {"rotation"}
-    if "apparatus" in differing:
-        if all(not a.entry or "swing" in a.entry for a in (source, target)):
-            differing -= {"entry"}
-        if {source.finish, target.finish} <= NEUTRAL_LANDINGS:
-            differing -= {"finish"}
-    if set(source.modifiers) ^ set(target.modifiers) == {"or less"}:
-        differing = differing - {"modifiers"} | {"rotation"}
+    differing = {change.attribute for change in difference(source, target)}
+    differing -= {"family", *comes_along(source, target)}
+    if "or_more" in differing or "or less" in set(source.modifiers) ^ set(target.modifiers):
+        differing |= {"rotation"}
+    if _said(source) == _said(target):
+        differing -= {"modifiers"}
     return tuple(name for name in _ORDER if name in differing)
 
 
@@ -52,10 +56,12 @@ def write_rules(source: Attributes, target: Attributes) -> str:
     if len(changed) > MOST_CLAUSES or ("base" in changed and "saltos" in changed):
         place = f" on {apparatus_name(target)}" if "apparatus" in changed else ""
         return f"instead show {_skill(target)}{place}"
-    clauses: list[str] = []
-    for name in changed:
-        clauses += _clauses(name, source, target, alone=len(changed) == 1)
-    return _join(clauses)
+    if changed == ("direction",) and target.direction:
+        return f"change direction to {target.direction}"
+    if changed == ("shape",) and target.shape:
+        return f"show in {say_shape(target)}"
+    parts = {name: _part(name, source, target, changed) for name in changed}
+    return _join_clauses(parts, source, target) if len(parts) == 3 else _join_parts(parts)
 
 
 def describe(attributes: Attributes) -> str:
@@ -64,60 +70,80 @@ def describe(attributes: Attributes) -> str:
     return _skill(attributes) + place
 
 
-def _clauses(name: str, source: Attributes, target: Attributes, alone: bool) -> list[str]:
+def _part(name: str, source: Attributes, target: Attributes, changed: tuple[str, ...]) -> str:
+    """Say one change as it follows the word "show"."""
     if name == "apparatus":
-        return [f"show on {apparatus_name(target)}"]
+        return f"on {apparatus_name(target)}"
     if name == "base":
-        return [f"show {_article(target.base)}"]
+        return _article(target.base)
     if name == "armstand":
-        return ["start from an arm-stand" if target.armstand else "start without an arm-stand"]
+        return "from an arm-stand" if target.armstand else "without an arm-stand"
     if name == "entry":
-        return [f"start {_from(target.entry)} {ENTRIES[target.entry]}"]
+        return _start(target)
     if name == "entry_turn":
-        return [f"show with {say_count(target.entry_turn, 'turn')} on entry"]
+        return f"with {say_count(target.entry_turn, 'turn')} on entry"
     if name == "direction":
-        return [f"change direction to {target.direction}" if target.direction else "show with no direction"]
+        return target.direction or "with no direction"
     if name == "rotation":
-        return [_say_turning(source, target, alone)]
+        # Where a vault's two turns both change, the second is told from the first.
+        return f"with {say_rotation(target)}" + " off" * ("entry_turn" in changed)
     if name == "saltos":
-        return [f"show with {say_saltos(target)}" if target.saltos is not None else "show with no salto count"]
+        return f"with {say_saltos(target)}"
     if name == "shape":
-        return [f"show {'in' if target.shape else 'with'} {say_shape(target)}"]
+        return say_shape(target).removesuffix(" position") if target.shape else "with no set shape"
     if name == "ring":
-        return ["show in ring position" if target.ring else "show with no ring position"]
+        return "in ring position" if target.ring else "with no ring"
     if name == "legs":
-        return [f"show with {LEGS[target.legs]}"]
+        return f"with {LEGS[target.legs]}"
     if name == "finish":
-        return [f"finish {FINISHES[target.finish]}"]
-    gone = [f"show with no {MODIFIERS[m]}" for m in source.modifiers if m not in target.modifiers]
-    come = [f"show with {_article(MODIFIERS[m])}" for m in target.modifiers if m not in source.modifiers]
-    return gone + come
+        return f"finishing {FINISHES[target.finish]}"
+    gone = [f"no {MODIFIERS[m]}" for m in _said(source) if m not in target.modifiers]
+    come = [_article(MODIFIERS[m]) for m in _said(target) if m not in source.modifiers]
+    return f"with {' and '.join(gone + come)}"
 
 
-def _say_turning(source: Attributes, target: Attributes, alone: bool) -> str:
-    count = say_rotation(target)
-    if alone or not target.rotation or target.rotation == source.rotation:
-        return f"show with {count}"
-    return f"{'increase' if target.rotation > source.rotation else 'reduce'} to {count}"
+def _join_parts(parts: dict[str, str]) -> str:
+    """Join one or two changes, e.g. "show backward with 2 twists", "show with 2 twists, tucked"."""
+    text = "show"
+    for name, part in parts.items():
+        if " with " in text and part.startswith("with "):
+            text += " and" + part.removeprefix("with")
+        elif text != "show" and name == "direction":
+            text += f", going {part}"
+        elif text != "show" and name in ("shape", "finish"):
+            text += f", {part}"
+        else:
+            text += f" {part}"
+    return text
 
 
-def _from(entry: str) -> str:
-    return "from" if "bar" in entry or "swing" in entry else "with"
+def _join_clauses(parts: dict[str, str], source: Attributes, target: Attributes) -> str:
+    """Join three changes as the paper does: "change direction to ..., increase to ..., and show ..."."""
+    clauses = []
+    for name, part in parts.items():
+        if name == "direction" and target.direction:
+            clauses.append(f"change direction to {part}")
+        elif name == "rotation" and target.rotation and target.rotation != source.rotation:
+            verb = "increase" if target.rotation > source.rotation else "reduce"
+            clauses.append(f"{verb} to{part.removeprefix('with')}")
+        else:
+            told = clauses and not clauses[-1].startswith(("change", "increase", "reduce"))
+            clauses.append(part if told else f"show {part}")
+    return f"{clauses[0]}, {clauses[1]}, and {clauses[2]}"
+
+
+def _said(attributes: Attributes) -> list[str]:
+    """The modifiers that are said by themselves; "or less" goes with the count."""
+    return [modifier for modifier in attributes.modifiers if modifier != "or less"]
+
+
+def _start(attributes: Attributes) -> str:
+    entry = ENTRIES[attributes.entry]
+    return f"{'from' if 'swing' in entry or entry.endswith(' bar') else 'with'} {entry}"
 
 
 def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def _join(clauses: list[str]) -> str:
-    """Join clauses as one imperative; a verb that the clause before had is not repeated."""
-    said = clauses[:1]
-    for before, clause in zip(clauses, clauses[1:]):
-        same = clause.startswith("show ") and before.startswith("show ")
-        said.append(clause.removeprefix("show ") if same else clause)
-    if len(said) < 3:
-        return " and ".join(said)
-    return ", ".join(said[:-1]) + f", and {said[-1]}"
 
 
 def _skill(a: Attributes) -> str:
@@ -128,7 +154,7 @@ def _skill(a: Attributes) -> str:
     if a.armstand:
         parts.append("from an arm-stand")
     if a.entry:
-        parts.append(f"{_from(a.entry)} {ENTRIES[a.entry]}")
+        parts.append(_start(a))
     if a.entry_turn:
         parts.append(f"with {say_count(a.entry_turn, 'turn')} on entry")
     if a.rotation:
@@ -137,8 +163,7 @@ def _skill(a: Attributes) -> str:
         parts.append(f"with {say_saltos(a)}")
     if a.legs:
         parts.append(f"with {LEGS[a.legs]}")
-    extras = [m for m in a.modifiers if m != "or less"]
-    parts += [f"with {_article(MODIFIERS[m])}" for m in extras]
+    parts += [f"with {_article(MODIFIERS[m])}" for m in _said(a)]
     if a.finish:
         parts.append(f"finishing {FINISHES[a.finish]}")
     return " ".join(parts)
