@@ -1,0 +1,53 @@
+# Every target sets up what it needs: a .venv with the package, its kernel and the versions of constraints.txt.
+PYTHON ?= python3
+PROFILE ?= mini
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+# Idle threads sleep instead of spinning: two processes on two cores then do not slow each other.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help setup reproduce test notebooks publish lab bench clean
+
+help:
+	@echo "make reproduce [PROFILE=mini]  run all notebooks in order into runs/<profile>/"
+	@echo "make test                      run the tests"
+	@echo "make lab                       open JupyterLab"
+	@echo "make notebooks                 carry edits of notebooks/*.py into their .ipynb"
+	@echo "make publish                   run on mini, then put the executed notebooks into notebooks/"
+	@echo "make bench                     measure what is claimed to be fast"
+	@echo "make clean                     remove runs/ and rendered benchmarks; the .venv stays"
+
+setup: $(READY)
+
+# .installing stands while pip runs. Found at the start, it means that a set-up was cut off, perhaps in the
+# middle of a package, so the .venv is made anew; a pip that failed by itself leaves a sound .venv to go on with.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "%s is Python %d.%d, expected 3.10 to 3.13; name another with: make PYTHON=python3.11" % (sys.executable, *v))'
+	@if [ -e $(VENV)/.installing ] || ! $(PY) -m pip --version >/dev/null 2>&1; then rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@touch $(VENV)/.installing
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]" || { rm -f $(VENV)/.installing; exit 1; }
+	@mv $(VENV)/.installing $@
+
+reproduce: $(READY)
+	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE)
+
+test: $(READY)
+	$(PY) -m pytest
+
+notebooks: $(READY)
+	$(PY) -m jupytext --to ipynb --update notebooks/*.py
+
+publish: $(READY)
+	$(PY) -m tfcovr_utils.reproduce --profile mini
+	$(PY) -m tfcovr_utils.publish --profile mini
+
+lab: $(READY)
+	$(PY) -m jupyterlab
+
+bench: $(READY)
+	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(PY) $$bench || exit 1; done
+
+clean:
+	rm -rf runs data/benchmarks data/embeddings

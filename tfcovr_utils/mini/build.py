@@ -1,0 +1,118 @@
+"""The rendered benchmark as files.
+
+A folder holds `clips.parquet`, `labels.parquet`, `factors.parquet` (what each clip was made from),
+`recipe.json`, `manifest.jsonl` (one line a finished clip) and `clips/*.mp4`. Rendering goes on where
+it stopped: a clip whose file matches its line in the manifest is not rendered again.
+"""
+import hashlib
+import json
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, fields
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from ..files import write_json, write_table
+from ..profiles import Profile, data_dir
+from ..video import write_clip
+from .dataset import label_table, plan, render_clip, scene_of
+from .skills import SKILLS, Skill
+
+CLIPS_PER_TASK = 16
+_PIXELS = ("skeleton", "skills", "motion", "scene", "dataset")  # the modules that decide what is rendered
+_SKILL_FIELDS = [field.name for field in fields(Skill)]
+
+
+def recipe(profile: Profile) -> dict:
+    """Everything that decides the pixels: the profile's rendering fields and the renderer's own code."""
+    code = hashlib.sha256()
+    for module in _PIXELS:
+        code.update((Path(__file__).parent / f"{module}.py").read_bytes())
+    names = ("labels", "image_size", "clips_per_label", "sources_per_split", "long_tail", "render_seed")
+    return {**{name: value for name, value in asdict(profile).items() if name in names}, "renderer": code.hexdigest()[:16]}
+
+
+def benchmark_dir(profile: Profile) -> Path:
+    """The folder a rendering belongs in: named by what decides its pixels, so two renderings never mix."""
+    key = hashlib.sha256(json.dumps(recipe(profile), sort_keys=True).encode()).hexdigest()[:10]
+    return data_dir() / "benchmarks" / f"{profile.name}-{key}"
+
+
+def build(profile: Profile, out: Path | None = None, workers: int = 2, progress: bool = True) -> Path:
+    """Render what is missing of a benchmark and return its folder."""
+    if profile.clips_per_label is None:
+        raise ValueError(f"profile {profile.name!r} has no clips to render; choose smoke, mini or sim.")
+    out = Path(out) if out else benchmark_dir(profile)
+    wanted, recipe_path = json.loads(json.dumps(recipe(profile))), out / "recipe.json"
+    if recipe_path.exists() and json.loads(recipe_path.read_text()) != wanted:
+        raise ValueError(f"{out} holds another rendering (profile, seed or renderer differ from its recipe.json); "
+                         "give another --out, or delete that folder.")
+    (out / "clips").mkdir(parents=True, exist_ok=True)
+    write_json(wanted, recipe_path)
+    clips, factors = plan(profile)
+    write_table(label_table(SKILLS[profile.labels]()), out / "labels.parquet")
+    write_table(clips, out / "clips.parquet")
+    write_table(factors, out / "factors.parquet")
+    done = finished(out)
+    todo = clips.merge(factors, on="clip_id")[~clips.clip_id.isin(done).to_numpy()].sort_values("source_video")
+    jobs = [(row.clip_id, row.source_video, {name: getattr(row, name) for name in _SKILL_FIELDS}, row.fps)
+            for row in todo.itertuples()]
+    tasks = [jobs[start:start + CLIPS_PER_TASK] for start in range(0, len(jobs), CLIPS_PER_TASK)]
+    bar = tqdm(total=len(clips), initial=len(done), unit="clip", desc=f"render {profile.name}", disable=not progress, mininterval=2)
+    # Fresh processes: a fork of a notebook kernel would inherit its threads' locks.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, open(out / "manifest.jsonl", "a") as manifest, bar:
+        futures = [pool.submit(_render_task, task, str(out), profile.render_seed, profile.image_size) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                lines = future.result()
+                manifest.writelines(json.dumps(line) + "\n" for line in lines)
+                manifest.flush()
+                bar.update(len(lines))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return out
+
+
+def _render_task(jobs: list, out: str, seed: int, size: int) -> list[dict]:
+    lines = []
+    for clip_id, source_video, skill, fps in jobs:
+        path = Path(out) / "clips" / f"{clip_id}.mp4"
+        frames = render_clip(Skill(**skill), clip_id, source_video, seed, size)
+        write_clip(path, frames, fps, crf=scene_of(seed, source_video).crf)
+        lines.append({"clip_id": clip_id, "bytes": path.stat().st_size, "sha256": _sha256(path)})
+    return lines
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _manifest(out: Path) -> dict[str, dict]:
+    """Lines of the manifest by clip. A line cut short by a kill is as good as none."""
+    path, lines = Path(out) / "manifest.jsonl", {}
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        lines[line["clip_id"]] = line
+    return lines
+
+
+def finished(out: Path) -> set[str]:
+    """Clips whose file is there and has the bytes that the manifest says."""
+    def intact(line):
+        path = Path(out) / "clips" / f"{line['clip_id']}.mp4"
+        return path.exists() and path.stat().st_size == line["bytes"] and _sha256(path) == line["sha256"]
+    return {clip_id for clip_id, line in _manifest(out).items() if intact(line)}
+
+
+def check(out: Path) -> dict[str, list[str]]:
+    """Name the clips that are missing or changed; both lists are empty when the rendering is whole."""
+    wanted = pd.read_parquet(Path(out) / "clips.parquet").clip_id
+    done, known = finished(out), _manifest(out)
+    return {"missing": [clip_id for clip_id in wanted if clip_id not in known],
+            "changed": [clip_id for clip_id in wanted if clip_id in known and clip_id not in done]}

@@ -1,0 +1,100 @@
+"""Does a rendered benchmark have shortcuts? Small networks that look for them.
+
+A *group* of labels shares every factor but one count. A probe is trained to tell the counts of a
+group apart from what it is shown: one frame, frames without the athlete, all frames in order, or all
+frames shuffled. Chance is one over the number of counts in the group.
+"""
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+COUNTS = ("saltos", "twists")
+FACTORS = ("apparatus", "family", "base", "direction", "shape", "armstand")
+
+
+def count_groups(factors: pd.DataFrame, count: str) -> np.ndarray:
+    """Number the groups of clips that share all factors but `count`; -1 where a group has a single count. Shape (N,)."""
+    keys = [*FACTORS, *(other for other in COUNTS if other != count)]
+    grouped = factors.groupby(keys)
+    return np.where(grouped[count].transform("nunique") > 1, grouped.ngroup(), -1)
+
+
+class ClipNetwork(nn.Module):
+    """A convolution network on each frame, then one-dimensional convolutions over time, then the mean."""
+
+    def __init__(self, n_classes: int, width: int = 24):
+        super().__init__()
+        widths = [3, width, 2 * width, 3 * width, 4 * width]
+        self.frame = nn.Sequential(*(layer for a, b in zip(widths, widths[1:]) for layer in (
+            nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))))
+        self.flat = nn.Linear(widths[-1] * 16, 128)
+        self.time = nn.Sequential(*(layer for _ in range(2) for layer in (
+            nn.Conv1d(128, 128, 3, padding=1, bias=False), nn.BatchNorm1d(128), nn.ReLU(inplace=True))))
+        self.classify = nn.Linear(256, n_classes)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames (B, T, 3, H, W), roughly zero mean, to logits (B, n_classes)."""
+        b, t = frames.shape[:2]
+        features = F.adaptive_avg_pool2d(self.frame(frames.flatten(0, 1)), 4).flatten(1)
+        features = F.relu(self.flat(features)).view(b, t, -1).transpose(1, 2)
+        features = self.time(features)
+        return self.classify(torch.cat([features.mean(-1), features.amax(-1)], -1))
+
+
+def fit_probe(frames: np.ndarray, label_idx: np.ndarray, group: np.ndarray, train: np.ndarray, *, epochs: int,
+              shuffle_frames: bool = False, seed: int = 0, batch: int = 32, lr: float = 2e-3) -> np.ndarray:
+    """Train on frames (N, T, H, W, 3) uint8 of the clips where `train`, and return logits (N, C) for all clips.
+
+    The loss compares a clip's label with the labels of its own group only, so the network spends nothing
+    on what is not asked. `shuffle_frames` draws a new order of a clip's frames at each look.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    n_classes = int(label_idx.max()) + 1
+    mask = torch.from_numpy(_group_mask(label_idx, group, n_classes))
+    used = np.flatnonzero(train & (group >= 0))
+    network = ClipNetwork(n_classes)
+    steps = epochs * (len(used) // batch)
+    optimiser = torch.optim.AdamW(network.parameters(), lr, weight_decay=.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=.15)
+    target = torch.from_numpy(label_idx)
+    network.train()
+    for _ in range(epochs):
+        order = rng.permutation(used)
+        for start in range(0, len(order) - batch + 1, batch):
+            rows = order[start:start + batch]
+            logits = network(_prepare(frames[rows], rng, shuffle_frames))
+            loss = F.cross_entropy(logits.masked_fill(~mask[rows], -1e4), target[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    network.eval()
+    with torch.no_grad():
+        return torch.cat([network(_prepare(frames[start:start + 256])) for start in range(0, len(frames), 256)]).numpy()
+
+
+def group_accuracy(logits: np.ndarray, label_idx: np.ndarray, group: np.ndarray, rows: np.ndarray) -> dict:
+    """Accuracy within groups over the clips `rows`, beside chance, with the number of clips."""
+    rows = rows & (group >= 0)
+    mask = _group_mask(label_idx, group, logits.shape[1])[rows]
+    hit = np.where(mask, logits[rows], -np.inf).argmax(1) == label_idx[rows]
+    return {"accuracy": hit.mean(), "chance": (1 / mask.sum(1)).mean(), "clips": int(rows.sum())}
+
+
+def _group_mask(label_idx: np.ndarray, group: np.ndarray, n_classes: int) -> np.ndarray:
+    """Which labels (N, C) compete for a clip: those of its group, and itself alone where it has none."""
+    mask = np.zeros((len(label_idx), n_classes), bool)
+    for number in np.unique(group[group >= 0]):
+        members = group == number
+        mask[np.ix_(members, np.unique(label_idx[members]))] = True
+    mask[np.arange(len(label_idx)), label_idx] = True
+    return mask
+
+
+def _prepare(frames: np.ndarray, rng: np.random.Generator | None = None, shuffle: bool = False) -> torch.Tensor:
+    if shuffle:
+        frames = np.stack([clip[rng.permutation(len(clip))] for clip in frames])
+    return torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float().div_(64.).sub_(1.7)

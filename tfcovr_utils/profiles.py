@@ -1,0 +1,67 @@
+"""Profiles: how much of everything a run takes; and where its files live.
+
+A profile is plain data. Variants come from `dataclasses.replace`, so a misspelt field is an error.
+"""
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of a run. Tuples hold one number for each of train, val and test."""
+    name: str
+    source: str                                          # which benchmark: mini (rendered), released, tfcovr
+    frames: int = 12                                     # frames of a clip that an encoder sees
+    image_size: int = 64                                 # pixels, square
+    clips_per_label: tuple[int, int, int] | None = None  # rendered benchmarks only
+    sources_per_split: tuple[int, int, int] | None = None  # source videos of gymnastics, and as many of diving
+    labels: str = "mini"                                 # which list of rendered skills: smoke, mini, sim
+    long_tail: bool = False                              # labels as unequal as FineGym's instead of equal
+    render_seed: int = 0                                 # the data's seed; a run's seed is another thing
+
+
+PROFILES = {
+    "smoke": Profile("smoke", "mini", frames=8, clips_per_label=(24, 4, 4), sources_per_split=(30, 6, 6), labels="smoke"),
+    "mini": Profile("mini", "mini", clips_per_label=(100, 8, 6), sources_per_split=(200, 16, 16)),
+    "sim": Profile("sim", "mini", clips_per_label=(90, 10, 14), sources_per_split=(150, 18, 18), labels="sim",
+                   long_tail=True),
+    "released": Profile("released", "released", image_size=224),
+    "paper": Profile("paper", "tfcovr", image_size=224),
+}
+
+
+def get_profile(name: str) -> Profile:
+    """Look a profile up; an unknown name lists the known ones."""
+    if name not in PROFILES:
+        raise ValueError(f"profile {name!r} is not known; choose one of {', '.join(PROFILES)}.")
+    return PROFILES[name]
+
+
+def data_dir() -> Path:
+    """The folder of benchmarks, embeddings and other people's files: $TFCOVR_DATA, else data/."""
+    return Path(os.environ.get("TFCOVR_DATA") or ROOT / "data")
+
+
+def runs_dir(profile: Profile) -> Path:
+    """Where a profile's executed notebooks and results go."""
+    return ROOT / "runs" / profile.name
+
+
+def code_revision() -> str:
+    """Git revision of the code, with `+` when files differ from it; `unknown` outside a clone."""
+    try:
+        described = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=10"],
+                                   capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return described.stdout.strip()
+
+
+def provenance(profile: Profile, seed: int | None = None) -> dict:
+    """What is saved beside every result: the resolved profile, the run's seed, the code's revision."""
+    return {"profile": asdict(profile), "seed": seed, "revision": code_revision()}

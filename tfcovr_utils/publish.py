@@ -1,0 +1,47 @@
+"""Put executed notebooks back into the pairs that the repository shows, without what a run leaves behind."""
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .profiles import ROOT, get_profile, runs_dir
+from .reproduce import NOTEBOOKS
+
+MAX_BYTES = 1_000_000
+WITHOUT_OUTPUTS = ("09_",)  # the explorer's outputs are widgets, which a code-hosting page cannot show
+# papermill leaves its cell of parameters, its metadata and empty tags; JupyterLab leaves widget state.
+STRIP = ["--keep-count", "--keep-id", "--drop-tagged-cells", "injected-parameters", "--extra-keys",
+         "metadata.widgets metadata.papermill cell.metadata.papermill cell.metadata.execution"]
+
+
+def publish(executed: list[Path], notebooks: Path = NOTEBOOKS) -> None:
+    """Copy executed notebooks over their pairs. A notebook that would be too large leaves every pair as it was."""
+    large = [path.name for path in executed if path.stat().st_size > MAX_BYTES and not path.name.startswith(WITHOUT_OUTPUTS)]
+    if large:
+        raise ValueError(f"{', '.join(large)} over {MAX_BYTES:,} bytes; show fewer or smaller pictures, then run again.")
+    for path in executed:
+        target = notebooks / path.name
+        shutil.copyfile(path, target)
+        keep = [] if path.name.startswith(WITHOUT_OUTPUTS) else ["--keep-output"]
+        subprocess.run([sys.executable, "-m", "nbstripout", *keep, *STRIP, str(target)], check=True)
+    # The .py is the truth; this also takes off the tags that papermill added.
+    scripts = [str(notebooks / f"{path.stem}.py") for path in executed]
+    subprocess.run([sys.executable, "-m", "jupytext", "--quiet", "--to", "ipynb", "--update", *scripts], check=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.publish", description=__doc__)
+    parser.add_argument("--profile", default="mini")
+    options = parser.parse_args()
+    executed = sorted(runs_dir(get_profile(options.profile)).glob("[0-9][0-9]_*.ipynb"))
+    if not executed:
+        print(f"nothing to publish: no executed notebook in runs/{options.profile}; run `make reproduce` first.", file=sys.stderr)
+        return 2
+    publish(executed)
+    print("published", *(str((NOTEBOOKS / path.name).relative_to(ROOT)) for path in executed), sep="\n  ")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
