@@ -8,6 +8,7 @@ from .labels import Attributes, difference
 from .modification_words import (
     ENTRIES,
     FINISHES,
+    GENERIC_BASES,
     LEGS,
     MODIFIERS,
     apparatus_name,
@@ -21,7 +22,7 @@ from .pairing import NEUTRAL_LANDINGS
 MOST_CLAUSES = 3
 # The order of time, after what is changed about the whole.
 _ORDER = (
-    "apparatus", "base", "armstand", "entry", "entry_turn", "direction", "rotation", "saltos", "shape",
+    "base", "apparatus", "armstand", "entry", "entry_turn", "direction", "rotation", "saltos", "shape",
     "ring", "legs", "modifiers", "finish",
 )  # fmt: skip
 
@@ -53,7 +54,10 @@ def changes(source: Attributes, target: Attributes) -> tuple[str, ...]:
 def write_rules(source: Attributes, target: Attributes) -> str:
     """Write the short modification that leads from source to target; "" where nothing differs."""
     changed = changes(source, target)
-    if len(changed) > MOST_CLAUSES or ("base" in changed and "saltos" in changed):
+    # Without a count of saltos on both sides, or by a word other phrases use, it is another skill.
+    new_skill = "saltos" in changed and None in (source.saltos, target.saltos)
+    new_skill |= "base" in changed and ("saltos" in changed or target.base in GENERIC_BASES)
+    if len(changed) > MOST_CLAUSES or new_skill:
         place = f" on {apparatus_name(target)}" if "apparatus" in changed else ""
         return f"instead show {_skill(target)}{place}"
     if changed == ("direction",) and target.direction:

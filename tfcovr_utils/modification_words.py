@@ -89,11 +89,14 @@ MODIFIERS = {
     "piking of hips": "piking of the hips",
     "high flight": "high flight phase",
     "leg change": "leg change",
-    "straddle": "straddle of the legs",
-    "in horizontal plane": "flight in the horizontal plane",
+    "straddle": "leg straddle",
+    "in horizontal plane": "horizontal flight",
 }
 SALTOS = {0.0: "no salto", 1.0: "a single salto", 2.0: "a double salto", 3.0: "a triple salto"}
 DIVE_SHAPES = {"straight": "straight", "piked": "pike", "tucked": "tuck"}
+
+# Words of other phrases too, so that as a new base they are said with the whole skill.
+GENERIC_BASES = {"salto", "turn", "jump", "hop", "dive"}
 
 _UNITS = ("", "one", "two", "three", "four", "five", "six", "seven")
 # The counts that the official loaders spell; 0.25, 0.75 and 1.25 stay digits.
