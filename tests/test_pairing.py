@@ -210,7 +210,7 @@ def test_a_person_overrules(tmp_path):
 )
 def test_a_hostile_or_unknown_cell_is_refused_by_line(tmp_path, monkeypatch, column, cell):
     monkeypatch.chdir(tmp_path)
-    row = {"source_label": "a", "target_label": "b", "decision": "accept", "kind": "", "comment": ""}
+    row = dict(zip(DECISION_COLUMNS, ["a", "b", "accept", "", ""]))
     path = tmp_path / "decisions.csv"
     pd.DataFrame([row, row | {column: cell}]).to_csv(path, index=False)
     with pytest.raises(ValueError, match=rf"line 3: {column} .* is not one of"):

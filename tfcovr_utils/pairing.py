@@ -57,7 +57,9 @@ def similarity_matrix(texts: list[str], encoder: Encoder | None = None) -> np.nd
     return (_word_pair_cosine(words) + _same_order(words)) / 2
 
 
-def calibrate_threshold(similarity: np.ndarray, verified: np.ndarray, recall: float = RECALL) -> float:
+def calibrate_threshold(
+    similarity: np.ndarray, verified: np.ndarray, recall: float = RECALL
+) -> float:
     """Return the largest cut that lets at least this share of the verified pairs through.
 
     Both arrays hold one value a pair. A cut of one encoder means nothing to another.

@@ -1,4 +1,4 @@
-"""Sources: each reads somebody's annotation files and gives the same two tables (`tables.Source`)."""
+"""Sources: each reads somebody's annotation files and gives the same tables (`tables.Source`)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..profiles import ROOT
-from . import finediving, finegym
+from . import finediving, finegym, released
+from .folder import load as load_folder
 from .tables import LABEL_COLUMNS, Source, combine, first_file, restrict
 
 LABELS_306 = ROOT / "data" / "labels_306.csv"
@@ -33,6 +34,8 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "finegym": finegym.load,
     "finediving": finediving.load,
     "mini": load_mini,
+    "released": released.load,
+    "folder": load_folder,
 }
 
 

@@ -1,4 +1,4 @@
-"""FineDiving: 3,000 dives, from the owners' pickles or from E2E-Spot's JSON of the same annotations.
+"""FineDiving: 3,000 dives, from the owners' pickles or from E2E-Spot's JSON of the same.
 
 A dive is known by its code. The procedures beside the codes are noisy; a clip whose procedure says
 another dive than its code is dropped and counted.
@@ -99,7 +99,7 @@ def _read_spot(paths: list[Path]) -> pd.DataFrame:
         for dive in json.loads(path.read_text("utf-8")):
             # The files write video__index, the owners video_index.
             video, index = dive["video"].rsplit("__", 1)
-            # "Back -> 2.5 Twists", "2.5 Twists -> 2 Soms.Pike": where it starts, then where each ends.
+            # "Back -> 1 Twist", "1 Twist -> 2 Soms.Pike": where it starts, then where each ends.
             links = [event["comment"].split(" -> ") for event in dive["events"]]
             steps = [links[0][0], *(link[-1] for link in links)] if links else []
             code = dive["_source_info"]["action_type"]
@@ -120,8 +120,8 @@ def _read_pickles(folder: Path) -> pd.DataFrame:
             # The list of the "aqa" file: code, score, difficulty, steps, a label for each frame.
             code, n_frames = dive[0], len(dive[4])
         named = procedures.get((video, index), {}).get("sub-action_types", {})
-        steps = [str(step).strip() for step in (named.values() if isinstance(named, dict) else named)]
-        rows.append((str(video), str(index), str(code), int(n_frames), steps))
+        steps = list(named.values() if isinstance(named, dict) else named)
+        rows.append((str(video), str(index), str(code), int(n_frames), [*map(str, steps)]))
     return pd.DataFrame(rows, columns=["video", "index", "code", "n_frames", "steps"])
 
 

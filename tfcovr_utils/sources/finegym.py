@@ -14,7 +14,7 @@ import pandas as pd
 from ..labels import parse_label
 from .tables import CLIP_COLUMNS, Source, first_file, label_row
 
-ORIGIN = "the FineGym project site, sdolivia.github.io/FineGym (CC BY-NC 4.0, no checksum published)"
+ORIGIN = "the FineGym project site, sdolivia.github.io/FineGym (CC BY-NC 4.0, without checksums)"
 # A video id is 11 characters that may hold - and _ themselves.
 _CLIP_ID = r"^(?P<video>.{11})_(?P<event>E_(\d+)_(\d+))_(?P<action>A_(\d+)_(\d+))$"
 _CATEGORY = re.compile(r"(?:[CG]label:)?\s*(\d+);\s*set:\s*(\d+);\s*(?:Glabel:\s*\d+;\s*)?(\(.*)")
@@ -87,7 +87,8 @@ def _with_times(clips: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, np.ndarr
     if not path.exists():
         return clips, np.zeros(len(clips), dtype=bool)
     videos = json.loads(path.read_text("utf-8"))
-    spans = [_exact_span(videos, *keys) for keys in clips[["source_video", "event", "action"]].values]
+    keys = clips[["source_video", "event", "action"]].to_numpy()
+    spans = [_exact_span(videos, *key) for key in keys]
     exact = np.array(spans, dtype=float).reshape(-1, 2)
     known = ~np.isnan(exact[:, 0])
     times = np.where(known[:, None], exact, clips[["start_s", "end_s"]].to_numpy())

@@ -57,8 +57,8 @@ def read_plain_pickle(path: Path) -> object:
             return _PlainUnpickler(file).load()
         except pickle.UnpicklingError as error:
             raise ValueError(
-                f"{path} holds {error}, which is not plain data, so nothing of it was read; get the "
-                f"file again from its owner."
+                f"{path} holds {error}, which is not plain data, so nothing of it was read; get "
+                f"the file again from its owner."
             ) from error
         except (EOFError, IndexError, KeyError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What every source gives: a table of clips and a table of labels; and how a missing file is told."""
+"""What every source gives: a table of clips, a table of labels, and how to name a missing file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
