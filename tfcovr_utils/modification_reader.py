@@ -6,13 +6,14 @@ consumes the text row by row; words no row takes ("please", "do it") say nothing
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from .labels import _FAMILY, Attributes, difference
 from .modification_counts import SALTO, TURN, count_after, to_digits
 from .modification_rules import comes_along
 from .modification_synonyms import (
     ASIDES,
-    BASE_NICKNAMES,
+    BASE_NAMES,
     BASES,
     DIRECTIONS,
     KEPT,
@@ -22,9 +23,10 @@ from .modification_synonyms import (
     RULES,
     SHAPES,
 )
-from .modification_words import ENTRIES, FINISHES, GENERIC_BASES, LEGS, MODIFIERS
+from .modification_words import ENTRIES, FINISHES, LEGS, MODIFIERS
 
 _N = r"\d+(?:\.\d+)?"
+_BASE = rf"({'|'.join(map(re.escape, sorted(BASE_NAMES, key=len, reverse=True)))})s?\b"
 _COUNT_WORDS = {"no": 0.0, "single": 1.0, "double": 2.0, "triple": 3.0}
 
 
@@ -45,9 +47,10 @@ def apply_text(source: Attributes, text: str) -> Attributes:
 
 def named_attributes(source: Attributes, text: str) -> set[str]:
     """Name the attributes that the text speaks of, whether it changes them or not."""
-    return _read(source, text).named
+    return set(_read(source, text).named)
 
 
+@lru_cache(maxsize=10_000)
 def _read(source: Attributes, text: str) -> "_Reading":
     reading = _Reading(source, normalise(text))
     reading.take_whole_skill()
@@ -89,6 +92,10 @@ def _longest_first(table: dict[str, str]) -> list[tuple[str, str]]:
     return sorted(table.items(), key=lambda row: len(row[1]), reverse=True)
 
 
+_SKILL = (
+    r"((?:\w+ )*?)(?:(single|double|triple) salto|"
+    rf"({'|'.join(re.escape(_plain(base)) for base in BASES)}))\b"
+)
 # The writer's own phrases, as rows of (attribute, value, pattern).
 _START = r"(?:start(?:ing)? )?(?:from|with) "
 _PHRASES: list[tuple[str, object, str]] = [
@@ -100,6 +107,13 @@ _PHRASES: list[tuple[str, object, str]] = [
     *(("entry", value, rf"\b{_START}{_phrase(said)}\b") for value, said in _longest_first(ENTRIES)),
 ]
 # What else a person would type. A value that is a function gets the match and the source.
+_MODIFIER_PHRASES = [
+    (modifier, rf"(?:an? |1 )?{_phrase(said)}\b")
+    for modifier, said in MODIFIERS.items()
+    if modifier != "or less"
+]
+
+
 class _Reading:
     """A text being consumed, and the attributes as far as it was read."""
 
@@ -142,9 +156,8 @@ class _Reading:
             (k for k, p in PLACES.items() if place and re.fullmatch(p, place[1])), self.source.apparatus
         )
         self.source = self.result = Attributes(apparatus, "", "")
-        names = "|".join(re.escape(_plain(base)) for base in BASES)
         # Adjectives first, then the skill; a salto is named with its count.
-        skill = re.match(rf"((?:\w+ )*?)(?:(single|double|triple) salto|({names}))\b", self.text)
+        skill = re.match(_SKILL, self.text)
         if not skill:
             return
         base = next((b for b in BASES if _plain(b) == skill[3]), "salto")
@@ -161,20 +174,12 @@ class _Reading:
         for attribute, value, pattern in _PHRASES:
             if self.take(pattern):
                 self.put(attribute, value)
-        for modifier, said in MODIFIERS.items():
-            if modifier == "or less":
-                continue
-            if self.take(rf"\b{OFF} (?:an? |1 )?{_phrase(said)}\b"):
-                self._modify(modifier, False)
-            elif self.take(rf"\b(?:an? |1 )?{_phrase(said)}\b"):
-                self._modify(modifier, True)
+        self._take_modifiers(_MODIFIER_PHRASES)
 
     def take_base(self, before: str) -> None:
-        names = {_plain(base): base for base in BASES if base not in GENERIC_BASES}
-        for name, base in sorted({**BASE_NICKNAMES, **names}.items(), key=lambda row: -len(row[0])):
-            if self.take(rf"{before}{re.escape(name)}s?\b"):
-                self.put("base", base)
-                return
+        base = self.take(before + _BASE)
+        if base:
+            self.put("base", BASE_NAMES[base[1]])
 
     def take_rules(self) -> None:
         if self.source.apparatus == "DV":
@@ -183,11 +188,7 @@ class _Reading:
             match = self.take(pattern)
             if match:
                 self.put(attribute, value(match, self.source) if callable(value) else value)
-        for modifier, pattern in MODIFIER_RULES:
-            if self.take(rf"\b{OFF} {pattern}"):
-                self._modify(modifier, False)
-            elif self.take(pattern):
-                self._modify(modifier, True)
+        self._take_modifiers(MODIFIER_RULES)
         for place, pattern in PLACES.items():
             if self.take(rf"\b{pattern}\b"):
                 self.put("apparatus", place)
@@ -248,6 +249,13 @@ class _Reading:
             else:
                 dive = self.source.apparatus == "DV" and shape == "stretched"
                 self.put("shape", "straight" if dive else shape)
+
+    def _take_modifiers(self, rows: list[tuple[str, str]]) -> None:
+        for modifier, pattern in rows:
+            if self.take(rf"\b{OFF} {pattern}"):
+                self._modify(modifier, False)
+            elif self.take(pattern):
+                self._modify(modifier, True)
 
     def _modify(self, modifier: str, there: bool) -> None:
         others = {m for m in self.result.modifiers if m != modifier}

@@ -46,7 +46,7 @@ def changes(source: Attributes, target: Attributes) -> tuple[str, ...]:
     differing -= {"family", *comes_along(source, target)}
     if "or_more" in differing or "or less" in set(source.modifiers) ^ set(target.modifiers):
         differing |= {"rotation"}
-    if _said(source) == _said(target):
+    if said_modifiers(source) == said_modifiers(target):
         differing -= {"modifiers"}
     return tuple(name for name in _ORDER if name in differing)
 
@@ -64,6 +64,8 @@ def write_rules(source: Attributes, target: Attributes) -> str:
         return f"change direction to {target.direction}"
     if changed == ("shape",) and target.shape:
         return f"show in {say_shape(target)}"
+    if changed == ("finish",):
+        return f"finish {FINISHES[target.finish]}"
     parts = {name: _part(name, source, target, changed) for name in changed}
     return _join_clauses(parts, source, target) if len(parts) == 3 else _join_parts(parts)
 
@@ -79,7 +81,7 @@ def _part(name: str, source: Attributes, target: Attributes, changed: tuple[str,
     if name == "apparatus":
         return f"on {apparatus_name(target)}"
     if name == "base":
-        return _article(target.base)
+        return article(target.base)
     if name == "armstand":
         return "from an arm-stand" if target.armstand else "without an arm-stand"
     if name == "entry":
@@ -101,8 +103,8 @@ def _part(name: str, source: Attributes, target: Attributes, changed: tuple[str,
         return f"with {LEGS[target.legs]}"
     if name == "finish":
         return f"finishing {FINISHES[target.finish]}"
-    gone = [f"no {MODIFIERS[m]}" for m in _said(source) if m not in target.modifiers]
-    come = [_article(MODIFIERS[m]) for m in _said(target) if m not in source.modifiers]
+    gone = [f"no {MODIFIERS[m]}" for m in said_modifiers(source) if m not in target.modifiers]
+    come = [article(MODIFIERS[m]) for m in said_modifiers(target) if m not in source.modifiers]
     return f"with {' and '.join(gone + come)}"
 
 
@@ -136,8 +138,8 @@ def _join_clauses(parts: dict[str, str], source: Attributes, target: Attributes)
     return f"{clauses[0]}, {clauses[1]}, and {clauses[2]}"
 
 
-def _said(attributes: Attributes) -> list[str]:
-    """The modifiers that are said by themselves; "or less" goes with the count."""
+def said_modifiers(attributes: Attributes) -> list[str]:
+    """List the modifiers that are said by themselves; "or less" goes with the count."""
     return [modifier for modifier in attributes.modifiers if modifier != "or less"]
 
 
@@ -146,7 +148,8 @@ def _start(attributes: Attributes) -> str:
     return f"{'from' if 'swing' in entry or entry.endswith(' bar') else 'with'} {entry}"
 
 
-def _article(noun: str) -> str:
+def article(noun: str) -> str:
+    """Put "a" or "an" before a noun."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
@@ -154,7 +157,7 @@ def _skill(a: Attributes) -> str:
     """Say a whole skill as one noun phrase."""
     shape = say_shape(a).removesuffix(" position") if a.shape else ""
     words = [a.direction, shape, "ring-position" if a.ring else "", _noun(a)]
-    parts = [_article(" ".join(filter(None, words)))]
+    parts = [article(" ".join(filter(None, words)))]
     if a.armstand:
         parts.append("from an arm-stand")
     if a.entry:
@@ -167,7 +170,7 @@ def _skill(a: Attributes) -> str:
         parts.append(f"with {say_saltos(a)}")
     if a.legs:
         parts.append(f"with {LEGS[a.legs]}")
-    parts += [f"with {_article(MODIFIERS[m])}" for m in _said(a)]
+    parts += [f"with {article(MODIFIERS[m])}" for m in said_modifiers(a)]
     if a.finish:
         parts.append(f"finishing {FINISHES[a.finish]}")
     return " ".join(parts)

@@ -8,18 +8,20 @@ from collections.abc import Callable
 
 from .labels import _FAMILY, Attributes
 from .modification_counts import TURN
+from .modification_words import GENERIC_BASES
 
 Value = object | Callable[[re.Match, Attributes], object]
 
 # Every base that a label can have; those without a family in `labels` are leaps, vaults and dives.
 _OTHER_BASES = (
-    "dive, round-off flic-flac, tsukahara, yamashita, jump, hop, split leap, switch leap, stag split leap, "
-    "split jump, side split jump, stag jump, sissone, johnson, leap to straddle pike, tuck jump to split, "
+    "dive, round-off flic-flac, tsukahara, yamashita, jump, hop, split leap, switch leap, "
+    "stag split leap, split jump, side split jump, stag jump, sissone, johnson, leap to straddle pike, tuck jump to split, "
     "sheep jump, stride leap, jump with legs separated, cat leap, fouette hop, ring jump, butterfly, yang-bo, "
     "fouette hop with leg change"
 )
 BASES = sorted([*_FAMILY, *_OTHER_BASES.split(", ")], key=len, reverse=True)
-BASE_NICKNAMES = {
+# What a text may call a base; the generic ones only as a whole new skill.
+BASE_NAMES = {base.replace("-", " "): base for base in BASES if base not in GENERIC_BASES} | {
     "back handspring": "flic-flac",
     "giant": "giant circle",
     "straddle pike jump": "side split jump",

@@ -48,7 +48,7 @@ LEGS = {
     "knee arabesque": "the free leg in knee arabesque",
 }
 FINISHES = {
-    "": "with a plain finish",
+    "": "with a plain ending",
     "step-out": "with a step-out",
     "feet together": "with feet together",
     "side position": "in side position",
@@ -78,7 +78,7 @@ FINISHES = {
 # Modifier -> what it is; "no" takes it away.
 MODIFIERS = {
     "turn before salto": "turn before the salto",
-    "turn between saltos": "turn between the two saltos",
+    "turn between saltos": "turn between the saltos",
     "or less": "shorter spin",
     "over high bar": "flight over the high bar",
     "side position": "side start",
