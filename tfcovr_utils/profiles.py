@@ -22,11 +22,12 @@ class Profile:
     sources_per_split: tuple[int, int, int] | None = None  # source videos of gymnastics, and as many of diving
     labels: str = "mini"                                 # which list of rendered skills: smoke, mini, sim
     long_tail: bool = False                              # labels as unequal as FineGym's instead of equal
+    probe_epochs: int = 6                                # how long notebook 01 looks for shortcuts
     render_seed: int = 0                                 # the data's seed; a run's seed is another thing
 
 
 PROFILES = {
-    "smoke": Profile("smoke", "mini", frames=8, clips_per_label=(24, 4, 4), sources_per_split=(30, 6, 6), labels="smoke"),
+    "smoke": Profile("smoke", "mini", frames=8, clips_per_label=(24, 4, 4), sources_per_split=(30, 6, 6), labels="smoke", probe_epochs=1),
     "mini": Profile("mini", "mini", clips_per_label=(100, 8, 6), sources_per_split=(200, 16, 16)),
     "sim": Profile("sim", "mini", clips_per_label=(90, 10, 14), sources_per_split=(150, 18, 18), labels="sim",
                    long_tail=True),
@@ -48,8 +49,8 @@ def data_dir() -> Path:
 
 
 def runs_dir(profile: Profile) -> Path:
-    """Where a profile's executed notebooks and results go."""
-    return ROOT / "runs" / profile.name
+    """Where a profile's executed notebooks, figures and results go: below $TFCOVR_RUNS, else runs/."""
+    return Path(os.environ.get("TFCOVR_RUNS") or ROOT / "runs") / profile.name
 
 
 def code_revision() -> str:

@@ -1,4 +1,4 @@
-"""Put executed notebooks back into the pairs that the repository shows, without what a run leaves behind."""
+"""Put executed notebooks, and the figures they drew, where the repository shows them, without what a run leaves behind."""
 import argparse
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ STRIP = ["--keep-count", "--keep-id", "--drop-tagged-cells", "injected-parameter
          "metadata.widgets metadata.papermill cell.metadata.papermill cell.metadata.execution"]
 
 
-def publish(executed: list[Path], notebooks: Path = NOTEBOOKS) -> None:
+def publish(executed: list[Path], notebooks: Path) -> None:
     """Copy executed notebooks over their pairs. A notebook that would be too large leaves every pair as it was."""
     large = [path.name for path in executed if path.stat().st_size > MAX_BYTES and not path.name.startswith(WITHOUT_OUTPUTS)]
     if large:
@@ -38,7 +38,8 @@ def main() -> int:
     if not executed:
         print(f"nothing to publish: no executed notebook in runs/{options.profile}; run `make reproduce` first.", file=sys.stderr)
         return 2
-    publish(executed)
+    publish(executed, NOTEBOOKS)
+    shutil.copytree(runs_dir(get_profile(options.profile)) / "figures", ROOT / "figures", dirs_exist_ok=True)
     print("published", *(str((NOTEBOOKS / path.name).relative_to(ROOT)) for path in executed), sep="\n  ")
     return 0
 

@@ -4,6 +4,6 @@
 `build` writes them.
 """
 from .build import benchmark_dir, build, check
-from .dataset import plan, render_clip
+from .dataset import plan, render_clip, render_hall
 
-__all__ = ["benchmark_dir", "build", "check", "plan", "render_clip"]
+__all__ = ["benchmark_dir", "build", "check", "plan", "render_clip", "render_hall"]

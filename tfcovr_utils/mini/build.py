@@ -6,6 +6,7 @@ it stopped: a clip whose file matches its line in the manifest is not rendered a
 """
 import hashlib
 import json
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, fields
 from multiprocessing import get_context
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from ..files import write_json, write_table
 from ..profiles import Profile, data_dir
-from ..video import write_clip
+from ..video import read_clip, write_clip
 from .dataset import label_table, plan, render_clip, scene_of
 from .skills import SKILLS, Skill
 
@@ -61,8 +62,12 @@ def build(profile: Profile, out: Path | None = None, workers: int = 2, progress:
             for row in todo.itertuples()]
     tasks = [jobs[start:start + CLIPS_PER_TASK] for start in range(0, len(jobs), CLIPS_PER_TASK)]
     bar = tqdm(total=len(clips), initial=len(done), unit="clip", desc=f"render {profile.name}", disable=not progress, mininterval=2)
+    lines_path = out / "manifest.jsonl"
+    if lines_path.exists() and not lines_path.read_bytes().endswith(b"\n"):
+        with open(lines_path, "a") as manifest:  # end a line that a kill cut short, or the next one would be lost with it
+            manifest.write("\n")
     # Fresh processes: a fork of a notebook kernel would inherit its threads' locks.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, open(out / "manifest.jsonl", "a") as manifest, bar:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, open(lines_path, "a") as manifest, bar:
         futures = [pool.submit(_render_task, task, str(out), profile.render_seed, profile.image_size) for task in tasks]
         try:
             for future in as_completed(futures):
@@ -116,3 +121,24 @@ def check(out: Path) -> dict[str, list[str]]:
     done, known = finished(out), _manifest(out)
     return {"missing": [clip_id for clip_id in wanted if clip_id not in known],
             "changed": [clip_id for clip_id in wanted if clip_id in known and clip_id not in done]}
+
+
+def measure(profile: Profile, out: Path, n_clips: int = 60) -> pd.Series:
+    """Milliseconds to render, encode and decode a clip, one process, and the bytes of its file: medians over `n_clips`."""
+    clips, factors = plan(profile)
+    sample = clips.merge(factors, on="clip_id").sample(n_clips, random_state=0)
+    rows = []
+    for row in sample.itertuples():
+        skill = Skill(**{name: getattr(row, name) for name in _SKILL_FIELDS})
+        scene = scene_of(profile.render_seed, row.source_video)  # drawn once a source, so not part of a clip's time
+        path = Path(out) / ".measured.mp4"
+        ticks = [time.perf_counter()]
+        frames = render_clip(skill, row.clip_id, row.source_video, profile.render_seed, profile.image_size)
+        ticks.append(time.perf_counter())
+        write_clip(path, frames, row.fps, crf=scene.crf)
+        ticks.append(time.perf_counter())
+        read_clip(path, "centre", profile.frames)
+        ticks.append(time.perf_counter())
+        rows.append([*(1000 * (b - a) for a, b in zip(ticks, ticks[1:])), path.stat().st_size])
+        path.unlink()
+    return pd.DataFrame(rows, columns=["render ms", "encode ms", "decode ms", "bytes"]).median()

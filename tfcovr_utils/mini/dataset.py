@@ -2,7 +2,6 @@
 
 Writing them to files is `build.py`'s part.
 """
-import json
 import re
 import zlib
 from dataclasses import asdict
@@ -13,6 +12,8 @@ import pandas as pd
 
 from ..labels import label_text, parse_label
 from ..profiles import SPLITS, Profile
+from ..sources.tables import label_row
+from ..video import sample_indices
 from .motion import draw_window, perform
 from .scene import Scene, camera_path, render
 from .skills import SKILLS, Skill
@@ -27,13 +28,12 @@ def label_id(skill: Skill) -> str:
 
 
 def label_table(skills: list[Skill]) -> pd.DataFrame:
-    """Labels in the form all sources share; `attributes` is JSON, read from the label's text as for real labels."""
+    """Labels in the form all sources share; the attributes are read from the label's text as for real labels."""
     rows = []
     for skill in skills:
         dive = skill.family == "dive"
-        rows.append({"label_id": label_id(skill), "text": label_text(skill.text) if dive else skill.text,
-                     "dataset": DATASETS["dive" if dive else "gym"], "event": skill.apparatus,
-                     "attributes": json.dumps(asdict(parse_label(skill.text)))})
+        rows.append(label_row(label_id(skill), label_text(skill.text) if dive else skill.text, DATASETS["dive" if dive else "gym"],
+                              parse_label(skill.text), skill.family))
     return pd.DataFrame(rows)
 
 
@@ -76,11 +76,22 @@ def _draw_clip(seed: int, clip_id: str, source_video: str) -> tuple[int, int]:
     return int(_generator(seed, clip_id, "length").integers(*FRAMES_RANGE)), scene_of(seed, source_video).fps
 
 
-def render_clip(skill: Skill, clip_id: str, source_video: str, seed: int = 0, size: int = 64, athlete: bool = True) -> np.ndarray:
-    """Render one clip as uint8 (T, size, size, 3). `athlete=False` gives the same clip with the athlete painted out."""
+def render_clip(skill: Skill, clip_id: str, source_video: str, seed: int = 0, size: int = 64) -> np.ndarray:
+    """Render one clip as uint8 (T, size, size, 3)."""
+    scene, window, path = _filming(skill.apparatus, clip_id, source_video, seed)
+    motion = perform(skill, scene.body, path[:, 0], window, _generator(seed, clip_id, "motion"))
+    return render(scene, skill.apparatus, motion, path, size, _generator(seed, clip_id, "picture"))
+
+
+def render_hall(apparatus: str, clip_id: str, source_video: str, seed: int = 0, size: int = 64, frames: int = 4) -> np.ndarray:
+    """The same clip with its athlete painted out: `frames` of it evenly over time, uint8 (frames, size, size, 3)."""
+    scene, _, path = _filming(apparatus, clip_id, source_video, seed)
+    return render(scene, apparatus, None, path, size, _generator(seed, clip_id, "picture"), sample_indices(len(path), frames))
+
+
+def _filming(apparatus: str, clip_id: str, source_video: str, seed: int):
+    """Scene, flight window and camera path of a clip: all that does not know the skill."""
     scene = scene_of(seed, source_video)
     n_frames, _ = _draw_clip(seed, clip_id, source_video)
-    window = draw_window(skill.apparatus, _generator(seed, clip_id, "window"))
-    path = camera_path(scene, skill.apparatus, window, n_frames, _generator(seed, clip_id, "camera"))
-    motion = perform(skill, scene.body, path[:, 0], window, _generator(seed, clip_id, "motion"))
-    return render(scene, skill.apparatus, motion, path, size, _generator(seed, clip_id, "picture"), athlete)
+    window = draw_window(apparatus, _generator(seed, clip_id, "window"))
+    return scene, window, camera_path(scene, apparatus, window, n_frames, _generator(seed, clip_id, "camera"))

@@ -55,7 +55,7 @@ LEAP_POSES = {
 }
 DIVE_DROP = 2.6   # body heights that a dive falls
 BAR_HEIGHT = 1.35
-MIDDLE_TILT = 50.  # degrees around upside-down in which a somersault may stand at the middle frame
+MIDDLE_TILT = 50.  # degrees around it in which a somersault may stand at the middle frame
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _faces_back(skill: Skill) -> bool:
 
 
 def _somersault(skill: Skill, phase, middle: float, rng) -> np.ndarray:
-    """Somersault angle (T,) in degrees, through upside-down give or take `MIDDLE_TILT` at the middle frame."""
+    """Somersault angle (T,) in degrees: at the middle frame upside-down (after an arm-stand upright), give or take `MIDDLE_TILT`."""
     if not skill.saltos:
         return np.zeros_like(phase)
     if skill.family == "vault":  # over the table upside down, then the salto
@@ -122,10 +122,10 @@ def _somersault(skill: Skill, phase, middle: float, rng) -> np.ndarray:
     first = 180. if skill.armstand else -55. if skill.family == "dismount" else 0.
     begin = 75. if skill.family == "dismount" else first
     last = 360. * skill.saltos + (180. if skill.armstand else 0.)
-    upside_down = np.arange(180., last, 360.)
-    upside_down = upside_down[(upside_down > begin + 60) & (upside_down < last - 60)]
-    progress = (upside_down - begin) / (last - begin)
-    through = upside_down[np.abs(progress - middle).argmin()] + rng.uniform(-MIDDLE_TILT, MIDDLE_TILT)
+    over = np.arange(first + 180. if skill.armstand else 180., last, 360.)  # the head where the feet began
+    over = over[(over > begin + 60) & (over < last - 60)]
+    progress = (over - begin) / (last - begin)
+    through = over[np.abs(progress - middle).argmin()] + rng.uniform(-MIDDLE_TILT, MIDDLE_TILT)
     return np.interp(phase, [-.3, 0., middle, 1.], [first, begin, through, last])
 
 

@@ -4,6 +4,8 @@ A *group* of labels shares every factor but one count. A probe is trained to tel
 group apart from what it is shown: one frame, frames without the athlete, all frames in order, or all
 frames shuffled. Chance is one over the number of counts in the group.
 """
+import time
+
 import numpy as np
 import pandas as pd
 import torch
@@ -98,3 +100,33 @@ def _prepare(frames: np.ndarray, rng: np.random.Generator | None = None, shuffle
     if shuffle:
         frames = np.stack([clip[rng.permutation(len(clip))] for clip in frames])
     return torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float().div_(64.).sub_(1.7)
+
+
+def run(name: str, count: str, frames: np.ndarray, label_idx: np.ndarray, group: np.ndarray, held_out: np.ndarray, **training) -> dict:
+    """Fit a probe on the clips of `group` that are not held out, and score it on those that are: a row of a table."""
+    rows = group >= 0
+    start = time.monotonic()
+    logits = fit_probe(frames[rows], label_idx[rows], group[rows], ~held_out[rows], **training)
+    seconds = time.monotonic() - start
+    return {"probe": name, "count": count, **group_accuracy(logits, label_idx[rows], group[rows], held_out[rows]), "seconds": seconds}
+
+
+def run_hall(halls: np.ndarray, factors: pd.DataFrame, label_idx: np.ndarray, held_out: np.ndarray, **training) -> pd.DataFrame:
+    """What frames without the athlete tell: the apparatus, and each factor within an apparatus. A row a factor."""
+    everything = np.zeros(len(halls), int)
+    logits = fit_probe(halls, label_idx, everything, ~held_out, **training)
+    rows = []
+    for factor in ("apparatus", *FACTORS[1:], *COUNTS):
+        code, _ = pd.factorize(factors[factor])
+        of_label = np.zeros(logits.shape[1], int)
+        of_label[label_idx] = code
+        within = np.zeros(len(halls), int) if factor == "apparatus" else pd.factorize(factors.apparatus)[0]
+        mask = _group_mask(label_idx, within, logits.shape[1])
+        guess = of_label[np.where(mask, logits, -np.inf).argmax(1)]
+        common = pd.Series(code).groupby(within).transform(lambda values: values.mode()[0]).to_numpy()
+        varied = pd.Series(code).groupby(within).transform("nunique").to_numpy() > 1
+        scored = held_out & varied
+        if scored.any():
+            rows.append({"factor": factor, "accuracy": (guess == code)[scored].mean(), "chance": (common == code)[scored].mean(),
+                         "clips": int(scored.sum())})
+    return pd.DataFrame(rows)

@@ -4,6 +4,7 @@ Everything in a `Scene` is drawn once per source video and without looking at an
 split by source is a real one. The camera follows a path of its own; the athlete moves about it. Blur
 comes from the camera alone: the blur of a limb would tell its speed, and so a count, in one frame.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -45,7 +46,7 @@ class Scene:
                    azimuth=rng.uniform(-17, 17), roll=rng.uniform(-4, 4), view=rng.uniform(1.64, 1.74),
                    lift=rng.uniform(-.03, .03), pan=rng.uniform(.1, .9), jitter=rng.uniform(.0, .012),
                    blur=int(rng.choice([0, 0, 2, 3])), blur_angle=rng.uniform(0, 180), gain=rng.uniform(.85, 1.12),
-                   noise=rng.uniform(1.5, 5.), flight=rng.uniform(.94, 1.06),
+                   noise=rng.uniform(.5, 2.5), flight=rng.uniform(.94, 1.06),
                    fps=int(rng.choice(FRAME_RATES)), crf=int(rng.integers(19, 27)))
 
 
@@ -124,15 +125,15 @@ class Camera:
         return points @ self.away
 
 
-def render(scene: Scene, apparatus: str, motion: Motion, path: np.ndarray, size: int, rng: np.random.Generator,
-           athlete: bool = True) -> np.ndarray:
-    """Paint all frames of a clip as uint8 (T, size, size, 3); `athlete=False` paints the same scene without the athlete."""
+def render(scene: Scene, apparatus: str, motion: Motion | None, path: np.ndarray, size: int, rng: np.random.Generator,
+           frames: Sequence[int] | None = None) -> np.ndarray:
+    """Paint all frames of a clip, or those named, as uint8 (T, size, size, 3); without a motion there is no athlete."""
     camera = Camera(scene, path, rng.choice([-1., 1.]), size * SUPERSAMPLE)
     blur = _blur_kernel(scene)
-    frames = []
-    for frame in range(len(path)):
+    painted = []
+    for frame in range(len(path)) if frames is None else frames:
         canvas = _paint_hall(scene, apparatus, camera, frame)
-        if athlete:
+        if motion:
             _paint_athlete(canvas, scene, camera, motion, frame)
         if apparatus == "DV":
             _paint_water(canvas, scene, camera, frame)
@@ -140,8 +141,8 @@ def render(scene: Scene, apparatus: str, motion: Motion, path: np.ndarray, size:
             canvas = cv2.filter2D(canvas, -1, blur)
         small = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
         grain = rng.normal(0, scene.noise, (size, size, 1)).astype(np.float32)
-        frames.append(np.clip(small * scene.gain + grain, 0, 255).astype(np.uint8))
-    return np.stack(frames)
+        painted.append(np.clip(small * scene.gain + grain, 0, 255).astype(np.uint8))
+    return np.stack(painted)
 
 
 def _blur_kernel(scene: Scene) -> np.ndarray | None:

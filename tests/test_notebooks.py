@@ -1,0 +1,31 @@
+"""Every notebook runs from top to bottom under `smoke`, as a user runs it."""
+import json
+import shutil
+
+import papermill
+import pytest
+
+from tfcovr_utils.profiles import ROOT
+from tfcovr_utils.reproduce import resolve_parameters, run_notebook, select_notebooks
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """One data folder for all notebooks, so the benchmark is rendered once and never taken from an earlier run."""
+    folder = tmp_path_factory.mktemp("data")
+    for kept in (ROOT / "data").iterdir():
+        if kept.name not in ("benchmarks", "embeddings"):
+            (shutil.copytree if kept.is_dir() else shutil.copy)(kept, folder / kept.name)
+    return folder
+
+
+@pytest.mark.parametrize("notebook", select_notebooks([]), ids=lambda path: path.stem)
+def test_notebook_runs_under_smoke(notebook, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFCOVR_DATA", str(data))
+    monkeypatch.setenv("TFCOVR_RUNS", str(tmp_path / "runs"))
+    parameters = resolve_parameters([notebook], {}, {"profile": "smoke", "seed": 0})[notebook]
+    out = tmp_path / notebook.name
+    run_notebook(notebook, out, parameters)
+    cells = json.loads(out.read_text())["cells"]
+    assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
+    assert papermill.inspect_notebook(str(notebook))["profile"]["default"] == '"mini"'

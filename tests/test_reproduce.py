@@ -1,0 +1,111 @@
+"""The runner and the publisher, on small notebooks made here."""
+import json
+import os
+import subprocess
+import sys
+
+import jupytext
+import pytest
+
+from tfcovr_utils import publish as publish_module
+from tfcovr_utils import reproduce
+from tfcovr_utils.profiles import ROOT
+
+HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     display_name: Python 3\n#     language: python\n#     name: python3\n# ---\n\n"
+GOOD = HEADER + '# %% tags=["parameters"]\nprofile = "mini"\nlr = 1.0\n\n# %%\nimport sys\nprint("RAN", profile, lr, type(lr).__name__, sys.prefix)\n'
+
+
+def make_notebook(folder, name, text):
+    script = folder / f"{name}.py"
+    script.write_text(text)
+    notebook = jupytext.read(script)
+    jupytext.write(notebook, folder / f"{name}.ipynb")
+    return folder / f"{name}.ipynb"
+
+
+def outputs(path):
+    cells = json.loads(path.read_text())["cells"]
+    return "".join("".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", []))
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", folder)
+    monkeypatch.setattr(reproduce, "ROOT", tmp_path)
+    monkeypatch.setattr(reproduce, "runs_dir", lambda profile: tmp_path / "runs" / profile.name)
+    monkeypatch.setattr(reproduce.select_notebooks, "__defaults__", (folder,))
+    return folder
+
+
+def test_parameters_reach_the_notebook_as_numbers(notebooks, tmp_path, capsys):
+    make_notebook(notebooks, "00_good", GOOD)
+    assert reproduce.main(["--profile", "smoke", "-p", "lr", "1e-4"]) == 0
+    assert "RAN smoke 0.0001 float" in outputs(tmp_path / "runs" / "smoke" / "00_good.ipynb")
+    assert not list((tmp_path / "runs").rglob("*.py"))  # an executed copy is not paired
+    assert "injected" not in (notebooks / "00_good.ipynb").read_text()  # and the input is never written
+
+
+def test_unknown_names_are_refused_before_anything_runs(notebooks, tmp_path, capsys):
+    make_notebook(notebooks, "00_good", GOOD)
+    assert reproduce.main(["-p", "learning_rate", "1"]) == 2
+    assert "'learning_rate' is not declared by any chosen notebook; known are lr, profile" in capsys.readouterr().err
+    assert reproduce.main(["--profile", "tiny"]) == 2
+    assert "profile 'tiny' is not known; choose one of smoke, mini" in capsys.readouterr().err
+    assert reproduce.main(["--only", "07"]) == 2
+    assert "--only '07' matches no notebook; there are 00_good" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_failing_cell_stops_the_run_and_is_shown(notebooks, tmp_path, capsys):
+    make_notebook(notebooks, "00_bad", GOOD + "\n# %%\nhalf = 1 / 0\n")
+    make_notebook(notebooks, "01_later", GOOD)
+    assert reproduce.main(["--profile", "smoke"]) == 1
+    said = capsys.readouterr().err
+    assert "00_bad" in said and "ZeroDivisionError" in said and "half = 1 / 0" in said
+    assert not (tmp_path / "runs" / "smoke" / "01_later.ipynb").exists()
+    assert "RAN smoke" in outputs(tmp_path / "runs" / "smoke" / "00_bad.ipynb")
+
+
+def test_the_kernel_is_this_environments_own(notebooks, tmp_path, monkeypatch):
+    """Somebody's home may hold a kernel of the same name that points elsewhere."""
+    kernel = tmp_path / "home" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(json.dumps({"argv": ["not-a-python", "{connection_file}"], "display_name": "x", "language": "python"}))
+    make_notebook(notebooks, "00_good", GOOD)
+    script = ("import sys; from pathlib import Path; from tfcovr_utils import reproduce; "
+              "reproduce.run_notebook(Path(sys.argv[1]), Path(sys.argv[2]), {})")
+    out = tmp_path / "out.ipynb"
+    subprocess.run([sys.executable, "-c", script, str(notebooks / "00_good.ipynb"), str(out)], check=True,
+                   env={**os.environ, "JUPYTER_DATA_DIR": str(tmp_path / "home")}, cwd=ROOT)
+    assert sys.prefix in outputs(out)
+
+
+@pytest.mark.parametrize(("text", "value"), [("3", 3), ("1e-4", 1e-4), ("true", True), ("None", None), ("mini", "mini")])
+def test_values_from_the_command_line(text, value):
+    assert reproduce.parse_value(text) == value and type(reproduce.parse_value(text)) is type(value)
+
+
+def test_publishing_leaves_no_trace_of_the_run(notebooks, tmp_path):
+    make_notebook(notebooks, "00_good", GOOD)
+    before = (notebooks / "00_good.py").read_text()
+    reproduce.main(["--profile", "smoke", "-p", "lr", "2"])
+    executed = tmp_path / "runs" / "smoke" / "00_good.ipynb"
+    assert "injected-parameters" in executed.read_text() and '"papermill"' in executed.read_text()
+    publish_module.publish([executed], notebooks)
+    published = (notebooks / "00_good.ipynb").read_text()
+    assert "injected-parameters" not in published and '"papermill"' not in published
+    assert "RAN smoke 2" in outputs(notebooks / "00_good.ipynb")  # the outputs are kept
+    assert (notebooks / "00_good.py").read_text() == before
+    source = [cell.source for cell in jupytext.read(notebooks / "00_good.ipynb").cells]
+    assert source == [cell.source for cell in jupytext.read(notebooks / "00_good.py").cells]
+
+
+def test_a_notebook_too_large_is_not_published(notebooks, tmp_path, monkeypatch):
+    path = make_notebook(notebooks, "00_good", GOOD)
+    executed = tmp_path / "00_good.ipynb"
+    executed.write_text(path.read_text() + " " * 2_000_000)
+    with pytest.raises(ValueError, match="00_good.ipynb over 1,000,000 bytes"):
+        publish_module.publish([executed], notebooks)
+    assert len((notebooks / "00_good.ipynb").read_text()) < 10_000
