@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .files import replacing
 from .labels import APPARATUS, Attributes
 from .profiles import ROOT
 
@@ -153,6 +154,17 @@ def read_decisions(path: Path) -> pd.DataFrame:
     ends = np.sort(table[["source_label", "target_label"]].to_numpy(dtype=str), axis=1)
     table = table.assign(source_label=ends[:, 0], target_label=ends[:, 1])
     return table.drop_duplicates(["source_label", "target_label"], keep="last")
+
+
+def record_decision(
+    path: Path, source_label: str, target_label: str, decision: str, kind: str = "", comment: str = ""
+) -> None:
+    """Add one decision to the CSV, at once; an earlier one about the same pair stays and is outvoted."""
+    earlier = pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else None
+    row = [source_label, target_label, decision, kind, comment]
+    table = pd.concat([earlier, pd.DataFrame([row], columns=DECISION_COLUMNS)])
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _word_pair_cosine(words: list[list[str]]) -> np.ndarray:

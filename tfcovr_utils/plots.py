@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from PIL import Image
 
 from .files import replacing
 
 STYLE = Path(__file__).parent / "tfcovr.mplstyle"
 COLUMN, PAGE = 3.4, 7.0  # widths in inches of one column and of the page
+THUMBNAIL, SCREEN_DPI = 64, 120  # pixels of a frame on a contact sheet, pixels an inch in a notebook
 # An apparatus keeps its colour and its name in every figure.
 APPARATUS_COLOURS = {"FX": "#0072B2", "BB": "#E69F00", "UB": "#009E73", "VT": "#CC79A7", "DV": "#56B4E9"}
 APPARATUS_NAMES = {"FX": "floor", "BB": "beam", "UB": "bars", "VT": "vault", "DV": "diving"}
@@ -43,15 +45,23 @@ def save_figure(figure: Figure, name: str, table: pd.DataFrame, folder: Path) ->
 def contact_sheet(rows: dict[str, np.ndarray], frames: int = 12) -> Figure:
     """Clips as rows of square frames: name -> uint8 (T, H, W, 3), `frames` of each evenly over time. One picture in all."""
     pictures = [clip[((np.arange(frames) + .5) * len(clip) / frames).astype(int)] for clip in rows.values()]
-    sheet = np.concatenate([np.concatenate(list(clip), 1) for clip in pictures], 0)
-    figure, ax = plt.subplots(figsize=(.8 * PAGE, .8 * PAGE / frames * len(rows)))
-    ax.imshow(sheet, interpolation="lanczos", aspect="equal")
-    side = len(sheet) / len(rows)
-    ax.set_yticks((np.arange(len(rows)) + .5) * side, list(rows))
+    sheet = np.concatenate([np.concatenate([_thumbnail(frame) for frame in clip], 1) for clip in pictures], 0)
+    width, height, margin = sheet.shape[1] / SCREEN_DPI, sheet.shape[0] / SCREEN_DPI, 2.
+    figure = plt.figure(figsize=(margin + width, height), dpi=SCREEN_DPI)
+    ax = figure.add_axes([margin / (margin + width), 0, width / (margin + width), 1])
+    ax.imshow(sheet, interpolation="nearest", aspect="auto")  # a pixel of the clip is a pixel of the picture
+    ax.set_yticks((np.arange(len(rows)) + .5) * THUMBNAIL, list(rows))
     ax.set_xticks([])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return figure
+
+
+def _thumbnail(frame: np.ndarray) -> np.ndarray:
+    """A frame at THUMBNAIL pixels in 32 levels a channel: the grain that is lost would be most of a PNG's bytes."""
+    if frame.shape[:2] != (THUMBNAIL, THUMBNAIL):
+        frame = np.asarray(Image.fromarray(frame).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS))
+    return frame // 8 * 8 + 4
 
 
 @styled
@@ -120,4 +130,92 @@ def probe_accuracy(probes: pd.DataFrame) -> Figure:
         ax.set(title=count, xlabel="accuracy in per cent, 95 % interval", xlim=(0, 103))
         ax.grid(axis="x")
     axes[0][0].legend(loc="lower right")
+    return figure
+
+
+@styled
+def similarity_map(similarity: np.ndarray, labels: pd.DataFrame) -> Figure:
+    """Text similarity (N, N) of labels as a heat map, labels in the order given, with lines between apparatus."""
+    figure, ax = plt.subplots(figsize=(.62 * PAGE, .55 * PAGE))
+    picture = ax.imshow(similarity, vmin=0, vmax=1, interpolation="nearest")
+    figure.colorbar(picture, ax=ax, label="similarity of the texts", shrink=.8)
+    ends = labels.event.ne(labels.event.shift()).to_numpy().nonzero()[0]
+    centres = (ends + np.append(ends[1:], len(labels))) / 2
+    for end in ends[1:]:
+        ax.axhline(end - .5, color="white", lw=.6)
+        ax.axvline(end - .5, color="white", lw=.6)
+    names = [APPARATUS_NAMES[event] for event in labels.event.iloc[ends]]
+    ax.set_xticks(centres - .5, names)
+    ax.set_yticks(centres - .5, names)
+    ax.tick_params(length=0)
+    return figure
+
+
+@styled
+def label_graph(pairs: pd.DataFrame, labels: pd.DataFrame) -> Figure:
+    """Labels on a circle, a line for each pair. Pairs: source_label, target_label, kind, tier; labels: label_id, event."""
+    angle = dict(zip(labels.label_id, 2 * np.pi * np.arange(len(labels)) / len(labels)))
+    figure, ax = plt.subplots(figsize=(.62 * PAGE, .62 * PAGE))
+    looks = {"temporal": dict(color="#0072B2", lw=.5, ls="-"), "event": dict(color="#D55E00", lw=.7, ls="--")}
+    share = np.linspace(0, 1, 24)[:, None]
+    for row in pairs.itertuples():
+        a, b = (np.array([np.cos(angle[end]), np.sin(angle[end])]) for end in (row.source_label, row.target_label))
+        middle, apart = (a + b) / 2, np.linalg.norm(a - b) / 2
+        bend = middle / max(np.linalg.norm(middle), 1e-6) * (1 - apart)  # far pairs pass near the centre, near ones stay at the rim
+        curve = (1 - share) ** 2 * a + 2 * share * (1 - share) * bend + share ** 2 * b
+        ax.plot(*curve.T, alpha=.8 if row.tier < 3 else .25, **looks[row.kind])
+    for event, part in labels.groupby("event", sort=False):
+        at = np.array([angle[label] for label in part.label_id])
+        ax.scatter(np.cos(at), np.sin(at), s=9, color=APPARATUS_COLOURS[event], zorder=3)
+        ax.text(1.1 * np.cos(at.mean()), 1.1 * np.sin(at.mean()), APPARATUS_NAMES[event], ha="center", va="center", fontsize=8,
+                weight="bold", color=APPARATUS_COLOURS[event])
+    for kind, look in looks.items():
+        ax.plot([], [], label=f"{kind} change", **look)
+    ax.legend(loc="lower left", bbox_to_anchor=(-.1, -.06))
+    ax.set_aspect("equal")
+    ax.axis("off")
+    return figure
+
+
+@styled
+def precision_by_threshold(proposed: pd.DataFrame) -> Figure:
+    """Precision and recall of text similarity against verified pairs, at every cut. Columns dataset, similarity, verified, threshold."""
+    datasets = proposed.dataset.unique()
+    figure, axes = plt.subplots(1, len(datasets), figsize=(PAGE, 1.9), sharey=True, squeeze=False)
+    for ax, dataset in zip(axes[0], datasets):
+        part = proposed[proposed.dataset == dataset].sort_values("similarity", ascending=False)
+        found = part.verified.cumsum()
+        ax.plot(part.similarity, 100 * found / np.arange(1, len(part) + 1), label="precision")
+        ax.plot(part.similarity, 100 * found / max(part.verified.sum(), 1), ls="--", label="recall")
+        ax.axvline(part.threshold.iloc[0], color="black", lw=.8, ls=":", label="calibrated cut")
+        ax.set(title=dataset, xlabel="similarity of the texts", ylim=(0, 102))
+        ax.grid(axis="y")
+    axes[0][0].set_ylabel("per cent")
+    axes[0][-1].legend()
+    return figure
+
+
+@styled
+def text_lengths(lengths: pd.DataFrame, paper: dict[str, float]) -> Figure:
+    """Words of the modification texts. Columns set, words; `paper` has the published min, mean and max."""
+    figure, ax = plt.subplots(figsize=(.7 * PAGE, 1.9))
+    sns.histplot(lengths, x="words", hue="set", discrete=True, stat="percent", common_norm=False, element="step", fill=False, ax=ax)
+    ax.axvline(paper["mean"], color="black", lw=.9, ls=":")
+    ax.axvspan(paper["min"], paper["max"], color="#f2f2f2", zorder=0)
+    ax.set(xlabel="words (numbers written as words); dotted: the paper's mean, shaded: its range", ylabel="per cent of texts")
+    return figure
+
+
+@styled
+def pipeline(boxes: list[tuple[str, str]]) -> Figure:
+    """Steps from left to right, each a title and a line or two below it (Figure 2 of the paper, with this run's counts)."""
+    figure, ax = plt.subplots(figsize=(PAGE, 1.25))
+    for place, (title, body) in enumerate(boxes):
+        ax.add_patch(plt.Rectangle((place, 0), .86, 1, facecolor="#eef4f8", edgecolor="#0072B2", lw=.9))
+        ax.text(place + .43, .80, title, ha="center", va="center", fontsize=7.5, weight="bold")
+        ax.text(place + .43, .38, body, ha="center", va="center", fontsize=6.5)
+        if place:
+            ax.annotate("", (place, .5), (place - .14, .5), arrowprops={"arrowstyle": "->", "lw": 1})
+    ax.set(xlim=(-.02, len(boxes) - .12), ylim=(-.03, 1.03))
+    ax.axis("off")
     return figure

@@ -48,6 +48,11 @@ def data_dir() -> Path:
     return Path(os.environ.get("TFCOVR_DATA") or ROOT / "data")
 
 
+def annotations_dir(given: str | None = None) -> Path:
+    """The folder of the owners' annotation files: as given, else $TFCOVR_ANNOTATIONS, else data/annotations."""
+    return Path(given or os.environ.get("TFCOVR_ANNOTATIONS") or data_dir() / "annotations")
+
+
 def runs_dir(profile: Profile) -> Path:
     """Where a profile's executed notebooks, figures and results go: below $TFCOVR_RUNS, else runs/."""
     return Path(os.environ.get("TFCOVR_RUNS") or ROOT / "runs") / profile.name

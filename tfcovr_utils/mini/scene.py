@@ -46,7 +46,7 @@ class Scene:
                    azimuth=rng.uniform(-17, 17), roll=rng.uniform(-4, 4), view=rng.uniform(1.64, 1.74),
                    lift=rng.uniform(-.03, .03), pan=rng.uniform(.1, .9), jitter=rng.uniform(.0, .012),
                    blur=int(rng.choice([0, 0, 2, 3])), blur_angle=rng.uniform(0, 180), gain=rng.uniform(.85, 1.12),
-                   noise=rng.uniform(.5, 2.5), flight=rng.uniform(.94, 1.06),
+                   noise=rng.uniform(.3, 1.5), flight=rng.uniform(.94, 1.06),
                    fps=int(rng.choice(FRAME_RATES)), crf=int(rng.integers(19, 27)))
 
 
@@ -59,11 +59,11 @@ def _draw_colours(rng) -> dict[str, tuple]:
     """Colours of the athlete and the hall. Front light, back dark, left bright, right dim: in every source."""
     suit, hall = rng.random(), rng.random()
     skin = np.array([[255, 219, 190], [236, 188, 150], [198, 145, 105], [141, 94, 63]][rng.integers(4)])
-    return {"skin": tuple(skin), "skin_dim": tuple(skin * .62), "hair": _hsv(rng.random(), .5, rng.uniform(.12, .35)),
+    return {"skin": tuple(skin), "skin_dim": tuple(skin * .66), "hair": _hsv(rng.random(), .5, rng.uniform(.12, .35)),
             "bun": _hsv(suit + .5, .9, 1.), "front": _hsv(suit, .30, 1.), "dot": _hsv(suit, 1., .85),
             "back": _hsv(suit, .8, .28), "stripe": _hsv(suit + .45, .75, 1.), "left": _hsv(suit, .85, .9),
-            "right": _hsv(suit, .9, .55), "wall": _hsv(hall, rng.uniform(.15, .45), rng.uniform(.35, .6)),
-            "banner": _hsv(hall + rng.uniform(.2, .8), .5, rng.uniform(.35, .6)),
+            "right": _hsv(suit, .9, .55), "wall": _hsv(hall, rng.uniform(.12, .38), rng.uniform(.5, .78)),
+            "banner": _hsv(hall + rng.uniform(.2, .8), .45, rng.uniform(.45, .75)),
             "floor": _hsv(rng.random(), rng.uniform(.25, .5), rng.uniform(.5, .75)), "line": (235, 235, 228),
             "beam": _hsv(.07 + rng.uniform(0, .05), .45, rng.uniform(.65, .85)), "steel": (205, 208, 212),
             "pad": _hsv(rng.random(), .55, .55), "water": _hsv(.53 + rng.uniform(-.03, .03), .65, rng.uniform(.6, .75))}
@@ -98,7 +98,7 @@ def camera_path(scene: Scene, apparatus: str, window: tuple[float, float], n_fra
     if apparatus == "DV":
         x, z = .9 * inside, .66 + .5 * inside - scene.flight * DIVE_DROP * inside ** 2
     elif apparatus == "VT":
-        x, z = np.interp(phase, [-.45, -.2, 0, 1.], [-1.5, -.45, -.15, 3.]), np.full(n_frames, 1.0)
+        x, z = np.interp(phase, [-.45, -.2, 0, 1.], [-1.5, -.45, -.15, 3.]), np.interp(phase, [0., 1.], [.98, .75])
     elif apparatus == "UB":
         x, z = 2.6 * np.clip(phase, -.1, 1.), np.interp(phase, [-.2, 0., .5, 1.], [.95, 1.1, 1.05, .73])
     return np.stack([x, z + scene.lift], -1) + shake
