@@ -1,9 +1,10 @@
 """Read, write, cut and preview clips: the only module that knows a decoder or an encoder of video.
 
-decord reads by default, PyAV wherever decord cannot. decord 0.6 spins for ever, or repeats frames in silence,
-on a file with fewer frames than its container says, so it sees only a file that PyAV has just decoded to its
-end without a fault; that check costs less than the read and is remembered while the file is unchanged. A video
-too long for the check is read by PyAV, which seeks. No audio, no network, nothing kept on disk.
+decord reads by default, PyAV wherever decord cannot. decord 0.6 loops for ever where more than 128 packets give
+no frame (a cut without re-encoding is enough), repeats frames in silence where fewer do, and aborts the process
+on an absurd frame count. So it sees only a file that PyAV has just decoded to its end without a fault; that check
+takes about as long as the read at most and is remembered while the file is unchanged. A video too long for the
+check is read by PyAV, which seeks. No audio, no network, nothing kept on disk.
 """
 
 from __future__ import annotations
@@ -125,8 +126,6 @@ def read_clip(
         )
     wanted, order = np.unique(window[chosen], return_inverse=True)
     if is_long:
-        if info.declared_frames not in (0, len(pts)) and (start_s, end_s) == (0, math.inf):
-            raise VideoError(_miscount(path, info.declared_frames, len(pts)), "damaged")
         check_choice(f"decoder for {clip_name(path)}, too long to be checked for decord,", decoder, ("auto", "av"))
         clip = _read_long(path, pts[wanted], deadline)
     else:
@@ -220,7 +219,7 @@ def _opened(path):
             raise VideoError(f"{clip_name(path)} is of an unknown codec; convert it to H.264 mp4", "not a video")
         if not 0 < stream.width * stream.height <= MAX_FRAME_PIXELS:
             raise VideoError(
-                f"{clip_name(path)} declares frames of {stream.width}x{stream.height};"
+                f"{clip_name(path)} has no believable frame size ({stream.width}x{stream.height});"
                 f" expected 1 to {MAX_FRAME_PIXELS} pixels, so fetch it again",
                 "bad frame size",
             )
@@ -329,7 +328,8 @@ def _decode_all(path, container, stream, budget, deadline):
         if len(pts) > budget:
             return None
     if not pts:
-        raise VideoError(f"{clip_name(path)} holds no frame that decodes, of {packets} found; fetch it again", "no frames")
+        sentence = f"{clip_name(path)} holds no frame that decodes, of {packets} found; fetch it again"
+        raise VideoError(sentence, "no frames")
     if stream.frames and packets != stream.frames:
         fault = _miscount(path, stream.frames, packets)
     elif len(kinds) > 1:
@@ -356,14 +356,17 @@ def _miscount(path, declared, found) -> str:
 def _packet_pts(path, start_s, end_s, deadline) -> np.ndarray:
     """When a long video's frames are shown, ascending ticks, from about `start_s` to past `end_s`; decodes nothing."""
     with _opened(path) as (container, stream):
-        zero, found = stream.start_time or 0, []
+        zero, packets, found = stream.start_time or 0, 0, []
         if start_s > SEEK_GAP_S:
             container.seek(zero + round((start_s - SEEK_MARGIN_S) / stream.time_base), stream=stream)
         for packet in _packets(path, container, stream, deadline):
+            packets += packet.size > 0
             if packet.size and packet.pts is not None and not packet.is_discard:
                 found.append(packet.pts)
                 if packet.dts is not None and (packet.dts - zero) * stream.time_base > end_s + SEEK_MARGIN_S:
                     break
+        if (start_s, end_s) == (0, math.inf) and stream.frames not in (0, packets):
+            raise VideoError(_miscount(path, stream.frames, packets), "damaged")
         return np.array(sorted(found), dtype=np.int64)
 
 
@@ -395,8 +398,8 @@ def _decord():
 def _read_by_decord(path, wanted, info, deadline, is_required) -> list[np.ndarray] | None:
     """Frames of a checked file at the ascending numbers `wanted`; None where decord cannot, unless it `is_required`.
 
-    Frames are taken one after the other from the first. It is decord's skipping and seeking that loop for ever
-    and that land beside the frame in an open group of pictures, and a clip is short.
+    Frames are taken one after the other from the first, for a clip is short: it is in skipping that decord loops
+    for ever, and by seeking it lands on wrong frames wherever groups of pictures are open.
     """
     decord = _decord()
     if decord is None:
@@ -509,8 +512,9 @@ def _encoder(path, rate, crf):
     try:
         # One thread and bitexact: neither the number of cores nor a version string changes the bytes.
         with av.open(str(part_path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-            # No B-frames: frames are stored in the order shown, so no decoder can disagree about it.
-            codec_options = {"crf": str(crf), "g": str(KEYFRAME_INTERVAL), "bf": "0"}
+            # No B-frames: frames are stored in the order shown, so no decoder can disagree about it. No mbtree:
+            # its AVX2 code reads memory that was never written, and equal input then gives unequal bytes.
+            codec_options = {"crf": str(crf), "g": str(KEYFRAME_INTERVAL), "bf": "0", "mbtree": "0"}
             stream = container.add_stream("libx264", rate=rate, options=codec_options)
             stream.pix_fmt = "yuv420p"
             stream.codec_context.thread_count = 1

@@ -24,7 +24,9 @@ class VideoError(ValueError):
         self.reason = reason
 
 
-def sample_indices(n_frames: int, frames: int, policy: str = "centre", rng: np.random.Generator | None = None) -> np.ndarray:
+def sample_indices(
+    n_frames: int, frames: int, policy: str = "centre", rng: np.random.Generator | None = None
+) -> np.ndarray:
     """Choose frames out of a clip of `n_frames`: (T,) int64, ascending.
 
     "centre" takes the middle of each of `frames` equal segments, as AIM's loader does; "random" takes a
@@ -40,7 +42,7 @@ def sample_indices(n_frames: int, frames: int, policy: str = "centre", rng: np.r
         return np.array([n_frames // 2], dtype=np.int64)
     if policy == "random":
         if rng is None:
-            raise VideoError("policy 'random' needs a seed or a numpy Generator; pass seed=0 for instance", "bad request")
+            raise VideoError("policy 'random' needs a seed or a Generator; pass seed=0 for instance", "bad request")
         return np.minimum(((segment + rng.random(frames)) * n_frames / frames).astype(np.int64), n_frames - 1)
     raise VideoError(f"unknown policy {policy!r}; choose one of {', '.join(POLICIES)}", "bad request")
 
@@ -57,16 +59,23 @@ def check_choice(what, value, valid):
 def check_window(start_s, end_s) -> tuple[float, float]:
     start_s, end_s = 0.0 if start_s is None else float(start_s), math.inf if end_s is None else float(end_s)
     if not (0 <= start_s < end_s):
-        raise VideoError(f"window [{start_s:g}, {end_s:g}) s is not one; expected 0 <= start_s < end_s, in seconds", "bad window")
+        raise VideoError(
+            f"window [{start_s:g}, {end_s:g}) s is not one; expected 0 <= start_s < end_s, in seconds", "bad window"
+        )
     return start_s, end_s
 
 
 def check_indices(path, indices, n_frames) -> np.ndarray:
     chosen = np.asarray(indices)
     if chosen.ndim != 1 or not len(chosen) or chosen.dtype.kind not in "iu":
-        raise VideoError(f"{clip_name(path)}: indices {indices!r} are not frame numbers; expected a non-empty list of integers", "bad index")
+        raise VideoError(
+            f"{clip_name(path)}: indices {indices!r} are not frame numbers; expected a non-empty list of integers",
+            "bad index",
+        )
     for index in chosen[(chosen < 0) | (chosen >= n_frames)][:1]:
-        raise VideoError(f"{clip_name(path)} has no frame {index} in the window read; expected 0 to {n_frames - 1}", "bad index")
+        raise VideoError(
+            f"{clip_name(path)} has no frame {index} in the window read; expected 0 to {n_frames - 1}", "bad index"
+        )
     return chosen
 
 
@@ -82,7 +91,9 @@ def check_frames(frames) -> np.ndarray:
 
 def check_rate(fps) -> Fraction:
     if fps is None or not 0 < fps <= 1000:
-        raise VideoError(f"frame rate {fps!r} is not one; expected more than 0 and at most 1000 frames a second", "bad request")
+        raise VideoError(
+            f"frame rate {fps!r} is not one; expected more than 0 and at most 1000 frames a second", "bad request"
+        )
     ntsc = Fraction(round(fps * 1.001) * 1000, 1001)  # 29.97 and 23.976 are names for n * 1000 / 1001
     return ntsc if ntsc and abs(fps - ntsc) < 0.005 else Fraction(fps).limit_denominator(1001)
 
@@ -91,7 +102,9 @@ def check_file(path) -> os.stat_result:
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        raise VideoError(f"{clip_name(path)} does not exist; check the path or run the notebook that makes the clips", "missing") from None
+        raise VideoError(
+            f"{clip_name(path)} does not exist; check the path or run the notebook that makes the clips", "missing"
+        ) from None
     except (OSError, ValueError) as error:
         raise VideoError(f"{clip_name(path)} cannot be reached ({error}); check the path", "missing") from None
     if not stat.S_ISREG(status.st_mode):
