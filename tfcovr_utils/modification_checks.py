@@ -34,7 +34,7 @@ _MEDIUM = r"\b(?:video|clip|footage|film|recording)s?\b"
 _CODE = r"\b\d{3,4}[a-d]\b|\((?:vt|fx|bb|ub)\)"
 # Numbers that count no turns and no saltos.
 _OTHER_NUMBERS = "|".join(
-    [r"\b1 (?:leg|arm|hand|foot|bar)\b", *(rf"(?:1 )?{normalise(said)}" for said in MODIFIERS.values())]
+    [r"^instead show 1 ", r"\b1 (?:leg|arm|hand|foot|bar)\b", *(rf"(?:1 )?{normalise(said)}" for said in MODIFIERS.values())]
 )
 
 

@@ -54,6 +54,8 @@ def changes(source: Attributes, target: Attributes) -> tuple[str, ...]:
 def write_rules(source: Attributes, target: Attributes) -> str:
     """Write the short modification that leads from source to target; "" where nothing differs."""
     changed = changes(source, target)
+    if not changed:
+        return ""
     # Without a count of saltos on both sides, or by a word other phrases use, it is another skill.
     new_skill = "saltos" in changed and None in (source.saltos, target.saltos)
     new_skill |= "base" in changed and ("saltos" in changed or target.base in GENERIC_BASES)

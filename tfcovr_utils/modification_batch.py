@@ -1,0 +1,88 @@
+"""Batches at a provider that speaks OpenAI's protocol: hand in, wait, collect, resume.
+
+A batch is written down before it is created and again with its id, so that a killed run finds it
+and nothing is handed in twice. The client comes from outside.
+"""
+
+import json
+import time
+from collections.abc import Callable
+
+from .modification_cache import Answers
+from .modification_prompt import digest
+
+ENDPOINT = "/v1/chat/completions"
+_TAG = "tfcovr_requests"  # metadata of a batch, by which one is found whose id was never written
+
+Keep = Callable[[str, dict, str], None]  # of (request key, chat completion, batch id)
+
+
+class Batches:
+    """The batches of one model at one provider, as the cache remembers them."""
+
+    def __init__(self, cache: Answers, provider: str, model: str):
+        self.cache = cache
+        self._prefix = f"batch:{provider}:{model}:"
+
+    def open(self) -> list[str]:
+        """List the batches that were handed in, or about to be, and not collected."""
+        keys = self.cache.keys(self._prefix)
+        return [key for key in keys if self.cache.get(key)["state"] != "collected"]
+
+    def hand_in(self, client, requests: dict[str, dict], keep: Keep, poll_s: float) -> list[str]:
+        """Have requests (key -> body) answered in one batch; return the keys that got no answer."""
+        tag = digest([sorted(requests), len(self.cache.keys(self._prefix))])[:32]
+        self.cache.add(self._prefix + tag, {"state": "intended", "batch": ""})
+        lines = [
+            json.dumps({"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body})
+            for key, body in requests.items()
+        ]
+        file = client.files.create(
+            file=("requests.jsonl", "\n".join(lines).encode()), purpose="batch"
+        )
+        batch = client.batches.create(
+            input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={_TAG: tag}
+        )
+        self.cache.add(self._prefix + tag, {"state": "created", "batch": batch.id})
+        answered = self._collect(client, self._prefix + tag, batch.id, keep, poll_s)
+        return [key for key in requests if key not in answered]
+
+    def collect_open(self, client, keep: Keep, poll_s: float) -> None:
+        """Wait for the batches that earlier runs left open, and keep their answers."""
+        for key in self.open():
+            batch_id = self.cache.get(key)["batch"] or _find(client, key.removeprefix(self._prefix))
+            if batch_id:
+                self._collect(client, key, batch_id, keep, poll_s)
+            else:
+                # Killed before it was created.
+                self.cache.add(key, {"state": "collected", "batch": ""})
+
+    def _collect(self, client, key: str, batch_id: str, keep: Keep, poll_s: float) -> set[str]:
+        batch = client.batches.retrieve(batch_id)
+        while batch.status not in ("completed", "failed", "expired", "cancelled"):
+            time.sleep(poll_s)
+            batch = client.batches.retrieve(batch_id)
+        answered = set()
+        # A batch that expired or was cancelled has the answers it got so far.
+        content = client.files.content(batch.output_file_id).text if batch.output_file_id else ""
+        for line in filter(None, content.splitlines()):
+            row = json.loads(line)
+            response = row.get("response") or {}
+            if response.get("status_code") == 200 and not row.get("error"):
+                keep(row["custom_id"], response["body"], batch_id)
+                answered.add(row["custom_id"])
+        self.cache.add(key, {"state": "collected", "batch": batch_id})
+        if batch.status == "failed":
+            reasons = [error.message for error in (batch.errors and batch.errors.data) or []]
+            raise RuntimeError(
+                f"batch {batch_id} failed: {'; '.join(map(str, reasons)) or 'no reason given'}; "
+                f"correct the cause and run again."
+            )
+        return answered
+
+
+def _find(client, tag: str) -> str:
+    for batch in client.batches.list():
+        if (batch.metadata or {}).get(_TAG) == tag:
+            return batch.id
+    return ""
