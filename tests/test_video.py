@@ -23,13 +23,24 @@ import pytest
 import torch
 from PIL import Image
 
-from tfcovr_utils import video
-from tfcovr_utils.video import VideoError, cut_clip, preview, probe, read_clip, sample_indices, write_clip
+from tfcovr_utils.video import (
+    VideoError,
+    container,
+    cut_clip,
+    inspection,
+    preview,
+    probe,
+    read_clip,
+    reading,
+    sample_indices,
+    write_clip,
+)
+from tfcovr_utils.video.request import check_rate
 
 BITS = 9
 HEIGHT, WIDTH = 48, 16 * BITS
 RATES = [24, 25, 29.97, 30, 60]
-needs_decord = pytest.mark.skipif(video._decord() is None, reason="decord has no wheel here")
+needs_decord = pytest.mark.skipif(reading._decord() is None, reason="decord has no wheel here")
 DECODERS = ["av", pytest.param("decord", marks=needs_decord)]
 SECONDS_FOR_A_BROKEN_INPUT = 10
 
@@ -86,7 +97,7 @@ def coloured_clip(n_frames=24, height=64, width=64):
 def encode(path, frames, rate=25, codec="libx264", pix_fmt="yuv420p", options=None, pts=None, rotation=0, muxer=None):
     """Write a clip in ways write_clip does not; `pts` are in units of 1 / `rate` seconds."""
     with av.open(str(path), "w", options=muxer or {}) as container:
-        stream = container.add_stream(codec, rate=video.check_rate(rate), options=options or {})
+        stream = container.add_stream(codec, rate=check_rate(rate), options=options or {})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pix_fmt
         if rotation:
@@ -113,10 +124,10 @@ def clips(tmp_path_factory):
 @pytest.fixture
 def long_videos(monkeypatch):
     """Treat every file as too long to be checked."""
-    monkeypatch.setattr(video, "CHECKED_PIXELS", 1)
-    video._inspect_version.cache_clear()
+    monkeypatch.setattr(inspection, "CHECKED_PIXELS", 1)
+    inspection._inspect_version.cache_clear()
     yield
-    video._inspect_version.cache_clear()
+    inspection._inspect_version.cache_clear()
 
 
 # Which frames
@@ -143,14 +154,14 @@ def test_rates_are_exact_fractions():
     names = {29.97: Fraction(30000, 1001), 23.976: Fraction(24000, 1001), 59.94: Fraction(60000, 1001)}
     exact = {25: Fraction(25), 12.5: Fraction(25, 2), 1 / 3: Fraction(1, 3)}
     for rate, fraction in {**names, **exact}.items():
-        assert video.check_rate(rate) == video.check_rate(fraction) == fraction
+        assert check_rate(rate) == check_rate(fraction) == fraction
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("rate", RATES)
 def test_frames_are_exact_at_every_rate(tmp_path, rate, decoder):
     path = write_clip(tmp_path / "clip.mp4", drawn_clip(48), rate)
-    exact_rate = video.check_rate(rate)
+    exact_rate = check_rate(rate)
     info = probe(path)
     assert (info.n_frames, info.width, info.height, info.codec) == (48, WIDTH, HEIGHT, "h264")
     assert info.fps == pytest.approx(float(exact_rate))
@@ -182,7 +193,8 @@ def test_decord_reads_what_it_should(clips, name):
 
 @pytest.mark.parametrize("name", sorted(set(ENCODINGS) - {"GIF"}))
 def test_long_videos_are_read_by_seeking(tmp_path, long_videos, monkeypatch, name):
-    monkeypatch.setattr(video, "SEEK_GAP_S", 1.5)
+    monkeypatch.setattr(container, "SEEK_GAP_S", 1.5)
+    monkeypatch.setattr(reading, "SEEK_GAP_S", 1.5)
     file_name, codec, pix_fmt, options = ENCODINGS[name]
     path = encode(tmp_path / file_name, drawn_clip(400), 25, codec, pix_fmt, options)
     assert numbers(read_clip(path, [399, 0, 1, 200, 130, 12, 13, 14])) == [399, 0, 1, 200, 130, 12, 13, 14]
@@ -293,7 +305,7 @@ def test_decoders_agree(tmp_path, codec, pix_fmt, size):
 
 @needs_decord
 def test_decord_reads_by_default(clips, monkeypatch):
-    monkeypatch.setattr(video, "_read_by_av", lambda *_: pytest.fail("PyAV read what decord can"))
+    monkeypatch.setattr(reading, "_read_by_av", lambda *_: pytest.fail("PyAV read what decord can"))
     assert numbers(read_clip(clips["open GOP"], [5])) == [5]
 
 
@@ -313,7 +325,7 @@ def test_narrow_clips_keep_three_channels(tmp_path, width):
 
 def test_without_decord_pyav_reads(clips, monkeypatch):
     with_decord = read_clip(clips["Matroska"])
-    monkeypatch.setattr(video, "_decord", lambda: None)
+    monkeypatch.setattr(reading, "_decord", lambda: None)
     np.testing.assert_array_equal(read_clip(clips["Matroska"]), with_decord)
     with pytest.raises(VideoError, match="decord cannot be imported"):
         read_clip(clips["Matroska"], decoder="decord")
@@ -359,7 +371,7 @@ def test_what_is_not_a_clip_is_not_written(tmp_path, shape, kind):
 
 @pytest.mark.parametrize("rate", RATES)
 def test_cuts_hold_exactly_the_frames_of_the_window(tmp_path, rate):
-    exact_rate = video.check_rate(rate)
+    exact_rate = check_rate(rate)
     options = {"g": "250", "bf": "3", "preset": "ultrafast"}
     source = encode(tmp_path / "source.mp4", drawn_clip(500), rate, options=options)
     for first, stop in [(0, 1), (3, 40), (170, 230), (440, 500)]:
@@ -376,8 +388,8 @@ def test_cuts_hold_exactly_the_frames_of_the_window(tmp_path, rate):
 
 def test_a_cut_decodes_only_around_its_window(tmp_path, monkeypatch):
     source = encode(tmp_path / "source.mp4", drawn_clip(500), 10, options={"g": "20", "bf": "2"})
-    decoded, frames = [], video._frames
-    monkeypatch.setattr(video, "_frames", lambda *a, **k: (decoded.append(1) or frame for frame in frames(*a, **k)))
+    decoded, frames = [], container.walk_frames
+    monkeypatch.setattr(container, "walk_frames", lambda *a, **k: (decoded.append(1) or frame for frame in frames(*a, **k)))
     assert cut_clip(source, 40, 41, tmp_path / "cut.mp4") == 10
     assert len(decoded) < 70
 
@@ -581,7 +593,7 @@ def test_broken_inputs_are_named_in_time(tmp_path):
 )
 def test_decord_never_sees_a_file_that_fails_the_check(tmp_path, monkeypatch, name):
     path = next(path for case, path, _ in broken_inputs(tmp_path) if case == name)
-    monkeypatch.setattr(video, "_read_by_decord", lambda *_: pytest.fail("a file with a fault reached decord"))
+    monkeypatch.setattr(reading, "_read_by_decord", lambda *_: pytest.fail("a file with a fault reached decord"))
     assert probe(path).fault and 0 < probe(path).n_frames <= 48
     with pytest.raises(VideoError, match="declares|damaged"):
         read_clip(path)

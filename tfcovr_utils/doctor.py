@@ -11,8 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from .modification_words import count_words
-from .video import probe
-from .video_request import VideoError
+from .video import VideoError, probe
 
 SHORTEST_S = 0.2  # below it a clip of the usual frame rates has too few frames to show a motion
 WORDS = {"short": (2, 19), "dense": (30, 120)}
@@ -61,8 +60,11 @@ def _queries_without_targets(b) -> Iterable[str]:
             yield f"{query} in {gallery}"
 
 
-def _valid_targets(b) -> dict[tuple[str, str], set[str]]:
-    """Every right answer from first principles: query clip, its label, texts, labels, clips."""
+def _valid_targets(b) -> dict[tuple[str, str], set[str] | None]:
+    """Every right answer from first principles: query clip, its label, texts, labels, clips.
+
+    None where the query clip has no label, as in the official release by itself.
+    """
     text_of_label = dict(b.labels[["label_id", "text"]].values)
     label_of_clip = dict(b.clips[["clip_id", "label_id"]].values)
     meant = defaultdict(set)  # (what the source shows, what is said) -> what the target shows
@@ -81,8 +83,8 @@ def _valid_targets(b) -> dict[tuple[str, str], set[str]]:
         answers = meant[shown, said.get(row.modification_id)]
         for gallery in b.gallery["gallery"].unique():
             by_text = members[gallery, row.split]
-            clips = set().union(*(by_text[answer] for answer in answers))
-            valid[row.query_id, gallery] = clips - {row.query_clip}
+            clips = set().union(*(by_text[answer] for answer in answers)) - {row.query_clip}
+            valid[row.query_id, gallery] = None if shown is None else clips
     return valid
 
 
@@ -92,6 +94,8 @@ def _differing_targets(b, missing: bool) -> Iterable[str]:
     valid = _valid_targets(b)
     for key in sorted(valid.keys() | given.keys()):
         should, is_ = valid.get(key, set()), given[key]
+        if should is None:
+            continue
         for clip in sorted(should - is_ if missing else is_ - should):
             yield f"{clip} for {key[0]} in {key[1]}"
 

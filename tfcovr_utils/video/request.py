@@ -1,6 +1,6 @@
 """What may be asked of a clip, and the sentence that says why not: plain checks, no decoder.
 
-`video.py` calls these at its public boundary; nothing here opens a file.
+The package calls these at its public boundary; nothing here decodes a file.
 """
 
 from __future__ import annotations

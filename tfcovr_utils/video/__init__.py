@@ -1,0 +1,12 @@
+"""Read, write, cut and preview clips: the only package that knows a decoder or an encoder of video.
+
+`reading` and `writing` are what others use; `inspection` vouches for a file before it is read, `container` opens
+it, `request` says in a sentence what is wrong. No audio, no network, nothing kept on disk.
+"""
+
+from .inspection import ClipInfo, probe
+from .reading import read_clip
+from .request import VideoError, sample_indices
+from .writing import cut_clip, preview, write_clip
+
+__all__ = ["ClipInfo", "VideoError", "cut_clip", "preview", "probe", "read_clip", "sample_indices", "write_clip"]

@@ -1,0 +1,158 @@
+"""Write clips, cut them out of long videos, and make small looping previews."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from .container import open_video, shown_s, upright, walk_frames_from
+from .inspection import probe
+from .reading import read_clip
+from .request import (
+    TIME_TOLERANCE_S,
+    VideoError,
+    check_frames,
+    check_rate,
+    check_window,
+    clip_name,
+    sample_indices,
+)
+
+KEYFRAME_INTERVAL = 12  # short, so that a frame in the middle of a clip is cheap to reach
+GIF_SIDE = 192
+GIF_STEPS = ((24, 128, 96), (16, 64, 64), (12, 32, 48), (6, 16, 16))  # frames, colours, least side in pixels
+
+
+def write_clip(path: str | Path, frames: np.ndarray, fps: float, *, crf: int = 18) -> Path:
+    """Encode uint8 (T, H, W, 3) RGB as H.264 yuv420p mp4 at a constant rate; equal input gives equal bytes.
+
+    An odd height or width gains one repeated row or column, because yuv420p halves both. The file appears
+    under its name only when it is complete.
+    """
+    with _encoder(path, check_rate(fps), crf) as encode:
+        for frame in check_frames(frames):
+            encode(frame)
+    return Path(path)
+
+
+def cut_clip(
+    source_path: str | Path, start_s: float, end_s: float, out_path: str | Path, *, crf: int = 18
+) -> int:
+    """Re-encode what a video shows in [start_s, end_s) as a clip of its own; return its number of frames.
+
+    Seeks, then streams: memory does not grow with the source. A source of variable rate becomes constant at
+    its average rate, each frame going to the nearest slot, so the duration is right to one frame.
+    """
+    start_s, end_s = check_window(start_s, end_s)
+    if not math.isfinite(end_s):
+        raise VideoError("cut_clip needs an end_s; pass probe(path).duration_s for the end of the video", "bad window")
+    with open_video(source_path) as (container, stream):
+        rate = check_rate(stream.average_rate or stream.guessed_rate)
+        with _encoder(out_path, rate, crf) as encode:
+            n_frames, reformatter = 0, VideoReformatter()
+            for frame in _slots(source_path, container, stream, start_s, end_s, rate):
+                encode(upright(frame, reformatter))
+                n_frames += 1
+    return n_frames
+
+
+def preview(frames_or_path: np.ndarray | str | Path, *, fps: float = 8.0, max_bytes: int = 100_000) -> bytes:
+    """Make a looping GIF of a clip, shrunk in size, then colours, then frames until it is at most `max_bytes`."""
+    from PIL import Image
+
+    if isinstance(frames_or_path, np.ndarray):
+        clip = check_frames(frames_or_path)
+    else:
+        clip = read_clip(frames_or_path, "centre", min(GIF_STEPS[0][0], probe(frames_or_path).n_frames))
+    shown_ms = round(1000 / fps)
+    for n_frames, colours, least_side in GIF_STEPS:
+        side = GIF_SIDE
+        while side >= least_side:
+            pictures = []
+            for index in sample_indices(len(clip), min(n_frames, len(clip))):
+                picture = Image.fromarray(clip[index])
+                picture.thumbnail((side, side))
+                pictures.append(picture.quantize(colours, dither=Image.Dither.NONE))
+            gif = io.BytesIO()
+            pictures[0].save(gif, "GIF", save_all=True, append_images=pictures[1:], duration=shown_ms, loop=0)
+            if gif.tell() <= max_bytes:
+                return gif.getvalue()
+            side = int(side * min(0.9, math.sqrt(max_bytes / gif.tell())))  # bytes go with the area
+    raise VideoError(f"no preview fits {max_bytes} bytes; allow some tens of thousands", "bad request")
+
+
+def _slots(path, container, stream, start_s, end_s, rate) -> Iterator[av.VideoFrame]:
+    """What is shown in [start_s, end_s) at a constant rate: repeats a frame held on screen, drops one too many."""
+    held, origin_s, n_given, seconds = None, None, 0, 0.0
+    for frame in walk_frames_from(path, container, stream, start_s, deadline=math.inf):
+        if frame.pts is None:
+            raise VideoError(f"{clip_name(path)} gives its frames no times; convert it to mp4", "damaged")
+        seconds = shown_s(frame, stream)
+        if seconds >= end_s - TIME_TOLERANCE_S:
+            break
+        if seconds >= start_s - TIME_TOLERANCE_S:
+            if frame.is_corrupt:
+                raise VideoError(f"{clip_name(path)} is damaged at {seconds:.3f} s; fetch it again", "damaged")
+            if origin_s is None:
+                is_late = held is not None and (seconds - start_s) * rate > 1
+                origin_s = start_s if is_late else seconds
+            slot = round((seconds - origin_s) * rate)
+            for _ in range(n_given, slot):
+                yield held
+            if slot >= n_given:
+                yield frame
+                n_given = slot + 1
+        held = frame
+    else:
+        if not n_given or (end_s - seconds) * rate > 2:
+            raise VideoError(
+                f"{clip_name(path)} ends at {seconds + 1 / rate:.3f} s, before the end of [{start_s:g}, {end_s:g}) s;"
+                " correct the window",
+                "bad window",
+            )
+        return
+    if held is None:
+        raise VideoError(f"{clip_name(path)} starts after [{start_s:g}, {end_s:g}) s; correct the window", "bad window")
+    for _ in range(n_given, math.ceil((end_s - (start_s if origin_s is None else origin_s)) * rate - 0.5)):
+        yield held
+
+
+@contextmanager
+def _encoder(path, rate, crf):
+    """Yield a function that encodes one (H, W, 3) uint8 frame; the file takes its name when all went well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part_path = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        # One thread and bitexact: neither the number of cores nor a version string changes the bytes.
+        with av.open(str(part_path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+            # No B-frames: frames are stored in the order shown, so no decoder can disagree about it. No mbtree:
+            # its AVX2 code reads memory that was never written, and equal input then gives unequal bytes.
+            codec_options = {"crf": str(crf), "g": str(KEYFRAME_INTERVAL), "bf": "0", "mbtree": "0"}
+            stream = container.add_stream("libx264", rate=rate, options=codec_options)
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.thread_count = 1
+            reformatter = VideoReformatter()
+
+            def encode(frame):
+                frame = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
+                if not stream.codec_context.is_open:
+                    stream.height, stream.width = frame.shape[:2]
+                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+                picture = reformatter.reformat(picture, stream.width, stream.height, "yuv420p", threads=1)
+                container.mux(stream.encode(picture))
+
+            yield encode
+            container.mux(stream.encode())
+        os.replace(part_path, path)
+    finally:
+        part_path.unlink(missing_ok=True)
