@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from tfcovr_utils import metrics
+from tfcovr_utils import intervals, metrics
 
 FIXTURE = load_file(Path(__file__).parent / "fixtures" / "circo_ap.safetensors")
 RANKS = (5, 10, 25, 50)
@@ -96,10 +96,10 @@ def test_circo_fixture():
     ranked, relevant = FIXTURE["input.predictions"], FIXTURE["input.relevant"]
     found = metrics.average_precision_ranked(ranked, relevant, RANKS)
     assert_equal(found, FIXTURE["output.ap"], EXACT)
-    assert_equal(metrics.mean_over_queries(found)[0], FIXTURE["output.map"], EXACT)
+    assert_equal(intervals.mean_over_queries(found)[0], FIXTURE["output.map"], EXACT)
     recall = metrics.hit_ranked(ranked, FIXTURE["input.target"][:, None], RANKS)
     assert_equal(recall, FIXTURE["output.recall"], EXACT)
-    assert_equal(metrics.mean_over_queries(recall)[0], FIXTURE["output.mean_recall"], EXACT)
+    assert_equal(intervals.mean_over_queries(recall)[0], FIXTURE["output.mean_recall"], EXACT)
 
 
 def test_circo_fixture_from_scores():
@@ -186,7 +186,7 @@ def test_row_blocks_change_nothing(monkeypatch):
     assert (metrics.rank_gallery(scores, 9, exclude) == whole[0]).all()
     assert_equal(metrics.first_rank_at(scores, relevant, exclude), whole[1])
     values = np.arange(7.0)
-    assert metrics.bootstrap_interval(values, seed=0, resamples=5).num_queries == 7
+    assert intervals.bootstrap_interval(values, seed=0, resamples=5).num_queries == 7
 
 
 def test_own_clip_is_no_answer_even_among_minus_infinities():
@@ -206,13 +206,13 @@ def test_relevant_clips_outside_the_gallery_stay_in_the_divisor():
 def test_queries_without_answers_are_left_out_and_counted():
     values = metrics.average_precision_at([[2.0, 1.0], [1.0, 2.0], [1.0, 2.0]], [[0], [], [0]], (1, 2))
     assert_equal(values, [[1, 1], [np.nan, np.nan], [0, 0.5]])
-    mean, num_undefined = metrics.mean_over_queries(values)
+    mean, num_undefined = intervals.mean_over_queries(values)
     assert_equal(mean, [0.5, 0.75])
     assert num_undefined == 1
-    interval = metrics.bootstrap_interval(values[:, 1], seed=0)
+    interval = intervals.bootstrap_interval(values[:, 1], seed=0)
     assert (interval.mean, interval.num_queries, interval.num_undefined) == (0.75, 2, 1)
     with pytest.raises(ValueError, match="all 2 queries are undefined"):
-        metrics.mean_over_queries([np.nan, np.nan])
+        intervals.mean_over_queries([np.nan, np.nan])
 
 
 def test_arrays_tensors_and_lists_give_the_same():
@@ -277,21 +277,21 @@ def test_an_answer_moved_up_never_hurts(seed):
 
 def test_bootstrap_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(0)
-    intervals = [metrics.bootstrap_interval(rng.exponential(size=80), seed=s, resamples=400) for s in range(400)]
-    covered = np.mean([i.low <= 1 <= i.high for i in intervals])
+    drawn = [intervals.bootstrap_interval(rng.exponential(size=80), seed=s, resamples=400) for s in range(400)]
+    covered = np.mean([i.low <= 1 <= i.high for i in drawn])
     assert 0.90 <= covered <= 0.97  # 0.95 nominal; percentile intervals of skewed values fall a little short
-    narrow = metrics.bootstrap_interval(rng.exponential(size=80), seed=0, resamples=400, level=0.5)
+    narrow = intervals.bootstrap_interval(rng.exponential(size=80), seed=0, resamples=400, level=0.5)
     assert narrow.low < narrow.mean < narrow.high
 
 
 def test_bootstrap_interval_has_the_width_theory_gives():
     values = np.random.default_rng(1).normal(size=2000)
-    interval = metrics.bootstrap_interval(values, seed=3)
+    interval = intervals.bootstrap_interval(values, seed=3)
     assert interval.mean == values.mean()
     expected = 2 * 1.96 * values.std() / np.sqrt(len(values))
     assert interval.high - interval.low == pytest.approx(expected, rel=0.05)
-    assert interval == metrics.bootstrap_interval(values, seed=3)
-    assert interval != metrics.bootstrap_interval(values, seed=4)
+    assert interval == intervals.bootstrap_interval(values, seed=3)
+    assert interval != intervals.bootstrap_interval(values, seed=4)
 
 
 def test_paired_bootstrap_sees_what_separate_intervals_hide():
@@ -299,14 +299,14 @@ def test_paired_bootstrap_sees_what_separate_intervals_hide():
     difficulty = rng.random(200)
     better = difficulty + 0.02 + 0.05 * rng.normal(size=200)
     better[7] = difficulty[7] = np.nan
-    paired = metrics.paired_bootstrap(better, difficulty, seed=0)
+    paired = intervals.paired_bootstrap(better, difficulty, seed=0)
     assert paired.mean == pytest.approx(np.nanmean(better - difficulty), abs=1e-12)
     assert 0 < paired.low < paired.mean < paired.high
     assert paired.p_value < 0.01 and paired.share_not_above_zero < 0.005
     assert (paired.num_queries, paired.num_undefined) == (199, 1)
-    first, second = (metrics.bootstrap_interval(values, seed=0) for values in (better, difficulty))
+    first, second = (intervals.bootstrap_interval(values, seed=0) for values in (better, difficulty))
     assert first.low < second.high  # the two intervals overlap
-    reverse = metrics.paired_bootstrap(difficulty, better, seed=0)
+    reverse = intervals.paired_bootstrap(difficulty, better, seed=0)
     assert (reverse.mean, reverse.p_value) == (-paired.mean, paired.p_value)
     assert reverse.share_not_above_zero == 1 - paired.share_not_above_zero
 
@@ -314,12 +314,12 @@ def test_paired_bootstrap_sees_what_separate_intervals_hide():
 def test_paired_bootstrap_p_value_is_uniform_without_a_difference():
     rng = np.random.default_rng(4)
     p_values = [
-        metrics.paired_bootstrap(rng.normal(size=60), rng.normal(size=60), seed=s, resamples=400).p_value
+        intervals.paired_bootstrap(rng.normal(size=60), rng.normal(size=60), seed=s, resamples=400).p_value
         for s in range(300)
     ]
     assert 0.02 <= np.mean(np.array(p_values) < 0.05) <= 0.09
     assert np.mean(p_values) == pytest.approx(0.5, abs=0.06)
-    same = metrics.paired_bootstrap(np.ones(5), np.ones(5), seed=0)
+    same = intervals.paired_bootstrap(np.ones(5), np.ones(5), seed=0)
     assert (same.mean, same.p_value, same.share_not_above_zero) == (0, 1, 1)
 
 
@@ -347,6 +347,6 @@ def test_wrong_input_says_what_to_do():
         with pytest.raises(ValueError, match="pass whole numbers of at least 1"):
             metrics.average_precision_at(scores, [[0], [1]], ks)
     with pytest.raises(ValueError, match="values has shape"):
-        metrics.bootstrap_interval([1.0, np.inf], seed=0)
+        intervals.bootstrap_interval([1.0, np.inf], seed=0)
     with pytest.raises(ValueError, match="same queries, in the same order"):
-        metrics.paired_bootstrap([1.0, np.nan], [np.nan, 1.0], seed=0)
+        intervals.paired_bootstrap([1.0, np.nan], [np.nan, 1.0], seed=0)
