@@ -89,7 +89,11 @@ class FakeOpenAI:
             "model": "gpt-4o-2024-08-06",
             "system_fingerprint": "fp_test",
             "choices": [
-                {"index": 0, "message": message, "finish_reason": "length" if fault == "truncated" else "stop"}
+                {
+                    "index": 0,
+                    "message": message,
+                    "finish_reason": "length" if fault == "truncated" else "stop",
+                }
             ],
             "usage": {**USAGE, "total_tokens": 1010},
         }
@@ -185,10 +189,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, value: dict, status: int = 200, headers: dict | None = None) -> None:
         self._send_bytes(json.dumps(value).encode(), "application/json", status, headers)
 
-    def _send_bytes(self, content: bytes, kind: str, status: int = 200, headers: dict | None = None) -> None:
+    def _send_bytes(
+        self, content: bytes, kind: str, status: int = 200, headers: dict | None = None
+    ) -> None:
         try:
             self.send_response(status)
-            for name, value in {"Content-Type": kind, "Content-Length": len(content), **(headers or {})}.items():
+            for name, value in {
+                "Content-Type": kind,
+                "Content-Length": len(content),
+                **(headers or {}),
+            }.items():
                 self.send_header(name, str(value))
             self.end_headers()
             self.wfile.write(content)

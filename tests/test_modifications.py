@@ -20,6 +20,7 @@ from tfcovr_utils.modification_words import count_words
 from tfcovr_utils.modifications import (
     apply_text,
     describe,
+    describe_labels,
     main,
     make_jobs,
     satisfies,
@@ -52,10 +53,22 @@ def real():
 @pytest.mark.parametrize(
     ("source", "target", "text"),
     [
-        ("(FX) salto backward stretched", "(FX) salto backward stretched with 2.5 twist", "show with 2.5 twists"),
+        (
+            "(FX) salto backward stretched",
+            "(FX) salto backward stretched with 2.5 twist",
+            "show with 2.5 twists",
+        ),
         ("(FX) switch leap with 1 turn", "(BB) switch leap with 1 turn", "show on Balance Beam"),
-        ("(FX) salto backward stretched with 2 twist", "(FX) salto backward stretched", "show with no twist"),
-        ("(FX) salto backward tucked", "(FX) double salto backward piked", "show with a double salto, piked"),
+        (
+            "(FX) salto backward stretched with 2 twist",
+            "(FX) salto backward stretched",
+            "show with no twist",
+        ),
+        (
+            "(FX) salto backward tucked",
+            "(FX) double salto backward piked",
+            "show with a double salto, piked",
+        ),
         ("107b", "105b", "show with 2.5 somersaults"),
         (
             "5132d",
@@ -126,7 +139,9 @@ def test_every_real_pair_leads_to_its_target_and_passes_all_checks(real):
 @pytest.mark.parametrize("categories", ["gym288", "gym530"])
 def test_every_pair_of_the_full_lists_leads_to_its_target(categories):
     lines = (Path(ANNOTATIONS) / f"{categories}_categories.txt").read_text().splitlines()
-    read = [re.search(r"(\d+); *set: *(\d+);.*?(\((?:VT|FX|BB|UB)\).*)", line).groups() for line in lines]
+    read = [
+        re.search(r"(\d+); *set: *(\d+);.*?(\((?:VT|FX|BB|UB)\).*)", line).groups() for line in lines
+    ]
     labels = pd.DataFrame(
         [label_row(key, text, "finegym", parse_label(text), group) for key, group, text in read]
     )
@@ -191,11 +206,16 @@ def test_counts_may_be_relative_and_say_what_they_started_from():
     ]:
         result = apply_text(source, text)
         assert (result.rotation, result.saltos) == (twists, 1.0), text
-    assert to_digits("two and a half twists, a full turn and half a twist") == "2.5 twists, 1 turn and 0.5 twist"
+    assert (
+        to_digits("two and a half twists, a full turn and half a twist")
+        == "2.5 twists, 1 turn and 0.5 twist"
+    )
 
 
 def test_a_text_without_a_change_says_what_to_type():
-    with pytest.raises(ValueError, match="'wonderful' names no change that can be read; say one such as"):
+    with pytest.raises(
+        ValueError, match="'wonderful' names no change that can be read; say one such as"
+    ):
         apply_text(parse_label("105b"), "wonderful")
 
 
@@ -273,11 +293,16 @@ def test_descriptions_say_the_attributes_only():
     assert describe(parse_label("(FX) salto backward stretched with 1.5 twist")) == (
         "a backward stretched single salto with 1.5 twists on Floor Exercise"
     )
-    assert describe(parse_label("5253b")) == "a backward pike dive with 1.5 twists with 2.5 somersaults"
+    assert describe(parse_label("5253b")) == "a backward pike dive with 1.5 twists and 2.5 somersaults"
+    table = describe_labels(_labels_of(["(FX) switch leap with 1 turn"]))
+    assert table["text"].tolist() == ["a switch leap with 1 turn on Floor Exercise"]
+    assert table["writer"].tolist() == ["attributes"]
 
 
 def test_the_command_writes_the_same_bytes_twice(tmp_path, capsys):
-    labels = _labels_of(["(FX) salto backward tucked", "(FX) salto backward piked", "(BB) salto backward tucked"])
+    labels = _labels_of(
+        ["(FX) salto backward tucked", "(FX) salto backward piked", "(BB) salto backward tucked"]
+    )
     labels.to_parquet(tmp_path / "labels.parquet")
     pair_labels(labels).sample(frac=1, random_state=1).to_parquet(tmp_path / "pairs.parquet")
     for name in ("one.parquet", "two.parquet"):
@@ -292,5 +317,3 @@ def test_the_command_writes_the_same_bytes_twice(tmp_path, capsys):
 def test_the_command_says_what_is_missing(tmp_path):
     with pytest.raises(SystemExit, match="pairs.parquet is not there|labels.parquet is not there"):
         main(["--pairs", str(tmp_path / "pairs.parquet"), "--out", str(tmp_path / "out.csv")])
-
-

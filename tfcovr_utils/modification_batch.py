@@ -37,9 +37,7 @@ class Batches:
             json.dumps({"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body})
             for key, body in requests.items()
         ]
-        file = client.files.create(
-            file=("requests.jsonl", "\n".join(lines).encode()), purpose="batch"
-        )
+        file = client.files.create(file=("requests.jsonl", "\n".join(lines).encode()), purpose="batch")
         batch = client.batches.create(
             input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={_TAG: tag}
         )

@@ -1,6 +1,6 @@
 """Whom a run asks, what it is going to ask, what an answer says of itself, and what was paid."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -84,7 +84,9 @@ class Bill:
 
     def line(self) -> str:
         """Say the tokens as the provider counted them, and their cost at list price."""
-        total = {k: sum(usage[k] for usage, _ in self.usages) for k in ("prompt", "cached", "completion")}
+        total = {
+            k: sum(usage[k] for usage, _ in self.usages) for k in ("prompt", "cached", "completion")
+        }
         costs = [cost(self.asking.model, **usage, batch=batch) for usage, batch in self.usages]
         dollars = None if None in costs else sum(costs)
         return (

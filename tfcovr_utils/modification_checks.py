@@ -34,7 +34,11 @@ _MEDIUM = r"\b(?:video|clip|footage|film|recording)s?\b"
 _CODE = r"\b\d{3,4}[a-d]\b|\((?:vt|fx|bb|ub)\)"
 # Numbers that count no turns and no saltos.
 _OTHER_NUMBERS = "|".join(
-    [r"^instead show 1 ", r"\b1 (?:leg|arm|hand|foot|bar)\b", *(rf"(?:1 )?{normalise(said)}" for said in MODIFIERS.values())]
+    [
+        r"^instead show 1 ",
+        r"\b1 (?:leg|arm|hand|foot|bar)\b",
+        *(rf"(?:1 )?{normalise(said)}" for said in MODIFIERS.values()),
+    ]
 )
 
 
@@ -114,7 +118,9 @@ def _check_numbers(read: str, source: Attributes, target: Attributes, style: str
     said |= {count for word, count in _WORDS.items() if re.search(rf"\b{word}\b", counts)}
     for count in sorted(said - allowed):
         whose = "the source's" if count in {getattr(source, name) for name in _COUNTED} else "nobody's"
-        yield Complaint("numbers", f"It says {count:g}, {whose} count; say only what the target changes.")
+        yield Complaint(
+            "numbers", f"It says {count:g}, {whose} count; say only what the target changes."
+        )
     for count in sorted(wanted - said - {0.0, None}):
         yield Complaint("numbers", f"It does not say the target's {count:g}; copy that count exactly.")
 

@@ -31,7 +31,9 @@ def write_dense(source: Attributes, target: Attributes) -> str:
         kept: list[str] = []
         for name in names:
             if name not in silent:
-                (new if name in changed else kept).extend(_features(name, source, target, name in changed))
+                (new if name in changed else kept).extend(
+                    _features(name, source, target, name in changed)
+                )
         said = ["show " + _list(new) + " now"] if new else []
         said += ["keep " + _list(kept) + " as before"] if kept else []
         if said:

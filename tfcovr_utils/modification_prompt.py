@@ -28,7 +28,8 @@ INSTRUCTIONS = {
         "action labels, a source and a target. Write an instruction of 30 to 120 words that turns the source "
         "into the target: what changes and also what stays, in the order of time.\n"
         "Give the target's values and never the source's. Copy counts exactly. Name the apparatus in full. "
-        "Invent nothing that the labels do not say. Copy no label, use no pronoun, and mention no video or clip."
+        "Invent nothing that the labels do not say. Copy no label, use no pronoun, and mention no video or "
+        "clip."
     ),
 }
 # One pair for each kind of change, with its short text; dense texts for them are by rule.

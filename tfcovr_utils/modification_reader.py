@@ -92,12 +92,13 @@ def _longest_first(table: dict[str, str]) -> list[tuple[str, str]]:
     return sorted(table.items(), key=lambda row: len(row[1]), reverse=True)
 
 
+# A whole skill: adjectives first; a salto is named with its count.
 _SKILL = (
     r"((?:\w+ )*?)(?:(single|double|triple) salto|"
     rf"({'|'.join(re.escape(_plain(base)) for base in BASES)}))\b"
 )
 # The writer's own phrases, as rows of (attribute, value, pattern).
-_START = r"(?:start(?:ing)? )?(?:from|with) "
+_START = r"(?:start(?:ing)? )?(?:from|with|and) "
 _PHRASES: list[tuple[str, object, str]] = [
     *(("legs", value, rf"\b{_phrase(said)}\b") for value, said in _longest_first(LEGS)),
     *(
@@ -106,7 +107,6 @@ _PHRASES: list[tuple[str, object, str]] = [
     ),
     *(("entry", value, rf"\b{_START}{_phrase(said)}\b") for value, said in _longest_first(ENTRIES)),
 ]
-# What else a person would type. A value that is a function gets the match and the source.
 _MODIFIER_PHRASES = [
     (modifier, rf"(?:an? |1 )?{_phrase(said)}\b")
     for modifier, said in MODIFIERS.items()
@@ -156,7 +156,6 @@ class _Reading:
             (k for k, p in PLACES.items() if place and re.fullmatch(p, place[1])), self.source.apparatus
         )
         self.source = self.result = Attributes(apparatus, "", "")
-        # Adjectives first, then the skill; a salto is named with its count.
         skill = re.match(_SKILL, self.text)
         if not skill:
             return

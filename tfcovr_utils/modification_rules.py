@@ -175,7 +175,11 @@ def _skill(a: Attributes) -> str:
     parts += [f"with {article(MODIFIERS[m])}" for m in said_modifiers(a)]
     if a.finish:
         parts.append(f"finishing {FINISHES[a.finish]}")
-    return " ".join(parts)
+    text = parts[0]
+    for part in parts[1:]:
+        told = part.startswith("with ") and " with " in text
+        text += f" and {part.removeprefix('with ')}" if told else f" {part}"
+    return text
 
 
 def _noun(a: Attributes) -> str:

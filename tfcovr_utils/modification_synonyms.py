@@ -15,9 +15,9 @@ Value = object | Callable[[re.Match, Attributes], object]
 # Every base that a label can have; those without a family in `labels` are leaps, vaults and dives.
 _OTHER_BASES = (
     "dive, round-off flic-flac, tsukahara, yamashita, jump, hop, split leap, switch leap, "
-    "stag split leap, split jump, side split jump, stag jump, sissone, johnson, leap to straddle pike, tuck jump to split, "
-    "sheep jump, stride leap, jump with legs separated, cat leap, fouette hop, ring jump, butterfly, yang-bo, "
-    "fouette hop with leg change"
+    "stag split leap, split jump, side split jump, stag jump, sissone, johnson, leap to straddle pike, "
+    "tuck jump to split, sheep jump, stride leap, jump with legs separated, cat leap, fouette hop, "
+    "ring jump, butterfly, yang-bo, fouette hop with leg change"
 )
 BASES = sorted([*_FAMILY, *_OTHER_BASES.split(", ")], key=len, reverse=True)
 # What a text may call a base; the generic ones only as a whole new skill.

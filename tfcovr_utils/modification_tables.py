@@ -11,7 +11,7 @@ from .labels import Attributes, parse_label
 from .modification_dense import write_dense
 from .modification_dialogue import Job, Progress
 from .modification_prompt import prompt_sha
-from .modification_rules import write_rules
+from .modification_rules import describe, write_rules
 
 MODIFICATION_COLUMNS = [
     "modification_id",
@@ -49,6 +49,13 @@ def make_jobs(pairs: pd.DataFrame, labels: pd.DataFrame, style: str = "short") -
 def write_by_rule(jobs: list[Job]) -> pd.DataFrame:
     """Write every job by rule. `created` stays empty, so that equal jobs give equal bytes."""
     return tabulate((job, None) for job in jobs)
+
+
+def describe_labels(labels: pd.DataFrame) -> pd.DataFrame:
+    """Return a description for each label, from its attributes alone, as the writer's name says."""
+    texts = [describe(Attributes.from_json(text)) for text in labels["attributes"]]
+    table = labels[["label_id"]].assign(clip_id="", style="short", text=texts, writer="attributes")
+    return table[["clip_id", "label_id", "style", "text", "writer"]]
 
 
 def tabulate(written: Iterable[tuple[Job, Progress | None]]) -> pd.DataFrame:

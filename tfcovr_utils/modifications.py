@@ -26,6 +26,7 @@ from .modification_rules import describe, write_rules
 from .modification_tables import (
     MODIFICATION_COLUMNS,
     count_outcomes,
+    describe_labels,
     make_jobs,
     read_table,
     save_table,
@@ -34,9 +35,20 @@ from .modification_tables import (
 )
 
 __all__ = [
-    "Asking", "MODIFICATION_COLUMNS", "apply_text", "check_table", "describe", "dry_run", "make_jobs",
-    "satisfies", "write_by_model", "write_by_rule", "write_dense", "write_rules",
-]  # fmt: skip
+    "Asking",
+    "MODIFICATION_COLUMNS",
+    "apply_text",
+    "check_table",
+    "describe",
+    "describe_labels",
+    "dry_run",
+    "make_jobs",
+    "satisfies",
+    "write_by_model",
+    "write_by_rule",
+    "write_dense",
+    "write_rules",
+]
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 BODY_TRIES = 2  # of a request whose answer arrives broken
@@ -192,13 +204,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--style", choices=["short", "dense"], default="short")
     parser.add_argument("--out", type=Path, help="the table of texts to write, Parquet or CSV")
     parser.add_argument("--model", default=Asking.model)
-    parser.add_argument("--base-url", default=OPENAI_URL, help="any server that speaks OpenAI's protocol")
+    parser.add_argument(
+        "--base-url", default=OPENAI_URL, help="any server that speaks OpenAI's protocol"
+    )
     parser.add_argument("--batch", action="store_true", help="half the price, within a day")
     parser.add_argument("--dry-run", action="store_true", help="say what would be asked and its cost")
     parser.add_argument("--cache", type=Path, help="answers so far; default: data/modifications/")
     parser.add_argument("--concurrency", type=int, default=Asking.concurrency, help="requests at a time")
     parser.add_argument("--timeout", type=float, default=Asking.timeout_s, help="seconds for one answer")
-    parser.add_argument("--poll", type=float, default=Asking.poll_s, help="seconds between looks at a batch")
+    parser.add_argument(
+        "--poll", type=float, default=Asking.poll_s, help="seconds between looks at a batch"
+    )
     options = parser.parse_args(arguments)
     if not (options.out or options.dry_run):
         parser.error("--out is missing; name the table to write, or give --dry-run.")
