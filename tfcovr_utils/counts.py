@@ -67,6 +67,7 @@ def _sizes(values: pd.Series) -> dict[str, int]:
 
 
 def _spread(values: pd.Series) -> dict[str, float]:
+    values = values.dropna()
     if not len(values):
         return {}
     summary = {"min": values.min(), "mean": values.mean(), "max": values.max()}

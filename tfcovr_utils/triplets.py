@@ -24,6 +24,7 @@ from .pairing import DECISIONS_PATH, Encoder, pair_labels
 from .profiles import SPLITS
 from .queries import build_queries
 from .sources import SOURCES, Source, load_source
+from .sources.released import read_release
 from .splitting import split_by_source
 
 BUDGET = 180_000  # training triplets, as in the paper
@@ -287,15 +288,17 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     started = time.perf_counter()
 
-    source = load_source(options.source, options.annotations)
-    accepted = pd.read_parquet(options.modifications) if options.modifications else None
-    benchmark = Benchmark.build(
-        source,
-        seed=options.seed,
-        budget=options.budget,
-        decisions=options.decisions,
-        modifications=accepted,
-    )
+    if options.source == "released":  # which brings its own triplets and queries
+        benchmark = Benchmark(**read_release(options.annotations))
+    else:
+        accepted = pd.read_parquet(options.modifications) if options.modifications else None
+        benchmark = Benchmark.build(
+            load_source(options.source, options.annotations),
+            seed=options.seed,
+            budget=options.budget,
+            decisions=options.decisions,
+            modifications=accepted,
+        )
     counts = {"source": options.source}
     if options.clips is not None:
         paths = benchmark.clips["path"]
