@@ -29,6 +29,7 @@ class FakeOpenAI:
         self.delay_s = delay_s
         self.polls = polls  # looks at a batch before it is done
         self.requests: list[tuple[str, str, float]] = []  # (pair, idempotency key, time)
+        self.last_messages: dict[str, list[str]] = {}  # of each pair: what its last request says
         self.billed: Counter = Counter()
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict] = {}
@@ -70,6 +71,7 @@ class FakeOpenAI:
             return self._stored[key]
 
     def _write(self, body: dict, fault: str) -> dict:
+        self.last_messages[pair_of(body)] = [message["content"] for message in body["messages"]]
         source, target = pair_of(body).split(" > ")
         text = write_rules(parse_label(source), parse_label(target))
         content = json.dumps({"text": text})

@@ -111,6 +111,9 @@ def test_a_wrong_answer_is_complained_of_once_then_written_by_rule(fault, check,
         server.faults[_pair(jobs[1])] = [fault, fault]
         asking = _asking(server, tmp_path)
         table, said = _write(jobs[:3], asking)
+        answer, complaint = server.last_messages[_pair(jobs[0])][-2:]
+        assert "Source" not in answer and complaint.endswith(". Answer with the corrected JSON.")
+        assert (answer == "") == (fault == "refusal") and len(complaint.split()) > 10
         assert server.asked() == {_pair(jobs[0]): 2, _pair(jobs[1]): 2, _pair(jobs[2]): 1}
         repeated, _ = _write(jobs[:3], asking)
         assert len(server.requests) == 5  # what was rejected is not paid for again
@@ -346,9 +349,10 @@ def test_a_batch_left_alone_is_collected_by_a_run_without_batches(jobs, tmp_path
         asking = _asking(server, tmp_path, batch=True)
         _write(jobs, asking)
         lines = asking.cache_path.read_text().splitlines()
-        asking.cache_path.write_text("\n".join(lines[:2]) + "\n")  # handed in, nothing collected
+        asking.cache_path.write_text("\n".join(lines[:7]) + "\n")  # killed while it was collecting
         server.requests.clear()
-        table, _ = _write(jobs, _asking(server, tmp_path))
+        table, said = _write(jobs, _asking(server, tmp_path))
+        assert said[1].startswith("15 answers")
         assert not server.requests and set(table["writer"]) == {"openai"}
 
 
