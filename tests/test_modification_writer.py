@@ -64,11 +64,12 @@ def _texts(table: pd.DataFrame) -> dict[str, str]:
     return dict(zip(table["modification_id"], table["text"]))
 
 
-def test_a_finished_run_costs_nothing_to_repeat(jobs, labels, tmp_path):
+def test_a_finished_run_costs_nothing_to_repeat(jobs, labels, tmp_path, monkeypatch):
     with FakeOpenAI() as server:
         asking = _asking(server, tmp_path)
         first, _ = _write(jobs, asking)
         assert set(server.asked().values()) == {1} and len(server.requests) == len(jobs) == 20
+        monkeypatch.delenv("OPENAI_API_KEY")
         again, said = _write(jobs, asking)
         assert len(server.requests) == 20
     pd.testing.assert_frame_equal(first, again)
@@ -187,6 +188,14 @@ def test_a_server_that_stays_down_stops_the_run_and_keeps_what_came(jobs, tmp_pa
         table, _ = _write(jobs, asking)
     assert set(table["writer"]) == {"openai"}
     assert max(server.billed.values()) == 1 and len(server.billed) == 20
+
+
+def test_requests_that_fail_here_and_there_do_not_stop_the_run(jobs, tmp_path):
+    with FakeOpenAI() as server:
+        for job in jobs[::2]:
+            server.faults[_pair(job)] = ["500"]
+        _, said = _write(jobs, _asking(server, tmp_path, retries=0, concurrency=1))
+    assert "accepted at once: 10; by rule, not answered: 10" in said[-1]
 
 
 def test_a_pair_that_gets_no_answer_is_written_by_rule_and_asked_next_time(jobs, tmp_path):
