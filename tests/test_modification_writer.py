@@ -131,6 +131,7 @@ def test_the_complaint_reaches_the_model(jobs):
         "gpt-4o", "short", jobs[0].source_text, jobs[0].target_text, [("bad", "It says 3.")]
     )
     assert second["messages"][: len(first["messages"])] == first["messages"]
+    assert first["temperature"] == 0 and first["response_format"]["json_schema"]["strict"]
     assert [m["content"] for m in second["messages"][-2:]] == ["bad", "It says 3."]
     assert first["messages"][:31] == request_body("gpt-4o", "short", "(FX) x", "(FX) y")["messages"][:31]
 
@@ -354,12 +355,13 @@ def test_a_batch_left_alone_is_found_again(lost, jobs, tables, tmp_path):
 
 
 def test_a_batch_left_alone_is_collected_by_a_run_without_batches(jobs, tmp_path):
-    with FakeOpenAI() as server:
+    with FakeOpenAI() as server, FakeOpenAI() as other:
         asking = _asking(server, tmp_path, batch=True)
         _write(jobs, asking)
         lines = asking.cache_path.read_text().splitlines()
         asking.cache_path.write_text("\n".join(lines[:7]) + "\n")  # killed while it was collecting
         server.requests.clear()
+        _write(jobs[:1], _asking(other, tmp_path))  # which knows nothing of that batch
         table, said = _write(jobs, _asking(server, tmp_path))
         assert said[1].startswith("15 answers")
         assert not server.requests and set(table["writer"]) == {"openai"}
