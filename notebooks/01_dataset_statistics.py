@@ -179,7 +179,7 @@ groups = {count: probe.count_groups(clips, count) for count in probe.COUNTS}
 third = pd.factorize(clips.source_video)[0] % 3 == 0
 if rendered:
     middle = read_clips([folder / path for path in clips.path], 1, "middle")
-    rows = [probe.run("one frame, the middle", count, middle, label_idx, groups[count], third, epochs=profile.probe_epochs, seed=seed) for count in groups]
+    rows = probe.run("one frame, the middle", middle, label_idx, groups, third, epochs=profile.probe_epochs, seed=seed)
 pd.DataFrame(rows).round(3)
 
 # %% [markdown]
@@ -204,8 +204,8 @@ if rendered:
     frames = read_clips([folder / path for path in clips.path[aerial]], profile.frames)
     held_out = (clips.split != "train").to_numpy()[aerial]
     for name, shuffle in (("all frames, in order", False), ("all frames, shuffled", True)):
-        rows += [probe.run(name, count, frames, label_idx[aerial], groups[count][aerial], held_out, epochs=profile.probe_epochs,
-                           shuffle_frames=shuffle, seed=seed) for count in groups]
+        rows += probe.run(name, frames, label_idx[aerial], {count: group[aerial] for count, group in groups.items()}, held_out,
+                          epochs=profile.probe_epochs, shuffle_frames=shuffle, seed=seed)
 probes = pd.DataFrame(rows)
 probes.round(3)
 

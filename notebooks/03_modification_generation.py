@@ -27,9 +27,8 @@ from IPython.display import Markdown, display
 
 from tfcovr_utils import mini, plots
 from tfcovr_utils.counts import PAPER, count
-from tfcovr_utils.modifications import Asking, check_table, describe, dry_run, make_jobs, write_by_model, write_by_rule
-from tfcovr_utils.modifications import count_words
 from tfcovr_utils.labels import Attributes
+from tfcovr_utils.modifications import Asking, check_table, count_words, describe, dry_run, make_jobs, write_by_model, write_by_rule
 from tfcovr_utils.pairing import DECISIONS_PATH, pair_labels
 from tfcovr_utils.profiles import annotations_dir, get_profile, provenance, runs_dir
 from tfcovr_utils.sources import load_source

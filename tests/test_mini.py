@@ -212,7 +212,7 @@ def test_a_probe_finds_a_shortcut_that_is_there_and_none_that_is_not():
     frames[label_idx == 1, :, :16, :16] += 90
     group = np.where(label_idx < 2, 0, 1)
     held_out = np.arange(240) % 3 == 0
-    found = [probe.run("x", "count", frames, label_idx, np.where(group == g, 0, -1), held_out, epochs=40) for g in (0, 1)]
+    found = [probe.run("x", frames, label_idx, {"count": np.where(group == g, 0, -1)}, held_out, epochs=40)[0] for g in (0, 1)]
     assert found[0]["accuracy"] > .95 and abs(found[1]["accuracy"] - .5) < .2
     assert [row["chance"] for row in found] == [.5, .5] and [row["clips"] for row in found] == [40, 40]
 

@@ -13,17 +13,17 @@ import pytest
 from fake_openai_server import KEY, FakeOpenAI
 
 from tfcovr_utils.labels import parse_label
-from tfcovr_utils.modification_cache import Answers
-from tfcovr_utils.modification_prompt import PRICES, cost, prompt_sha, request_body
 from tfcovr_utils.modifications import (
     Asking,
     check_table,
     dry_run,
-    main,
     make_jobs,
     write_by_model,
     write_by_rule,
 )
+from tfcovr_utils.modifications.__main__ import main
+from tfcovr_utils.modifications.cache import Answers
+from tfcovr_utils.modifications.prompt import PRICES, cost, prompt_sha, request_body
 from tfcovr_utils.pairing import pair_labels, spell_out
 from tfcovr_utils.sources.tables import label_row
 
@@ -237,7 +237,7 @@ def test_whatever_matters_is_in_the_key_of_an_answer(change, jobs, tmp_path, mon
             asking = _asking(other, tmp_path)
         else:
             monkeypatch.setitem(
-                sys.modules["tfcovr_utils.modification_prompt"].INSTRUCTIONS, "short", "Be brief."
+                sys.modules["tfcovr_utils.modifications.prompt"].INSTRUCTIONS, "short", "Be brief."
             )
         _write(jobs[:1], asking)
         assert len(server.requests) + len(other.requests) == 2

@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 
 from tfcovr_utils.labels import Attributes, label_text, parse_label
 from tfcovr_utils.mini.skills import SKILLS
-from tfcovr_utils.modification_checks import CHECKS, check_table, check_text
-from tfcovr_utils.modification_counts import to_digits
-from tfcovr_utils.modification_dense import write_dense
-from tfcovr_utils.modification_prompt import EXAMPLES
-from tfcovr_utils.modification_words import count_words
 from tfcovr_utils.modifications import (
     apply_text,
     describe,
     describe_labels,
-    main,
     make_jobs,
     satisfies,
     write_by_rule,
     write_rules,
 )
+from tfcovr_utils.modifications.__main__ import main
+from tfcovr_utils.modifications.checks import CHECKS, check_table, check_text
+from tfcovr_utils.modifications.counts import to_digits
+from tfcovr_utils.modifications.dense import write_dense
+from tfcovr_utils.modifications.prompt import EXAMPLES
+from tfcovr_utils.modifications.words import count_words
 from tfcovr_utils.pairing import pair_labels
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.sources.tables import label_row
@@ -70,6 +70,7 @@ def real():
             "show with a double salto, piked",
         ),
         ("107b", "105b", "show with 2.5 somersaults"),
+        ("5253b", "107c", "instead show a forward tuck dive with 3.5 somersaults"),
         (
             "5132d",
             "5255b",
@@ -203,6 +204,7 @@ def test_counts_may_be_relative_and_say_what_they_started_from():
         ("half a twist less", 1.0),
         ("1080 degree twist", 3.0),
         ("a double full", 2.0),
+        ("take the twists from one and a half to two", 2.0),
     ]:
         result = apply_text(source, text)
         assert (result.rotation, result.saltos) == (twists, 1.0), text
@@ -231,9 +233,11 @@ BEAM = ("(FX) salto backward tucked", "(BB) salto backward tucked")
         ("numbers", GOOD, "show with 2.5 twists instead of 1.5 twists"),
         ("numbers", GOOD, "one more twist"),
         ("numbers", GOOD, "show with 3.5 twists"),
+        ("numbers", GOOD, "show with more twists"),
         ("words", GOOD, "show with 2.5 twists, stretched"),
         ("words", GOOD, "show with 2.5 twists going backward"),
         ("words", BEAM, "show tucked"),
+        ("words", BEAM, "show with 2 twists"),
         ("words", SHAPE, "show on Floor Exercise, piked"),
         ("copied", GOOD, "show a salto backward stretched with 2.5 twist"),
         ("copied", GOOD, "(FX) with 2.5 twists"),
@@ -310,7 +314,7 @@ def test_the_command_writes_the_same_bytes_twice(tmp_path, capsys):
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
     table = pd.read_parquet(tmp_path / "one.parquet")
     assert set(table["writer"]) == {"rules"} and set(table["created"]) == {""}
-    assert table["modification_id"].is_unique
+    assert table["modification_id"].is_unique and table["modification_id"].is_monotonic_increasing
     assert "4 texts in" in capsys.readouterr().out
 
 

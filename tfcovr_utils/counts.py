@@ -3,7 +3,7 @@
 import pandas as pd
 
 from .labels import Attributes
-from .modification_words import count_words
+from .modifications import count_words
 
 # Gupta et al., "From Play to Replay", section 3; the release's own count is 178,639 triplets.
 PAPER = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .modification_words import count_words
+from .modifications import count_words
 from .video import VideoError, probe
 
 SHORTEST_S = 0.2  # below it a clip of the usual frame rates has too few frames to show a motion

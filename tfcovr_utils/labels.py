@@ -313,7 +313,7 @@ _FAMILIES = {
     "counter straddle, counter piked, counter stretched, transition flight",
     "dismount": "hecht, turn to stand",
 }
-_FAMILY = {base: family for family, bases in _FAMILIES.items() for base in bases.split(", ")}
+FAMILY_OF = {base: family for family, bases in _FAMILIES.items() for base in bases.split(", ")}
 _SWING_TURN = re.compile(rf" with {_N} turn$")
 
 
@@ -350,7 +350,7 @@ def _parse_skill(apparatus: str, skill: str) -> Attributes:
         found.setdefault("saltos", 1.0 if "shape" in found else 0.0)
         family = "vault"
     else:
-        family = _FAMILY.get(base, "leap" if base else "")
+        family = FAMILY_OF.get(base, "leap" if base else "")
     if found.get("entry") == "arabian":
         found.setdefault("direction", "forward")
     if found.get("entry") == "gainer" and base == "salto":

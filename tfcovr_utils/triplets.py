@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 from .counts import count
 from .doctor import clip_exists, examine
 from .files import replacing, write_json, write_table
-from .labels import Attributes
-from .modifications import write_rules
+from .modifications import MODIFICATION_COLUMNS, make_jobs, write_by_rule
 from .pairing import DECISIONS_PATH, Encoder, pair_labels
 from .profiles import SPLITS
 from .queries import build_queries
@@ -32,17 +31,6 @@ BUDGET = 180_000  # training triplets, as in the paper
 PER_PAIR = {1: 175, 2: 175, 3: 53}
 TARGETS_PER_QUERY = 10  # of one label, for one query clip
 TRIPLET_COLUMNS = ["query_clip", "target_clip", "modification_id", "source_label", "target_label"]
-MODIFICATION_COLUMNS = [
-    "modification_id",
-    "style",
-    "text",
-    "source_label",
-    "target_label",
-    "writer",
-    "model",
-    "prompt_sha",
-    "created",
-]
 DESCRIPTION_COLUMNS = ["clip_id", "label_id", "style", "text", "writer"]
 
 
@@ -157,21 +145,10 @@ def write_modifications(
     labels: pd.DataFrame, pairs: pd.DataFrame, accepted: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Return one short text a directed pair: the accepted one where there is one, else by rule."""
-    attributes = {
-        row.label_id: Attributes.from_json(row.attributes) for row in labels.itertuples()
-    }
-    ends = ["source_label", "target_label"]
-    texts = pairs[ends].assign(
-        modification_id="short:" + pairs["source_label"] + ">" + pairs["target_label"],
-        style="short",
-        text=[write_rules(attributes[s], attributes[t]) for s, t in pairs[ends].to_numpy()],
-        writer="rules",
-        model="",
-        prompt_sha="",
-        created="",
-    )[MODIFICATION_COLUMNS]
+    texts = write_by_rule(make_jobs(pairs, labels))
     if accepted is None:
         return texts
+    ends = ["source_label", "target_label"]
     wanted = accepted[accepted["style"] == "short"].merge(pairs[ends])
     both = pd.concat([wanted[MODIFICATION_COLUMNS], texts]).drop_duplicates(ends)
     return both.sort_values("modification_id", ignore_index=True)

@@ -45,18 +45,18 @@ class ClipNetwork(nn.Module):
         return self.classify(torch.cat([features.mean(-1), features.amax(-1)], -1))
 
 
-def fit_probe(frames: np.ndarray, label_idx: np.ndarray, group: np.ndarray, train: np.ndarray, *, epochs: int,
-              shuffle_frames: bool = False, seed: int = 0, batch: int = 32, lr: float = 2e-3) -> np.ndarray:
+def fit_probe(frames: np.ndarray, label_idx: np.ndarray, groups: list[np.ndarray], train: np.ndarray, *, epochs: int,
+              shuffle_frames: bool = False, seed: int = 0, batch: int = 16, lr: float = 1e-3) -> np.ndarray:
     """Train on frames (N, T, H, W, 3) uint8 of the clips where `train`, and return logits (N, C) for all clips.
 
-    The loss compares a clip's label with the labels of its own group only, so the network spends nothing
-    on what is not asked. `shuffle_frames` draws a new order of a clip's frames at each look.
+    The loss compares a clip's label with the labels of its own group only, summed over `groups`, so the
+    network spends nothing on what is not asked. `shuffle_frames` draws a new order of frames at each look.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     n_classes = int(label_idx.max()) + 1
-    mask = torch.from_numpy(_group_mask(label_idx, group, n_classes))
-    used = np.flatnonzero(train & (group >= 0))
+    masks = [torch.from_numpy(_group_mask(label_idx, group, n_classes)) for group in groups]
+    used = np.flatnonzero(train)
     network = ClipNetwork(n_classes)
     steps = epochs * (len(used) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr, weight_decay=.02)
@@ -68,7 +68,7 @@ def fit_probe(frames: np.ndarray, label_idx: np.ndarray, group: np.ndarray, trai
         for start in range(0, len(order) - batch + 1, batch):
             rows = order[start:start + batch]
             logits = network(_prepare(frames[rows], rng, shuffle_frames))
-            loss = F.cross_entropy(logits.masked_fill(~mask[rows], -1e4), target[rows])
+            loss = sum(F.cross_entropy(logits.masked_fill(~mask[rows], -1e4), target[rows]) for mask in masks)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -102,19 +102,23 @@ def _prepare(frames: np.ndarray, rng: np.random.Generator | None = None, shuffle
     return torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float().div_(64.).sub_(1.7)
 
 
-def run(name: str, count: str, frames: np.ndarray, label_idx: np.ndarray, group: np.ndarray, held_out: np.ndarray, **training) -> dict:
-    """Fit a probe on the clips of `group` that are not held out, and score it on those that are: a row of a table."""
-    rows = group >= 0
+def run(name: str, frames: np.ndarray, label_idx: np.ndarray, groups: dict[str, np.ndarray], held_out: np.ndarray, **training) -> list[dict]:
+    """Fit one probe for all counts on the clips that are in a group and not held out, and score it on those that are.
+
+    A row of a table for each count.
+    """
+    rows = np.any([group >= 0 for group in groups.values()], axis=0)
     start = time.monotonic()
-    logits = fit_probe(frames[rows], label_idx[rows], group[rows], ~held_out[rows], **training)
+    logits = fit_probe(frames[rows], label_idx[rows], [group[rows] for group in groups.values()], ~held_out[rows], **training)
     seconds = time.monotonic() - start
-    return {"probe": name, "count": count, **group_accuracy(logits, label_idx[rows], group[rows], held_out[rows]), "seconds": seconds}
+    return [{"probe": name, "count": count, **group_accuracy(logits, label_idx[rows], group[rows], held_out[rows]), "seconds": seconds}
+            for count, group in groups.items()]
 
 
 def run_hall(halls: np.ndarray, factors: pd.DataFrame, label_idx: np.ndarray, held_out: np.ndarray, **training) -> pd.DataFrame:
     """What frames without the athlete tell: the apparatus, and each factor within an apparatus. A row a factor."""
     everything = np.zeros(len(halls), int)
-    logits = fit_probe(halls, label_idx, everything, ~held_out, **training)
+    logits = fit_probe(halls, label_idx, [everything], ~held_out, **training)
     rows = []
     for factor in ("apparatus", *FACTORS[1:], *COUNTS):
         code, _ = pd.factorize(factors[factor])

@@ -8,9 +8,9 @@ import json
 import re
 from dataclasses import dataclass
 
-from .labels import label_text, parse_label
-from .modification_dense import write_dense
-from .pairing import spell_out
+from ..labels import label_text, parse_label
+from ..pairing import spell_out
+from .dense import write_dense
 
 INSTRUCTIONS = {
     "short": (

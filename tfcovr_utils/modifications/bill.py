@@ -6,9 +6,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .modification_cache import Answers
-from .modification_prompt import PRICED_ON, TYPICAL_TOKENS, cost, estimate_tokens
-from .profiles import data_dir
+from ..profiles import data_dir
+from .cache import Answers
+from .prompt import PRICED_ON, TYPICAL_TOKENS, cost, estimate_tokens
 
 OPENAI_URL = "https://api.openai.com/v1"
 

@@ -4,8 +4,9 @@ It says the target's values and never the source's, one clause a change. What do
 clauses is said as a whole new skill. Nothing here reads or checks a text.
 """
 
-from .labels import Attributes, difference
-from .modification_words import (
+from ..labels import Attributes, difference
+from ..pairing import NEUTRAL_LANDINGS
+from .words import (
     ENTRIES,
     FINISHES,
     GENERIC_BASES,
@@ -17,7 +18,6 @@ from .modification_words import (
     say_saltos,
     say_shape,
 )
-from .pairing import NEUTRAL_LANDINGS
 
 MOST_CLAUSES = 3
 # The order of time, after what is changed about the whole.

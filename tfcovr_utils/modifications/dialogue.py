@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .labels import Attributes
-from .modification_checks import Complaint, check_text
-from .modification_prompt import digest, request_body
+from ..labels import Attributes
+from .checks import Complaint, check_text
+from .prompt import digest, request_body
 
 ATTEMPTS = 2
 

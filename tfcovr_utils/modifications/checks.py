@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .labels import Attributes, difference
-from .modification_reader import apply_text, named_attributes, normalise, satisfies
-from .modification_rules import MOST_CLAUSES, changes, comes_along
-from .modification_synonyms import DIRECTIONS, PLACES, SHAPES
-from .modification_words import ENTRIES, FINISHES, LEGS, MODIFIERS, NUMBER, count_words
+from ..labels import Attributes, difference
+from .reader import apply_text, named_attributes, normalise, satisfies
+from .rules import MOST_CLAUSES, changes, comes_along
+from .synonyms import DIRECTIONS, PLACES, SHAPES
+from .words import ENTRIES, FINISHES, LEGS, MODIFIERS, NUMBER, count_words
 
 LENGTHS = {"short": (2, 19), "dense": (30, 120)}
 VERBATIM = 4  # words a label needs before saying them all is copying it, and not naming a skill

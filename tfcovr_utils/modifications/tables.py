@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from .files import replacing, write_table
-from .labels import Attributes, parse_label
-from .modification_dense import write_dense
-from .modification_dialogue import Job, Progress
-from .modification_prompt import prompt_sha
-from .modification_rules import describe, write_rules
+from ..files import replacing, write_table
+from ..labels import Attributes, parse_label
+from .dense import write_dense
+from .dialogue import Job, Progress
+from .prompt import prompt_sha
+from .rules import describe, write_rules
 
 MODIFICATION_COLUMNS = [
     "modification_id",

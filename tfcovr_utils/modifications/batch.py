@@ -8,8 +8,8 @@ import json
 import time
 from collections.abc import Callable
 
-from .modification_cache import Answers
-from .modification_prompt import digest
+from .cache import Answers
+from .prompt import digest
 
 ENDPOINT = "/v1/chat/completions"
 _TAG = "tfcovr_requests"  # metadata of a batch, by which one is found whose id was never written

@@ -8,10 +8,10 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
-from .labels import _FAMILY, Attributes, difference
-from .modification_counts import SALTO, TURN, count_after, to_digits
-from .modification_rules import comes_along
-from .modification_synonyms import (
+from ..labels import FAMILY_OF, Attributes, difference
+from .counts import SALTO, TURN, count_after, to_digits
+from .rules import comes_along
+from .synonyms import (
     ASIDES,
     BASE_NAMES,
     BASES,
@@ -23,7 +23,7 @@ from .modification_synonyms import (
     RULES,
     SHAPES,
 )
-from .modification_words import ENTRIES, FINISHES, LEGS, MODIFIERS
+from .words import ENTRIES, FINISHES, LEGS, MODIFIERS
 
 _N = r"\d+(?:\.\d+)?"
 _BASE = rf"({'|'.join(map(re.escape, sorted(BASE_NAMES, key=len, reverse=True)))})s?\b"
@@ -144,7 +144,7 @@ class _Reading:
         if "base" not in self.named:
             return self.result
         by_apparatus = {"VT": "vault", "DV": "dive"}.get(self.result.apparatus)
-        return replace(self.result, family=by_apparatus or _FAMILY.get(self.result.base, "leap"))
+        return replace(self.result, family=by_apparatus or FAMILY_OF.get(self.result.base, "leap"))
 
     def take_whole_skill(self) -> None:
         """Read "instead show a ...": nothing of the source stays but the apparatus."""
@@ -243,7 +243,7 @@ class _Reading:
             if not self.take(rf"\b(?:{pattern})\b"):
                 continue
             counter = f"counter {'straddle' if shape == 'straddled' else shape}"
-            if self.source.base.startswith("counter") and counter in _FAMILY:
+            if self.source.base.startswith("counter") and counter in FAMILY_OF:
                 self.put("base", counter)
             else:
                 dive = self.source.apparatus == "DV" and shape == "stretched"

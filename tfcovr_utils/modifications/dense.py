@@ -1,8 +1,8 @@
 """The rule writer's dense style: what changes and also what stays, in order of time."""
 
-from .labels import Attributes
-from .modification_rules import article, changes, comes_along, said_modifiers
-from .modification_words import (
+from ..labels import Attributes
+from .rules import article, changes, comes_along, said_modifiers
+from .words import (
     ENTRIES,
     FINISHES,
     LEGS,

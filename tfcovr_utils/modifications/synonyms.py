@@ -6,9 +6,9 @@ All are matched against lower-case text without hyphens, its counts written as d
 import re
 from collections.abc import Callable
 
-from .labels import _FAMILY, Attributes
-from .modification_counts import TURN
-from .modification_words import GENERIC_BASES
+from ..labels import FAMILY_OF, Attributes
+from .counts import TURN
+from .words import GENERIC_BASES
 
 Value = object | Callable[[re.Match, Attributes], object]
 
@@ -19,7 +19,7 @@ _OTHER_BASES = (
     "tuck jump to split, sheep jump, stride leap, jump with legs separated, cat leap, fouette hop, "
     "ring jump, butterfly, yang-bo, fouette hop with leg change"
 )
-BASES = sorted([*_FAMILY, *_OTHER_BASES.split(", ")], key=len, reverse=True)
+BASES = sorted([*FAMILY_OF, *_OTHER_BASES.split(", ")], key=len, reverse=True)
 # What a text may call a base; the generic ones only as a whole new skill.
 BASE_NAMES = {base.replace("-", " "): base for base in BASES if base not in GENERIC_BASES} | {
     "back handspring": "flic-flac",

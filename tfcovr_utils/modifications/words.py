@@ -5,7 +5,7 @@ Both the rule writer and the reader go by these tables, so what one writes the o
 
 import re
 
-from .labels import APPARATUS, Attributes
+from ..labels import APPARATUS, Attributes
 
 ENTRIES = {
     "": "a plain entry",
