@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,7 +12,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from test_video import encode
 
 from tfcovr_utils import cutting
 from tfcovr_utils.cutting import FAILURES, MANIFEST, cut, find_videos
@@ -41,6 +41,8 @@ def numbers(path):
 @pytest.fixture(scope="module")
 def long_video(tmp_path_factory):
     """A minute with B-frames and a keyframe every ten seconds, as the web's videos have them."""
+    from test_video import encode  # here, so that workers that import this file need no torch
+
     path = tmp_path_factory.mktemp("long") / f"{ODD_ID}.mkv"
     return encode(path, drawn_video(), FPS, options={"g": "250", "bf": "3", "sc_threshold": "0"})
 
@@ -107,6 +109,7 @@ def test_what_cannot_be_cut_is_named_and_the_rest_is_cut(tmp_path, videos, long_
         (f"{ODD_ID}_9", "[80, 81)"), (f"{ODD_ID}_10", "by its times"),
     ]:  # fmt: skip
         assert said in told[clip_id], told[clip_id]
+    assert not multiprocessing.active_children()
     assert "2 x the video 'missing'" in str(report) and "2 clips cut" in str(report)
     written = pd.read_csv(tmp_path / "out" / FAILURES)
     assert written["clip_id"].tolist() == sorted(reasons)
@@ -171,12 +174,25 @@ real_cut_one = cutting._cut_one
 def test_a_video_that_kills_its_reader_is_named_and_the_rest_is_cut(tmp_path, videos, monkeypatch):
     (videos / "deadly.mkv").touch()
     rows = [(ODD_ID, float(k), k + 0.2) for k in range(6)]
-    clips = table(*rows[:3], ("deadly", 0.0, 1.0), ("deadly", 1.0, 2.0), *rows[3:])
+    clips = table(*rows[:3], ("deadly", 0.0, 1.0), rows[3], ("deadly", 1.0, 2.0), *rows[4:])
     monkeypatch.setattr(cutting, "_cut_one", cut_or_die)
     report = cut(clips, videos, tmp_path / "out", workers=1)
     assert report.made == 6 and len(hashes(tmp_path / "out")) == 6
-    assert report.failures["clip_id"].tolist() == ["deadly_3", "deadly_4"]
+    assert report.failures["clip_id"].tolist() == ["deadly_3", "deadly_5"]
     assert report.failures["reason"].str.contains("process that read deadly.mkv died").all()
+
+
+def tell_deafness(job, videos_dir, out_dir):
+    """Stand in for the worker's part: say whether Ctrl-C could kill the worker from its birth on."""
+    return f"deaf: {signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())}"
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX signals")
+def test_workers_are_born_deaf_to_ctrl_c(tmp_path, videos, monkeypatch):
+    monkeypatch.setattr(cutting, "_cut_one", tell_deafness)
+    report = cut(table((ODD_ID, 0.0, 1.0)), videos, tmp_path / "out", workers=1)
+    assert report.failures["reason"].tolist() == ["deaf: True"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_missing_folder_of_videos_says_so(tmp_path):

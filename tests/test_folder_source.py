@@ -65,6 +65,8 @@ def test_broken_files_are_counted_named_and_left_out(tmp_path, videos):
     place(videos[".mp4"], tmp_path / "ok.mp4")
     whole = videos[".mp4"].read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    whole = videos[".mkv"].read_bytes()  # which still opens, and plays to where it ends
+    (tmp_path / "short.mkv").write_bytes(whole[: len(whole) * 2 // 3])
     (tmp_path / "empty.mkv").touch()
     (tmp_path / "text.avi").write_text("hello " * 100)
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
@@ -73,8 +75,8 @@ def test_broken_files_are_counted_named_and_left_out(tmp_path, videos):
     source = load_source("folder", tmp_path)
     assert source.clips["clip_id"].tolist() == ["ok"]
     named = " ".join(source.notes)
-    assert sum(source.notes.values()) == 4 and str(tmp_path) not in named
-    for name in ("cut.mp4", "empty.mkv", "text.avi", "gone.mp4"):
+    assert sum(source.notes.values()) == 5 and str(tmp_path) not in named
+    for name in ("cut.mp4", "short.mkv", "empty.mkv", "text.avi", "gone.mp4"):
         assert f"'{name}'" in named
 
 

@@ -99,6 +99,23 @@ def test_ids_stay_strings_and_cells_give_their_text(release):
     ]  # fmt: skip
 
 
+def test_labels_that_all_are_numbers_stay_as_they_are_written(release):
+    (release / "train_finegd.csv").write_text(
+        ",".join(TRAIN_COLUMNS) + "\n1_1,1_2,{'07': {'modification': 'x'}},12,07\n"
+    )
+    triplet = import_release(release).triplets.iloc[0]
+    assert triplet.tolist() == ["1_1", "1_2", "short:12>07", "12", "07"]
+
+
+@pytest.mark.parametrize("target", ["07_4", "07_5"])
+def test_the_official_target_of_a_query_is_kept(release, tmp_path, target):
+    path = release / "test_finegd.csv"
+    path.write_text(path.read_text().replace("0,Cup_r2_1,07_4,", f"0,Cup_r2_1,{target},"))
+    export_official(import_release(release), tmp_path / "again")
+    again = import_release(tmp_path / "again").queries
+    assert again["target_clip"].tolist() == ["05_3", target, "07_5"]
+
+
 def test_queries_keep_all_their_targets_and_the_official_one(release):
     benchmark = import_release(release)
     queries = benchmark.queries

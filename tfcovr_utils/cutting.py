@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -186,7 +187,8 @@ def _run_pool(
     try:
         while jobs or running:
             while jobs and len(running) < in_flight:
-                future = pool.submit(_cut_one, jobs[0], *folders)
+                with _ctrl_c_held_back():
+                    future = pool.submit(_cut_one, jobs[0], *folders)
                 running[future] = jobs.popleft()
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 result = future.result()
@@ -199,8 +201,21 @@ def _run_pool(
     return []
 
 
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Let a worker that is born here inherit deafness to Ctrl-C, which would kill it half started."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the pool
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems without masks; the parent ends the pool
     # A pool's worker does not notice that its parent was killed, and would wait for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -226,10 +241,12 @@ def _cut_one(job: _Job, videos_dir: Path, out_dir: Path) -> dict | str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.cutting", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tfcovr_utils.cutting", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--source", choices=SOURCES, default="finegym")
-    parser.add_argument("--annotations", type=Path, required=True, help="folder of annotation files, or your CSV")
-    parser.add_argument("--videos", type=Path, required=True, help="folder of long videos, named by their ids")
+    parser.add_argument("--annotations", type=Path, required=True, help="their folder, or your CSV")
+    parser.add_argument("--videos", type=Path, required=True, help="folder of long videos, by id")
     parser.add_argument("--out", type=Path, required=True, help="folder of clips")
     parser.add_argument("--workers", type=int, default=2)
     chosen = parser.parse_args(arguments)
@@ -237,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         report = cut(clips, chosen.videos, chosen.out, chosen.workers)
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on where it was ({chosen.out / MANIFEST}).", file=sys.stderr)
+        print("stopped; the same command goes on from here.", file=sys.stderr)
         return 130
     print(report)
     return 1 if len(report.failures) and not report.made + report.kept else 0

@@ -124,8 +124,7 @@ def _as_array(name: object, value: object, path: Path) -> np.ndarray:
 
 
 def _as_tensor(array: np.ndarray) -> torch.Tensor:
-    # A copy: a slice would be saved with all the memory that it is a slice of.
-    return torch.from_numpy(np.array(array, dtype=np.float32))
+    return torch.tensor(array, dtype=torch.float32)
 
 
 def _storage(content: bytes) -> torch.storage.TypedStorage:

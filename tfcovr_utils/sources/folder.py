@@ -78,7 +78,7 @@ def _rows_of_folder(root: Path) -> list[dict]:
 
 def _rows_of_csv(path: Path) -> list[dict]:
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a CSV in UTF-8 ({error}); its first line must be {_HEADER}.") from error
     if "path" not in table:
