@@ -16,7 +16,6 @@ from .synonyms import (
     BASE_NAMES,
     BASES,
     DIRECTIONS,
-    KEPT,
     MODIFIER_RULES,
     OFF,
     PLACES,
@@ -57,7 +56,6 @@ def _read(source: Attributes, text: str) -> "_Reading":
     reading.drop(ASIDES)
     reading.take_base(r"\b(?:show|into|as) an? ")
     reading.take_phrases()
-    reading.drop(KEPT)
     reading.take_base(r"\b")
     reading.take_rules()
     reading.take_counts()

@@ -66,7 +66,6 @@ ASIDES = [
     r"[^,;.]* (?:is|are|was) too (?:much|many|few)",
     r"(?:everything|all) else[^,;.]*|the rest[^,;.]*",
 ]
-KEPT = [r"\b(?:keep|keeping|retain|maintain|with the same)\b.*?(?=,|;|\.|\bbut\b|\band\b|$)"]
 
 
 def _turn_round(match: re.Match, source: Attributes) -> str:
