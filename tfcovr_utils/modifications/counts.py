@@ -51,8 +51,7 @@ def _forms(noun: str) -> list[tuple[str, Callable[[re.Match, float], float]]]:
     fewer = r"(?:fewer|less)"
     away = r"(?: out| off| away)"
     return [
-        (rf"\bfrom {n} to {n} {noun}\b|\b{noun} from {n} to {n}\b",
-         lambda m, before: float(m[2] or m[4])),
+        (rf"\b{noun} from {n} to {n}\b", lambda m, before: float(m[2])),
         (rf"\b{noun} (?:down |up )?to {n}\b", lambda m, before: float(m[1])),
         (rf"\b{noun} {n} times as (?:much|many|often)|\b{n} times as (?:much|many) {noun}\b",
          lambda m, before: before * float(m[1] or m[2])),
