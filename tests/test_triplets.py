@@ -349,6 +349,13 @@ def test_a_folder_without_a_table_names_it(benchmark, tmp_path):
         Benchmark.load(tmp_path)
 
 
+def test_the_order_of_accepted_texts_changes_nothing():
+    plain = Benchmark.build(small_source(), budget=200)
+    shuffled = plain.modifications.sample(frac=1, random_state=0)
+    again = Benchmark.build(small_source(), budget=200, modifications=shuffled)
+    assert all(getattr(plain, table).equals(getattr(again, table)) for table in TABLES)
+
+
 def test_accepted_texts_stand_and_the_rest_are_written_by_rule():
     labels = label_table()
     pairs = pair_labels(labels)

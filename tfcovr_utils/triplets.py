@@ -151,7 +151,7 @@ def write_modifications(
     ends = ["source_label", "target_label"]
     wanted = accepted[accepted["style"] == "short"].merge(pairs[ends])
     both = pd.concat([wanted[MODIFICATION_COLUMNS], texts]).drop_duplicates(ends)
-    return both.sort_values("modification_id", ignore_index=True)
+    return both.sort_values(ends, ignore_index=True)  # as without accepted texts: draws go by this order
 
 
 def draw_triplets(
