@@ -510,6 +510,8 @@ def test_an_unreachable_hub_is_one_clear_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match=r"ucf-crcv/TF-CoVR could not be fetched.*hf download"):
         released.download(tmp_path)
+    with pytest.raises(SystemExit, match="could not be fetched"):
+        main(["download", "--out", str(tmp_path)])
 
 
 def test_the_hub_is_asked_for_the_dataset(tmp_path, monkeypatch):

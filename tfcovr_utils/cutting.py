@@ -250,9 +250,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of clips")
     parser.add_argument("--workers", type=int, default=2)
     chosen = parser.parse_args(arguments)
-    clips = load_source(chosen.source, chosen.annotations).clips
+    source = load_source(chosen.source, chosen.annotations)
+    for note, count in source.notes.items():
+        print(f"{count:6d} x {note}", file=sys.stderr)
     try:
-        report = cut(clips, chosen.videos, chosen.out, chosen.workers)
+        report = cut(source.clips, chosen.videos, chosen.out, chosen.workers)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here.", file=sys.stderr)
         return 130

@@ -7,6 +7,7 @@
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from .sources.embedding_files import read_embeddings, write_embeddings
@@ -45,7 +46,10 @@ def main(arguments: list[str] | None = None) -> None:
         action.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     if options.action == "download":
-        download(options.out)
+        try:
+            download(options.out)
+        except ConnectionError as error:
+            sys.exit(str(error))
     else:
         loaded = Benchmark.load(options.benchmark)
         export(loaded, options.out, options.gallery, options.embeddings)
