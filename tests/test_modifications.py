@@ -321,3 +321,9 @@ def test_the_command_writes_the_same_bytes_twice(tmp_path, capsys):
 def test_the_command_says_what_is_missing(tmp_path):
     with pytest.raises(SystemExit, match="pairs.parquet is not there|labels.parquet is not there"):
         main(["--pairs", str(tmp_path / "pairs.parquet"), "--out", str(tmp_path / "out.csv")])
+
+
+def test_labels_in_free_words_are_said_as_they_are():
+    slicing, dicing = (Attributes(apparatus="", family="", base=base) for base in ("slicing bread", "dicing onions"))
+    assert write_rules(slicing, dicing) == "show dicing onions"
+    assert describe(slicing) == "slicing bread"

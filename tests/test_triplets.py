@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfcovr_utils.labels import label_text, parse_label
+from tfcovr_utils.labels import Attributes, label_text, parse_label
 from tfcovr_utils.pairing import pair_labels
 from tfcovr_utils.queries import CAP, DIVE_CAP, answers, build_queries, find_targets
 from tfcovr_utils.sources.tables import CLIP_COLUMNS, Source, label_row
@@ -235,7 +235,8 @@ def test_one_text_from_one_source_has_all_its_labels_as_answers():
 
 
 def brute_force_targets(b: Benchmark, gallery: str) -> dict[str, set[str]]:
-    text_of = dict(zip(b.labels["label_id"], b.labels["text"]))
+    # What the label's words say, so that a gloss in brackets or a second element set makes no other answer.
+    text_of = {row.label_id: Attributes.from_json(row.attributes) for row in b.labels.itertuples()}
     label_of = dict(zip(b.clips["clip_id"], b.clips["label_id"]))
     said = dict(zip(b.modifications["modification_id"], b.modifications["text"]))
     leads = {

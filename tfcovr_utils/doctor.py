@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from .modifications import count_words
+from .queries import meanings
 from .video import VideoError, probe
 
 SHORTEST_S = 0.2  # below it a clip of the usual frame rates has too few frames to show a motion
@@ -65,21 +66,21 @@ def _valid_targets(b) -> dict[tuple[str, str], set[str] | None]:
 
     None where the query clip has no label, as in the official release by itself.
     """
-    text_of_label = dict(b.labels[["label_id", "text"]].values)
+    meaning_of_label = dict(zip(b.labels["label_id"], meanings(b.labels)))
     label_of_clip = dict(b.clips[["clip_id", "label_id"]].values)
     meant = defaultdict(set)  # (what the source shows, what is said) -> what the target shows
     said = {}
     for row in b.modifications.itertuples():
-        source, target = text_of_label.get(row.source_label), text_of_label.get(row.target_label)
+        source, target = meaning_of_label.get(row.source_label), meaning_of_label.get(row.target_label)
         meant[source, row.text].add(target)
         said[row.modification_id] = row.text
     members = defaultdict(lambda: defaultdict(set))
     for row in b.gallery.itertuples():
-        shown = text_of_label.get(label_of_clip.get(row.clip_id))
+        shown = meaning_of_label.get(label_of_clip.get(row.clip_id))
         members[row.gallery, row.split][shown].add(row.clip_id)
     valid = {}
     for row in b.queries.itertuples():
-        shown = text_of_label.get(label_of_clip.get(row.query_clip))
+        shown = meaning_of_label.get(label_of_clip.get(row.query_clip))
         answers = meant[shown, said.get(row.modification_id)]
         for gallery in b.gallery["gallery"].unique():
             by_text = members[gallery, row.split]

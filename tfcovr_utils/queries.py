@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from .labels import Attributes
 from .profiles import SPLITS
 
 GALLERIES = ("capped", "full")
@@ -12,14 +13,25 @@ CAP, DIVE_CAP = 5, 6  # clips of a label in the gallery `capped`
 MAX_TARGETS = 10
 
 
+def meanings(labels: pd.DataFrame) -> pd.Series:
+    """Return what each label shows: its attributes, where it has none its text, else its id.
+
+    Three labels stand in FineGym twice, as an acrobatic skill and as a dismount, and glosses in brackets are
+    no attributes: clips of such labels answer the same query.
+    """
+    says = labels["attributes"].map(lambda text: bool(Attributes.from_json(text).base))
+    meaning = labels["attributes"].where(says, labels["text"])
+    return meaning.where(meaning != "", labels["label_id"])
+
+
 def answers(labels: pd.DataFrame, modifications: pd.DataFrame) -> pd.Series:
     """Return the label ids that answer each modification, by modification_id.
 
-    Labels with the same text are the same answer; and where one text, said of one source, leads to
+    Labels that mean the same are the same answer; and where one text, said of one source, leads to
     several labels, all of them are right.
     """
     ids = labels["label_id"]
-    meaning = labels.groupby("text")["label_id"].transform("min").set_axis(ids)
+    meaning = ids.groupby(meanings(labels)).transform("min").set_axis(ids)
     twins = ids.groupby(meaning.to_numpy()).agg(sorted)
     said = pd.DataFrame(
         {

@@ -26,12 +26,14 @@ def count_groups(factors: pd.DataFrame, count: str) -> np.ndarray:
 class ClipNetwork(nn.Module):
     """A convolution network on each frame, then one-dimensional convolutions over time, then the mean."""
 
-    def __init__(self, n_classes: int, width: int = 24):
+    def __init__(self, n_classes: int, width: int = 32):
         super().__init__()
-        widths = [3, width, 2 * width, 3 * width, 4 * width]
-        self.frame = nn.Sequential(*(layer for a, b in zip(widths, widths[1:]) for layer in (
-            nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))))
-        self.flat = nn.Linear(widths[-1] * 16, 128)
+        # Patches of four pixels first: full-size feature maps would be most of the time.
+        stages = [(3, 2 * width, 4, 4, 0), (2 * width, 3 * width, 3, 2, 1), (3 * width, 4 * width, 3, 2, 1)]
+        self.frame = nn.Sequential(*(layer for a, b, size, stride, padding in stages for layer in (
+            nn.Conv2d(a, b, size, stride, padding, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))))
+        self.frame = self.frame.to(memory_format=torch.channels_last)
+        self.flat = nn.Linear(4 * width * 16, 128)
         self.time = nn.Sequential(*(layer for _ in range(2) for layer in (
             nn.Conv1d(128, 128, 3, padding=1, bias=False), nn.BatchNorm1d(128), nn.ReLU(inplace=True))))
         self.classify = nn.Linear(256, n_classes)
@@ -39,7 +41,7 @@ class ClipNetwork(nn.Module):
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames (B, T, 3, H, W), roughly zero mean, to logits (B, n_classes)."""
         b, t = frames.shape[:2]
-        features = F.adaptive_avg_pool2d(self.frame(frames.flatten(0, 1)), 4).flatten(1)
+        features = F.adaptive_avg_pool2d(self.frame(frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)), 4).flatten(1)
         features = F.relu(self.flat(features)).view(b, t, -1).transpose(1, 2)
         features = self.time(features)
         return self.classify(torch.cat([features.mean(-1), features.amax(-1)], -1))

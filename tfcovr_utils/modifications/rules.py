@@ -74,6 +74,8 @@ def write_rules(source: Attributes, target: Attributes) -> str:
 
 def describe(attributes: Attributes) -> str:
     """Describe a clip by its label's attributes alone; nobody looked at the clip."""
+    if not attributes.apparatus:  # a label in free words says itself
+        return attributes.base
     place = "" if attributes.family == "dive" else f" on {apparatus_name(attributes)}"
     return _skill(attributes) + place
 
@@ -83,7 +85,7 @@ def _part(name: str, source: Attributes, target: Attributes, changed: tuple[str,
     if name == "apparatus":
         return f"on {apparatus_name(target)}"
     if name == "base":
-        return article(target.base)
+        return article(target.base) if target.apparatus else target.base
     if name == "armstand":
         return "from an arm-stand" if target.armstand else "without an arm-stand"
     if name == "entry":
