@@ -4,8 +4,6 @@ PROFILE ?= mini
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-# Idle threads sleep instead of spinning: two processes on two cores then do not slow each other.
-export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help setup reproduce test notebooks publish lab bench clean
 
@@ -16,7 +14,7 @@ help:
 	@echo "make notebooks                 carry edits of notebooks/*.py into their .ipynb"
 	@echo "make publish                   run on mini, then put the executed notebooks into notebooks/"
 	@echo "make bench                     measure what is claimed to be fast"
-	@echo "make clean                     remove runs/ and rendered benchmarks; the .venv stays"
+	@echo "make clean                     remove runs/ and what was rendered; all else stays"
 
 setup: $(READY)
 
@@ -50,4 +48,4 @@ bench: $(READY)
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(PY) $$bench || exit 1; done
 
 clean:
-	rm -rf runs data/benchmarks data/embeddings
+	rm -rf runs data/benchmarks/smoke-* data/benchmarks/mini-* data/benchmarks/sim-*

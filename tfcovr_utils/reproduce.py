@@ -47,8 +47,6 @@ def run_notebook(notebook: Path, out: Path, parameters: dict) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     # Kernel `python3` must be this environment's, not one of the same name in somebody's home folder.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    # Idle threads sleep instead of spinning, or two kernels on two cores would starve each other.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     papermill.execute_notebook(str(notebook), str(out), parameters=parameters, kernel_name="python3", cwd=str(ROOT),
                                progress_bar=False, start_timeout=180)
 

@@ -26,7 +26,7 @@ def count_groups(factors: pd.DataFrame, count: str) -> np.ndarray:
 class ClipNetwork(nn.Module):
     """A convolution network on each frame, then one-dimensional convolutions over time, then the mean."""
 
-    def __init__(self, n_classes: int, width: int = 32):
+    def __init__(self, n_classes: int, width: int = 24):
         super().__init__()
         # Patches of four pixels first: full-size feature maps would be most of the time.
         stages = [(3, 2 * width, 4, 4, 0), (2 * width, 3 * width, 3, 2, 1), (3 * width, 4 * width, 3, 2, 1)]

@@ -16,7 +16,7 @@ import torch
 
 from ..files import replacing
 from .official_csv import clip_of, official_name
-from .pickles import _PlainUnpickler
+from .pickles import PlainUnpickler
 
 CLIPS_PER_DICT = 1000
 _READABLE = (".pth", ".npy")
@@ -150,7 +150,7 @@ def _array(storage, offset: int, size: tuple, stride: tuple, *_unused: object) -
     return values.as_strided(size, stride, offset).float().numpy()
 
 
-class _TensorUnpickler(_PlainUnpickler):
+class _TensorUnpickler(PlainUnpickler):
     _TENSORS = {
         ("torch._utils", "_rebuild_tensor_v2"): _array,
         ("torch.storage", "_load_from_bytes"): _storage,

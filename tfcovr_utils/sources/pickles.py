@@ -40,7 +40,7 @@ _ALLOWED = {
 }
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"{module}.{name}")
@@ -54,7 +54,7 @@ def read_plain_pickle(path: Path) -> object:
     """Read a pickle of containers, text, numbers and numpy arrays; refuse one that holds more."""
     with open(path, "rb") as file:
         try:
-            return _PlainUnpickler(file).load()
+            return PlainUnpickler(file).load()
         except pickle.UnpicklingError as error:
             raise ValueError(
                 f"{path} holds {error}, which is not plain data, so nothing of it was read; get "
