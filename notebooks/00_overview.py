@@ -63,9 +63,9 @@ display(Markdown(f"**“{query.text}”**"))
 plots.contact_sheet({f"{name}: " + textwrap.fill(text[clips.label_id[clip]], 30): read_clips([folder / clips.path[clip]], 12)[0] for name, clip in rows.items()})
 
 # %%
-query = chosen.iloc[0]
+query = chosen.loc["event"]
 rows = {"query": query.query_clip} | {f"answer {number}": clip for number, clip in enumerate(answers[query.query_id][:3], 1)}
-display(Markdown(f"**“{query.text}”** ({chosen.index[0]} change)"))
+display(Markdown(f"**“{query.text}”** (event change)"))
 plots.contact_sheet({f"{name}: " + textwrap.fill(text[clips.label_id[clip]], 30): read_clips([folder / clips.path[clip]], 12)[0] for name, clip in rows.items()})
 
 # %% [markdown]

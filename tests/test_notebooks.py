@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom under `smoke`, as a user runs it."""
 import json
+import os
 import shutil
 
 import papermill
@@ -19,13 +20,22 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("notebook", select_notebooks([]), ids=lambda path: path.stem)
-def test_notebook_runs_under_smoke(notebook, data, tmp_path, monkeypatch):
+def run(notebook, parameters, data, tmp_path, monkeypatch):
     monkeypatch.setenv("TFCOVR_DATA", str(data))
     monkeypatch.setenv("TFCOVR_RUNS", str(tmp_path / "runs"))
-    parameters = resolve_parameters([notebook], {}, {"profile": "smoke", "seed": 0})[notebook]
     out = tmp_path / notebook.name
-    run_notebook(notebook, out, parameters)
+    run_notebook(notebook, out, resolve_parameters([notebook], {}, {"profile": "smoke", "seed": 0, **parameters})[notebook])
     cells = json.loads(out.read_text())["cells"]
     assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
-    assert papermill.inspect_notebook(str(notebook))["profile"]["default"] == '"mini"'
+
+
+@pytest.mark.parametrize("notebook", select_notebooks([]), ids=lambda path: path.stem)
+def test_notebook_runs_under_smoke(notebook, data, tmp_path, monkeypatch):
+    run(notebook, {}, data, tmp_path, monkeypatch)
+    assert papermill.inspect_notebook(str(notebook))["profile"]["default"] == '"mini"'  # what is run by hand is mini
+
+
+@pytest.mark.skipif(not os.environ.get("TFCOVR_ANNOTATIONS"), reason="TFCOVR_ANNOTATIONS is not set")
+@pytest.mark.parametrize("notebook", select_notebooks(["01", "02", "03"]), ids=lambda path: path.stem)
+def test_notebook_runs_on_the_real_annotations(notebook, data, tmp_path, monkeypatch):
+    run(notebook, {"source": "tfcovr"}, data, tmp_path, monkeypatch)

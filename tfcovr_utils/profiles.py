@@ -22,7 +22,7 @@ class Profile:
     sources_per_split: tuple[int, int, int] | None = None  # source videos of gymnastics, and as many of diving
     labels: str = "mini"                                 # which list of rendered skills: smoke, mini, sim
     long_tail: bool = False                              # labels as unequal as FineGym's instead of equal
-    probe_epochs: int = 6                                # how long notebook 01 looks for shortcuts
+    probe_epochs: int = 12                               # how long notebook 01 looks for shortcuts
     render_seed: int = 0                                 # the data's seed; a run's seed is another thing
 
 
