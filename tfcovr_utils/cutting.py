@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from .files import replacing
+from .files import read_manifest, replacing, write_manifest
 from .sources import SOURCES, load_source
 from .sources.folder import list_videos
 from .video import cut_clip
@@ -76,10 +76,11 @@ def cut(
     out_dir.mkdir(parents=True, exist_ok=True)
     for part in out_dir.rglob(".*.part"):  # left by a run that was killed
         part.unlink()
-    rows = _read_manifest(out_dir)
+    rows = read_manifest(out_dir / MANIFEST)
     jobs, failed = _plan(clips, videos_dir, rows, crf)
     stale = [job for job in jobs if not _is_done(job, rows.get(job.clip_id), out_dir)]
-    _write_manifest(out_dir, rows, {job.clip_id for job in stale})
+    again = {job.clip_id for job in stale}
+    write_manifest((row for clip_id, row in rows.items() if clip_id not in again), out_dir / MANIFEST)
     made = 0
     with open(out_dir / MANIFEST, "a", encoding="utf-8") as manifest:
         results = _cut_all(deque(stale), videos_dir, out_dir, workers)
@@ -132,26 +133,6 @@ def _why_not(clip, found: list[Path], videos_dir: Path) -> str | None:
         # Whole-second stamps give nothing for a clip in fifteen of FineGym.
         return "it lasts 0 s by its times; give exact ones (finegym_annotation_info_v1.1.json)."
     return None
-
-
-def _read_manifest(out_dir: Path) -> dict[str, dict]:
-    """Rows by clip; a line that a killed run left half written is none."""
-    path = out_dir / MANIFEST
-    rows = {}
-    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        rows[row["clip_id"]] = row
-    return rows
-
-
-def _write_manifest(out_dir: Path, rows: dict[str, dict], stale: set[str]) -> None:
-    kept = [row for clip_id, row in rows.items() if clip_id not in stale]
-    with replacing(out_dir / MANIFEST) as temporary:
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in kept]
-        temporary.write_text("".join(lines), "utf-8")
 
 
 def _is_done(job: _Job, row: dict | None, out_dir: Path) -> bool:

@@ -3,7 +3,7 @@ import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Iterable, Iterator
 
 import pandas as pd
 
@@ -32,3 +32,21 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet."""
     with replacing(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def read_manifest(path: Path) -> dict[str, dict]:
+    """Rows of a JSONL manifest by clip, the last of a clip counting; a line that a kill cut short is none."""
+    rows = {}
+    for line in Path(path).read_text("utf-8").splitlines() if Path(path).exists() else []:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        rows[row["clip_id"]] = row
+    return rows
+
+
+def write_manifest(rows: Iterable[dict], path: Path) -> None:
+    """Write a manifest anew, whole lines only, so that lines can be appended to it."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")

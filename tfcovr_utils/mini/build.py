@@ -15,13 +15,14 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from ..files import write_json, write_table
+from ..files import read_manifest, write_json, write_manifest, write_table
 from ..profiles import Profile, data_dir
 from ..video import read_clip, write_clip
 from .dataset import label_table, plan, render_clip, scene_of
 from .skills import SKILLS, Skill
 
 CLIPS_PER_TASK = 16
+MANIFEST = "manifest.jsonl"
 _PIXELS = ("skeleton", "skills", "motion", "scene", "dataset")  # the modules that decide what is rendered
 _SKILL_FIELDS = [field.name for field in fields(Skill)]
 
@@ -62,12 +63,9 @@ def build(profile: Profile, out: Path | None = None, workers: int = 2, progress:
             for row in todo.itertuples()]
     tasks = [jobs[start:start + CLIPS_PER_TASK] for start in range(0, len(jobs), CLIPS_PER_TASK)]
     bar = tqdm(total=len(clips), initial=len(done), unit="clip", desc=f"render {profile.name}", disable=not progress, mininterval=2)
-    lines_path = out / "manifest.jsonl"
-    if lines_path.exists() and not lines_path.read_bytes().endswith(b"\n"):
-        with open(lines_path, "a") as manifest:  # end a line that a kill cut short, or the next one would be lost with it
-            manifest.write("\n")
+    write_manifest(read_manifest(out / MANIFEST).values(), out / MANIFEST)
     # Fresh processes: a fork of a notebook kernel would inherit its threads' locks.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, open(lines_path, "a") as manifest, bar:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, open(out / MANIFEST, "a") as manifest, bar:
         futures = [pool.submit(_render_task, task, str(out), profile.render_seed, profile.image_size) for task in tasks]
         try:
             for future in as_completed(futures):
@@ -95,30 +93,18 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _manifest(out: Path) -> dict[str, dict]:
-    """Lines of the manifest by clip. A line cut short by a kill is as good as none."""
-    path, lines = Path(out) / "manifest.jsonl", {}
-    for text in path.read_text().splitlines() if path.exists() else []:
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        lines[line["clip_id"]] = line
-    return lines
-
-
 def finished(out: Path) -> set[str]:
     """Clips whose file is there and has the bytes that the manifest says."""
     def intact(line):
         path = Path(out) / "clips" / f"{line['clip_id']}.mp4"
         return path.exists() and path.stat().st_size == line["bytes"] and _sha256(path) == line["sha256"]
-    return {clip_id for clip_id, line in _manifest(out).items() if intact(line)}
+    return {clip_id for clip_id, line in read_manifest(Path(out) / MANIFEST).items() if intact(line)}
 
 
 def check(out: Path) -> dict[str, list[str]]:
     """Name the clips that are missing or changed; both lists are empty when the rendering is whole."""
     wanted = pd.read_parquet(Path(out) / "clips.parquet").clip_id
-    done, known = finished(out), _manifest(out)
+    done, known = finished(out), read_manifest(Path(out) / MANIFEST)
     return {"missing": [clip_id for clip_id in wanted if clip_id not in known],
             "changed": [clip_id for clip_id in wanted if clip_id in known and clip_id not in done]}
 
