@@ -1,11 +1,15 @@
 """The runner and the publisher, on small notebooks made here."""
+import base64
+import io
 import json
 import os
 import subprocess
 import sys
 
 import jupytext
+import numpy as np
 import pytest
+from PIL import Image
 
 from tfcovr_utils import publish as publish_module
 from tfcovr_utils import reproduce
@@ -105,7 +109,25 @@ def test_publishing_leaves_no_trace_of_the_run(notebooks, tmp_path):
 def test_a_notebook_too_large_is_not_published(notebooks, tmp_path, monkeypatch):
     path = make_notebook(notebooks, "00_good", GOOD)
     executed = tmp_path / "00_good.ipynb"
-    executed.write_text(path.read_text() + " " * 2_000_000)
+    notebook = json.loads(path.read_text())
+    notebook["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["x" * 2_000_000]}]
+    executed.write_text(json.dumps(notebook))
     with pytest.raises(ValueError, match="00_good.ipynb over 1,000,000 bytes"):
         publish_module.publish([executed], notebooks)
     assert len((notebooks / "00_good.ipynb").read_text()) < 10_000
+
+
+def test_published_pictures_are_smaller_and_look_the_same(notebooks, tmp_path):
+    draw = "import io, numpy as np\nfrom PIL import Image\nfrom IPython.display import Image as Shown\n"
+    draw += "ramp = np.add.outer(np.arange(128), np.arange(128))\nnoise = np.random.default_rng(0).integers(0, 9, (128, 128, 3))\n"
+    draw += "png = io.BytesIO()\nImage.fromarray((ramp[..., None] // 2 + noise).astype(np.uint8)).save(png, 'PNG')\nShown(png.getvalue())\n"
+    make_notebook(notebooks, "00_good", GOOD + "\n# %%\n" + draw)
+    reproduce.main(["--profile", "smoke"])
+    executed = tmp_path / "runs" / "smoke" / "00_good.ipynb"
+    publish_module.publish([executed], notebooks)
+    before, after = (
+        next(output["data"]["image/png"] for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])
+             if "image/png" in output.get("data", {})) for path in (executed, notebooks / "00_good.ipynb"))
+    assert len(after) < .7 * len(before)
+    pixels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"), float) for png in (before, after)]
+    assert np.abs(pixels[0] - pixels[1]).mean() < 4

@@ -1,14 +1,21 @@
 """Put executed notebooks, and the figures they drew, where the repository shows them, without what a run leaves behind."""
 import argparse
+import base64
+import io
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
 
 from .profiles import ROOT, get_profile, runs_dir
 from .reproduce import NOTEBOOKS
 
 MAX_BYTES = 1_000_000
+COLOURS = 160
 WITHOUT_OUTPUTS = ("09_",)  # the explorer's outputs are widgets, which a code-hosting page cannot show
 # papermill leaves its cell of parameters, its metadata and empty tags; JupyterLab leaves widget state.
 STRIP = ["--keep-count", "--keep-id", "--drop-tagged-cells", "injected-parameters", "--extra-keys",
@@ -17,17 +24,34 @@ STRIP = ["--keep-count", "--keep-id", "--drop-tagged-cells", "injected-parameter
 
 def publish(executed: list[Path], notebooks: Path) -> None:
     """Copy executed notebooks over their pairs. A notebook that would be too large leaves every pair as it was."""
-    large = [path.name for path in executed if path.stat().st_size > MAX_BYTES and not path.name.startswith(WITHOUT_OUTPUTS)]
-    if large:
-        raise ValueError(f"{', '.join(large)} over {MAX_BYTES:,} bytes; show fewer or smaller pictures, then run again.")
-    for path in executed:
-        target = notebooks / path.name
-        shutil.copyfile(path, target)
-        keep = [] if path.name.startswith(WITHOUT_OUTPUTS) else ["--keep-output"]
-        subprocess.run([sys.executable, "-m", "nbstripout", *keep, *STRIP, str(target)], check=True)
+    with TemporaryDirectory() as folder:
+        copies = [Path(shutil.copy(path, folder)) for path in executed]
+        for copy in copies:
+            _shrink_pictures(copy)
+            keep = [] if copy.name.startswith(WITHOUT_OUTPUTS) else ["--keep-output"]
+            subprocess.run([sys.executable, "-m", "nbstripout", *keep, *STRIP, str(copy)], check=True)
+        large = [copy.name for copy in copies if copy.stat().st_size > MAX_BYTES]
+        if large:
+            raise ValueError(f"{', '.join(large)} over {MAX_BYTES:,} bytes; show fewer or smaller pictures, then run again.")
+        for copy in copies:
+            shutil.copyfile(copy, notebooks / copy.name)
     # The .py is the truth; this also takes off the tags that papermill added.
     scripts = [str(notebooks / f"{path.stem}.py") for path in executed]
     subprocess.run([sys.executable, "-m", "jupytext", "--quiet", "--to", "ipynb", "--update", *scripts], check=True)
+
+
+def _shrink_pictures(path: Path) -> None:
+    """Keep the pictures of a notebook in few colours each: nothing to the eye, and less than half the bytes."""
+    notebook = json.loads(path.read_text())
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            if "image/png" not in output.get("data", {}):
+                continue
+            picture = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))).convert("RGB")
+            smaller = io.BytesIO()
+            picture.quantize(COLOURS, dither=Image.Dither.NONE).save(smaller, "PNG", optimize=True)
+            output["data"]["image/png"] = base64.b64encode(smaller.getvalue()).decode()
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
 def main() -> int:
@@ -38,7 +62,11 @@ def main() -> int:
     if not executed:
         print(f"nothing to publish: no executed notebook in runs/{options.profile}; run `make reproduce` first.", file=sys.stderr)
         return 2
-    publish(executed, NOTEBOOKS)
+    try:
+        publish(executed, NOTEBOOKS)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     shutil.copytree(runs_dir(get_profile(options.profile)) / "figures", ROOT / "figures", dirs_exist_ok=True)
     print("published", *(str((NOTEBOOKS / path.name).relative_to(ROOT)) for path in executed), sep="\n  ")
     return 0
