@@ -1,4 +1,5 @@
 """Figures from tables: a tidy DataFrame in, a `Figure` out. Nothing here computes a result, shows or saves by itself."""
+from functools import wraps
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,7 @@ from PIL import Image
 
 from .files import replacing
 
-STYLE = Path(__file__).parent / "tfcovr.mplstyle"
+STYLE = ["default", Path(__file__).parent / "tfcovr.mplstyle"]  # ours over matplotlib's own, not over whatever is set
 COLUMN, PAGE = 3.4, 7.0  # widths in inches of one column and of the page
 THUMBNAIL, SCREEN_DPI = 64, 120  # pixels of a frame on a contact sheet, pixels an inch in a notebook
 # An apparatus keeps its colour and its name in every figure.
@@ -20,12 +21,12 @@ APPARATUS_NAMES = {"FX": "floor", "BB": "beam", "UB": "bars", "VT": "vault", "DV
 
 def styled(function):
     """Apply the style file around a plot function, so that import order cannot change a figure."""
+    @wraps(function)
     def wrapped(*args, **kwargs):
         with plt.style.context(STYLE):
             figure = function(*args, **kwargs)
         plt.close(figure)  # a notebook shows what a cell returns, and not once more what is still open
         return figure
-    wrapped.__doc__, wrapped.__name__ = function.__doc__, function.__name__
     return wrapped
 
 
