@@ -53,8 +53,8 @@ profile = replace(get_profile(profile), render_seed=render_seed)
 rendered = source == "mini"
 folder = mini.build(profile, progress=False) if rendered else annotations_dir(annotations)
 benchmark = Benchmark.build(load_source(source, folder))
-figures = runs_dir(profile) / "figures"
-display(Markdown(f"source **{source}**, profile **{profile.name}**, torch {torch.__version__}  \n`{provenance(profile, seed)}`"))
+figures = runs_dir(profile, source) / "figures"
+display(Markdown(f"source **{source}**, profile **{profile.name}**, torch {torch.__version__}  \n`{provenance(profile, seed, source=source)}`"))
 
 # %% [markdown]
 # ## What there is
@@ -69,7 +69,7 @@ size = {"clips": ("clip_id", "size"), "labels": ("label_id", "nunique"), "source
 table.groupby(["dataset", "split"]).agg(**size).round(2)
 
 # %% [markdown]
-# Beside the paper's figures, computed from its own tables and text (`data/paper/`):
+# Beside the figures that the paper gives in its text, and then its Table 1 (`data/paper/`):
 
 # %%
 counted = count(benchmark)
@@ -128,6 +128,7 @@ report[report["count"] > 0] if (report["count"] > 0).any() else Markdown("nothin
 
 # %% [markdown]
 # ## To the eye
+# From here to the checks only a rendered benchmark has something to show: other sources come without clips, or without factors.
 # Each row is one test clip of `mini`, read back from its mp4 file: the first of its label, by name. First, twists.
 
 # %%
@@ -216,7 +217,7 @@ if rendered:
     display(reading := plots.probe_accuracy(probes), Markdown("*What to notice.* Within groups that differ in one count alone: " + "; ".join(said) + "."))
 
 # %% [markdown]
-# One frame should read nothing and all frames in order nearly everything. Shuffled frames may still tell some twist from none (the
+# The middle frame should read nothing and all frames in order nearly everything. Shuffled frames may still tell some twist from none (the
 # chest shows itself), but not how many. Under `smoke` there are too few clips for any probe to learn.
 
 # %% [markdown]

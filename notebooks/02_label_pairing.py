@@ -44,8 +44,8 @@ profile = get_profile(profile)
 rendered = source == "mini"
 folder = mini.build(profile, progress=False) if rendered else annotations_dir(annotations)
 tables = load_source(source, folder)
-figures = runs_dir(profile) / "figures"
-display(Markdown(f"source **{source}**, {len(tables.labels)} labels  \n`{provenance(profile, seed)}`"))
+figures = runs_dir(profile, source) / "figures"
+display(Markdown(f"source **{source}**, {len(tables.labels)} labels  \n`{provenance(profile, seed, source=source)}`"))
 
 # %% [markdown]
 # ## What a label says
@@ -80,10 +80,10 @@ cuts = plots.precision_by_threshold(proposed)
 cuts
 
 # %%
-worst = quality.precision.min()
-display(Markdown(f"*What to notice.* At the cut that keeps four in five of the verified pairs, **{worst:.0%}** of what similarity proposes differs in "
-                 "exactly one attribute (the lower of the datasets). The larger the list of labels, the lower this falls: on the real 306 labels "
-                 "(`source = \"tfcovr\"`) most gymnastics proposals are no such pair. So similarity proposes, the attributes verify, and a person can overrule both."))
+said = "; ".join(f"{name}: {row.precision:.0%} of {row.proposed:.0f} proposed pairs" for name, row in quality.iterrows())
+display(Markdown(f"*What to notice.* The cut keeps at least four in five of the verified pairs. Verified, of what it proposes, are {said}. The more labels "
+                 "share their words, the lower this falls: look at `source = \"tfcovr\"`. So similarity proposes, the attributes verify, and a "
+                 "person can overrule both."))
 
 # %% [markdown]
 # ## What the attributes verify

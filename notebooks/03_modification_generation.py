@@ -18,7 +18,7 @@
 #
 # What instruction leads from one label to the other, what would a language model cost for it, and what benchmark results?
 #
-# Reads a source's clips and labels, and texts already accepted under `data/modifications/`. Writes the benchmark's tables to
+# Reads a source's clips and labels, and a model's answers kept under `data/modifications/`. Writes the benchmark's tables to
 # `runs/<profile>/benchmark/` and `runs/<profile>/figures/03_*`. Half a minute on any machine; asks no server unless `writer = "openai"`.
 
 # %%
@@ -49,8 +49,8 @@ profile = get_profile(profile)
 folder = mini.build(profile, progress=False) if source == "mini" else annotations_dir(annotations)
 tables = load_source(source, folder)
 labels, text = tables.labels, dict(zip(tables.labels.label_id, tables.labels.text))
-out = runs_dir(profile)
-display(Markdown(f"source **{source}**, writer **{writer}**  \n`{provenance(profile, seed)}`"))
+out = runs_dir(profile, source)
+display(Markdown(f"source **{source}**, writer **{writer}**  \n`{provenance(profile, seed, source=source, writer=writer, benchmark_seed=benchmark_seed)}`"))
 
 # %% [markdown]
 # ## Before the first call: what it would cost
@@ -111,7 +111,7 @@ benchmark = Benchmark.build(tables, seed=benchmark_seed, decisions=DECISIONS_PAT
 benchmark.save(out / "benchmark")
 counted = count(benchmark)
 flow = plots.pipeline([("clips", f"{len(benchmark.clips):,} clips\n{len(labels)} labels"), ("pairs", f"{len(pairs):,} directed\n{counted['labels_paired']} labels"),
-                       ("texts", f"{len(written):,} by {writer}\n{len(complaints)} rejected"), ("triplets", f"{len(benchmark.triplets):,}\nfor training"),
+                       ("texts", f"{len(written):,} written\n{len(complaints)} complaints"), ("triplets", f"{len(benchmark.triplets):,}\nfor training"),
                        ("queries", f"{counted['queries'].get('test', 0)} test\n{counted['targets_per_query'].get('test capped', {}).get('mean', 0):.2f} targets each")])
 flow
 

@@ -38,7 +38,7 @@ def notebooks(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(reproduce, "NOTEBOOKS", folder)
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
-    monkeypatch.setattr(reproduce, "runs_dir", lambda profile: tmp_path / "runs" / profile.name)
+    monkeypatch.setattr(reproduce, "runs_dir", lambda profile, source: tmp_path / "runs" / profile.name)
     monkeypatch.setattr(reproduce.select_notebooks, "__defaults__", (folder,))
     return folder
 

@@ -27,7 +27,8 @@ def count(benchmark) -> dict:
     n_words = b.modifications.set_index("modification_id")["text"].map(count_words)
     split_of = b.queries.set_index("query_id")["split"]
     per_query = b.targets.groupby(["query_id", "gallery"]).size().reset_index(name="n")
-    galleries = per_query["query_id"].map(split_of) + " " + per_query["gallery"]
+    # As text, since without any query both columns are empty and of no kind.
+    galleries = per_query["query_id"].map(split_of).astype(str) + " " + per_query["gallery"].astype(str)
     seconds = b.clips["end_s"] - b.clips["start_s"]
     report = b.check()
     problems = dict(zip(report["problem"], report["count"].map(int)))

@@ -128,7 +128,7 @@ def _why_not(clip, found: list[Path], videos_dir: Path) -> str | None:
         return f"the video {clip.source_video!r} is not in {videos_dir}; put it there, under that name."
     if len(found) > 1:
         names = " and ".join(path.relative_to(videos_dir).as_posix() for path in found)
-        return f"{names} have one name, {clip.source_video!r}; keep one of them there."
+        return f"{names} have one name, {clip.source_video!r}; rename one of them."
     if not clip.end_s > clip.start_s:
         # Whole-second stamps give nothing for a clip in fifteen of FineGym.
         return "it lasts 0 s by its times; give exact ones (finegym_annotation_info_v1.1.json)."
@@ -231,14 +231,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of clips")
     parser.add_argument("--workers", type=int, default=2)
     chosen = parser.parse_args(arguments)
-    source = load_source(chosen.source, chosen.annotations)
-    for note, count in source.notes.items():
-        print(f"{count:6d} x {note}", file=sys.stderr)
     try:
+        source = load_source(chosen.source, chosen.annotations)
+        for note, count in source.notes.items():
+            print(f"{count:6d} x {note}", file=sys.stderr)
         report = cut(source.clips, chosen.videos, chosen.out, chosen.workers)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here.", file=sys.stderr)
         return 130
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
     print(report)
     return 1 if len(report.failures) and not report.made + report.kept else 0
 

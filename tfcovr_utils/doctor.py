@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from .modifications import count_words
+from .modifications import LENGTHS, count_words
 from .queries import meanings
 from .video import VideoError, probe
 
 SHORTEST_S = 0.2  # below it a clip of the usual frame rates has too few frames to show a motion
-WORDS = {"short": (2, 19), "dense": (30, 120)}
 EXAMPLES = 3
 REPORT_COLUMNS = ["problem", "count", "examples", "advice"]
 
@@ -119,6 +118,7 @@ def _duplicates(b) -> Iterable[str]:
         "queries": ["query_id"],
         "gallery": ["gallery", "split", "clip_id"],
         "targets": ["query_id", "gallery", "clip_id"],
+        "descriptions": ["clip_id", "label_id", "style", "text"],
     }
     for name, columns in keys.items():
         table = getattr(b, name)
@@ -185,7 +185,7 @@ def _unknown_ids(b) -> Iterable[str]:
 
 def _texts_outside_limits(b) -> Iterable[str]:
     for row in b.modifications.itertuples():
-        low, high = WORDS.get(row.style, (1, float("inf")))
+        low, high = LENGTHS.get(row.style, (1, float("inf")))
         if not low <= count_words(row.text) <= high:
             yield f"{row.modification_id}: {row.text!r}"
 

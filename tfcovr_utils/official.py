@@ -45,14 +45,14 @@ def main(arguments: list[str] | None = None) -> None:
     for action in (fetching, writing):
         action.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
-    if options.action == "download":
-        try:
+    try:
+        if options.action == "download":
             download(options.out)
-        except ConnectionError as error:
-            sys.exit(str(error))
-    else:
-        loaded = Benchmark.load(options.benchmark)
-        export(loaded, options.out, options.gallery, options.embeddings)
+        else:
+            loaded = Benchmark.load(options.benchmark)
+            export(loaded, options.out, options.gallery, options.embeddings)
+    except (OSError, ValueError) as error:  # ConnectionError is an OSError
+        sys.exit(str(error))
     print(f"written to {options.out}")
 
 

@@ -168,7 +168,7 @@ def label_graph(pairs: pd.DataFrame, labels: pd.DataFrame) -> Figure:
     for event, part in labels.groupby("event", sort=False):
         at = np.array([angle[label] for label in part.label_id])
         ax.scatter(np.cos(at), np.sin(at), s=9, color=APPARATUS_COLOURS[event], zorder=3)
-        ax.text(1.1 * np.cos(at.mean()), 1.1 * np.sin(at.mean()), APPARATUS_NAMES[event], ha="center", va="center", fontsize=8,
+        ax.text(1.17 * np.cos(at.mean()), 1.12 * np.sin(at.mean()), APPARATUS_NAMES[event], ha="center", va="center", fontsize=8,
                 weight="bold", color=APPARATUS_COLOURS[event])
     for kind, look in looks.items():
         ax.plot([], [], label=f"{kind} change", **look)
@@ -203,6 +203,7 @@ def text_lengths(lengths: pd.DataFrame, paper: dict[str, float]) -> Figure:
     sns.histplot(lengths, x="words", hue="set", discrete=True, stat="percent", common_norm=False, element="step", fill=False, ax=ax)
     ax.axvline(paper["mean"], color="black", lw=.9, ls=":")
     ax.axvspan(paper["min"], paper["max"], color="#f2f2f2", zorder=0)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="words (numbers written as words); dotted: the paper's mean, shaded: its range", ylabel="per cent of texts")
     return figure
 

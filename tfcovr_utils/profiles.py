@@ -15,7 +15,6 @@ SPLITS = ("train", "val", "test")
 class Profile:
     """One size of a run. Tuples hold one number for each of train, val and test."""
     name: str
-    source: str                                          # which benchmark: mini (rendered), released, tfcovr
     frames: int = 12                                     # frames of a clip that an encoder sees
     image_size: int = 64                                 # pixels, square
     clips_per_label: tuple[int, int, int] | None = None  # rendered benchmarks only
@@ -27,12 +26,12 @@ class Profile:
 
 
 PROFILES = {
-    "smoke": Profile("smoke", "mini", frames=8, clips_per_label=(24, 4, 4), sources_per_split=(30, 6, 6), labels="smoke", probe_epochs=1),
-    "mini": Profile("mini", "mini", clips_per_label=(100, 8, 6), sources_per_split=(200, 16, 16)),
-    "sim": Profile("sim", "mini", clips_per_label=(90, 10, 14), sources_per_split=(150, 18, 18), labels="sim",
+    "smoke": Profile("smoke", frames=8, clips_per_label=(24, 4, 4), sources_per_split=(30, 6, 6), labels="smoke", probe_epochs=1),
+    "mini": Profile("mini", clips_per_label=(100, 8, 6), sources_per_split=(200, 16, 16)),
+    "sim": Profile("sim", clips_per_label=(90, 10, 14), sources_per_split=(150, 18, 18), labels="sim",
                    long_tail=True),
-    "released": Profile("released", "released", image_size=224),
-    "paper": Profile("paper", "tfcovr", image_size=224),
+    "released": Profile("released", image_size=224),
+    "paper": Profile("paper", image_size=224),
 }
 
 
@@ -53,9 +52,15 @@ def annotations_dir(given: str | None = None) -> Path:
     return Path(given or os.environ.get("TFCOVR_ANNOTATIONS") or data_dir() / "annotations")
 
 
-def runs_dir(profile: Profile) -> Path:
-    """Where a profile's executed notebooks, figures and results go: below $TFCOVR_RUNS, else runs/."""
-    return Path(os.environ.get("TFCOVR_RUNS") or ROOT / "runs") / profile.name
+def runs_dir(profile: Profile, source: str = "mini") -> Path:
+    """Where a run's executed notebooks, figures and results go: below $TFCOVR_RUNS, else runs/.
+
+    A rendering from another seed and each other source have folders of their own, so that what is published
+    for a profile is that profile's.
+    """
+    name = profile.name if source == "mini" else source
+    name += f"-render{profile.render_seed}" if profile.render_seed else ""
+    return Path(os.environ.get("TFCOVR_RUNS") or ROOT / "runs") / name
 
 
 def code_revision() -> str:
@@ -68,6 +73,6 @@ def code_revision() -> str:
     return described.stdout.strip()
 
 
-def provenance(profile: Profile, seed: int | None = None) -> dict:
-    """What is saved beside every result: the resolved profile, the run's seed, the code's revision."""
-    return {"profile": asdict(profile), "seed": seed, "revision": code_revision()}
+def provenance(profile: Profile, seed: int | None = None, **parameters) -> dict:
+    """What is saved beside every result: the resolved profile, the run's seed and other parameters, the code's revision."""
+    return {"profile": asdict(profile), "seed": seed, **parameters, "revision": code_revision()}

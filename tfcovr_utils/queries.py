@@ -6,7 +6,6 @@ import pandas as pd
 from .labels import Attributes
 from .profiles import SPLITS
 
-GALLERIES = ("capped", "full")
 # Fitted to the paper's 473 queries with 3.94 targets on average.
 N_QUERIES = {"temporal": 343, "dive": 76, "event": 54}
 CAP, DIVE_CAP = 5, 6  # clips of a label in the gallery `capped`

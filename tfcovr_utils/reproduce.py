@@ -3,6 +3,7 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import papermill
@@ -66,17 +67,18 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    folder = runs_dir(replace(profile, render_seed=given.get("render_seed", 0)), given.get("source", "mini"))
     for number, (notebook, parameters) in enumerate(plan.items(), 1):
-        out = runs_dir(profile) / notebook.name
+        out = folder / notebook.name
         print(f"[{number}/{len(plan)}] {notebook.stem} {parameters}", flush=True)
         start = time.monotonic()
         try:
             run_notebook(notebook, out, parameters)
         except PapermillExecutionError as error:
             print(f"{notebook.stem}: cell {error.cell_index} failed with {error.ename}: {error.evalue}\n{error.source}\n"
-                  f"The run so far is in {out.relative_to(ROOT)}.", file=sys.stderr)
+                  f"The run so far is in {os.path.relpath(out)}.", file=sys.stderr)
             return 1
-        print(f"      {time.monotonic() - start:.0f} s -> {out.relative_to(ROOT)}", flush=True)
+        print(f"      {time.monotonic() - start:.0f} s -> {os.path.relpath(out)}", flush=True)
     return 0
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from .counts import count
 from .doctor import clip_exists, examine
 from .files import replacing, write_json, write_table
-from .modifications import MODIFICATION_COLUMNS, make_jobs, write_by_rule
+from .modifications import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
 from .pairing import DECISIONS_PATH, Encoder, pair_labels
 from .profiles import SPLITS
 from .queries import build_queries
@@ -36,7 +36,7 @@ DESCRIPTION_COLUMNS = ["clip_id", "label_id", "style", "text", "writer"]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark as tables; their columns are those of DESIGN.md, whatever the source."""
+    """One benchmark as tables; their columns are the same whatever the source."""
 
     clips: pd.DataFrame
     labels: pd.DataFrame
@@ -78,9 +78,8 @@ class Benchmark:
         triplets = draw_triplets(clips, pairs, texts, budget, seed)
         parts = [build_queries(clips, labels, pairs, texts, s, seed) for s in SPLITS[1:]]
         queries, gallery, targets = (pd.concat(part, ignore_index=True) for part in zip(*parts))
-        return cls(
-            clips, labels, pairs, texts, triplets, queries, gallery, targets, choices=choices
-        )
+        tables = (clips, labels, pairs, texts, triplets, queries, gallery, targets)
+        return cls(*tables, describe_labels(labels), choices)
 
     def save(self, folder: Path) -> None:
         """Write the tables as Parquet and the choices as JSON; what is equal gives equal bytes."""
@@ -260,26 +259,41 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--all", action="store_true", help="also write triplets_all.parquet")
     parser.add_argument("--clips", type=Path, help="folder of clips: keep those that are there")
     parser.add_argument("--decisions", type=Path, default=DECISIONS_PATH, help="a person's CSV")
-    parser.add_argument("--modifications", type=Path, help="Parquet of texts already accepted")
+    parser.add_argument("--modifications", type=Path, help="texts already accepted, Parquet or CSV")
     parser.add_argument("--json", action="store_true", help="print counts as JSON, nothing else")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
+    try:
+        counts = _run(options)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+    print(json.dumps(counts, indent=1, sort_keys=True) if options.json else _readable(counts))
+    # Apart from the counts, which must be the same on every machine.
+    seconds = time.perf_counter() - started
+    print(f"built in {seconds:.1f} s{_peak_memory()}", file=sys.stderr)
 
+
+def _run(options: argparse.Namespace) -> dict:
+    """Build, save and count what the command line asks for."""
+    for path in (options.clips, options.decisions if options.decisions != DECISIONS_PATH else None):
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"{path} is not there; correct the path, or leave the option out.")
     if options.source == "released":  # which brings its own triplets and queries
         benchmark = Benchmark(**read_release(options.annotations))
     else:
-        accepted = pd.read_parquet(options.modifications) if options.modifications else None
         benchmark = Benchmark.build(
             load_source(options.source, options.annotations),
             seed=options.seed,
             budget=options.budget,
             decisions=options.decisions,
-            modifications=accepted,
+            modifications=read_table(options.modifications) if options.modifications else None,
         )
     counts = {"source": options.source}
     if options.clips is not None:
         paths = benchmark.clips["path"]
         here = [clip_exists(options.clips / path) for path in paths]
+        if not any(here):
+            raise ValueError(f"{options.clips} holds none of {len(paths)} clips; the first would be {paths.iloc[0]}.")
         complete, benchmark = benchmark, benchmark.restrict(set(benchmark.clips["clip_id"][here]))
         counts["coverage"] = benchmark.coverage(complete)
     benchmark.save(options.out)
@@ -287,11 +301,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.all:
         tables = (benchmark.clips, benchmark.pairs, benchmark.modifications)
         counts["triplets_all"] = stream_all_triplets(*tables, options.out / "triplets_all.parquet")
-
-    print(json.dumps(counts, indent=1, sort_keys=True) if options.json else _readable(counts))
-    # Apart from the counts, which must be the same on every machine.
-    seconds = time.perf_counter() - started
-    print(f"built in {seconds:.1f} s{_peak_memory()}", file=sys.stderr)
+    return counts
 
 
 def _peak_memory() -> str:

@@ -103,6 +103,8 @@ def finished(out: Path) -> set[str]:
 
 def check(out: Path) -> dict[str, list[str]]:
     """Name the clips that are missing or changed; both lists are empty when the rendering is whole."""
+    if not (Path(out) / "clips.parquet").exists():
+        raise FileNotFoundError(f"{out} holds no rendering; run the same command without --check first.")
     wanted = pd.read_parquet(Path(out) / "clips.parquet").clip_id
     done, known = finished(out), read_manifest(Path(out) / MANIFEST)
     return {"missing": [clip_id for clip_id in wanted if clip_id not in known],

@@ -52,7 +52,8 @@ def fit_probe(frames: np.ndarray, label_idx: np.ndarray, groups: list[np.ndarray
     """Train on frames (N, T, H, W, 3) uint8 of the clips where `train`, and return logits (N, C) for all clips.
 
     The loss compares a clip's label with the labels of its own group only, summed over `groups`, so the
-    network spends nothing on what is not asked. `shuffle_frames` draws a new order of frames at each look.
+    network spends nothing on what is not asked. `shuffle_frames` draws a new order of a clip's frames at each
+    look, while training and when scored.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -77,7 +78,7 @@ def fit_probe(frames: np.ndarray, label_idx: np.ndarray, groups: list[np.ndarray
             schedule.step()
     network.eval()
     with torch.no_grad():
-        return torch.cat([network(_prepare(frames[start:start + 256])) for start in range(0, len(frames), 256)]).numpy()
+        return torch.cat([network(_prepare(frames[start:start + 256], rng, shuffle_frames)) for start in range(0, len(frames), 256)]).numpy()
 
 
 def group_accuracy(logits: np.ndarray, label_idx: np.ndarray, group: np.ndarray, rows: np.ndarray) -> dict:
@@ -98,7 +99,7 @@ def _group_mask(label_idx: np.ndarray, group: np.ndarray, n_classes: int) -> np.
     return mask
 
 
-def _prepare(frames: np.ndarray, rng: np.random.Generator | None = None, shuffle: bool = False) -> torch.Tensor:
+def _prepare(frames: np.ndarray, rng: np.random.Generator, shuffle: bool) -> torch.Tensor:
     if shuffle:
         frames = np.stack([clip[rng.permutation(len(clip))] for clip in frames])
     return torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float().div_(64.).sub_(1.7)

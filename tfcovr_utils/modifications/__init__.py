@@ -6,15 +6,15 @@ whoever wrote it, and `reader` reads one back. `words`, `counts` and `synonyms` 
 """
 
 from .bill import Asking
-from .checks import check_table
+from .checks import LENGTHS, check_table
 from .dense import write_dense
 from .model import dry_run, write_by_model
 from .reader import apply_text, satisfies
 from .rules import describe, write_rules
-from .tables import MODIFICATION_COLUMNS, describe_labels, make_jobs, write_by_rule
+from .tables import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
 from .words import count_words
 
 __all__ = [
-    "Asking", "MODIFICATION_COLUMNS", "apply_text", "check_table", "count_words", "describe", "describe_labels", "dry_run",
-    "make_jobs", "satisfies", "write_by_model", "write_by_rule", "write_dense", "write_rules",
+    "Asking", "LENGTHS", "MODIFICATION_COLUMNS", "apply_text", "check_table", "count_words", "describe", "describe_labels", "dry_run",
+    "make_jobs", "read_table", "satisfies", "write_by_model", "write_by_rule", "write_dense", "write_rules",
 ]  # fmt: skip

@@ -27,6 +27,8 @@ def write_by_model(jobs: list[Job], asking: Asking, report: Callable = print) ->
     Every answer is kept as it comes, so that a run cut short goes on where it stopped and a
     finished one asks nothing. `report` gets the plan before the first call, then cost and counts.
     """
+    if not asking.cache_path.exists():
+        _api_key()  # before a file is made or anything said of plans and bills
     with Answers(asking.cache_path) as cache:
         report(_plan(jobs, asking, cache))
         bill = Bill(asking, cache)
@@ -145,14 +147,18 @@ async def _ask(client, progress: Progress) -> dict | None:
 def _make_client(asking: Asking, kind: str):
     import openai
 
+    return getattr(openai, kind)(
+        api_key=_api_key(), base_url=asking.base_url, timeout=asking.timeout_s, max_retries=asking.retries
+    )
+
+
+def _api_key() -> str:
     key = os.environ.get(KEY_VARIABLE)
     if not key:
         raise RuntimeError(
             f"{KEY_VARIABLE} is not set; export the provider's key, or any word for a server that needs none."
         )
-    return getattr(openai, kind)(
-        api_key=key, base_url=asking.base_url, timeout=asking.timeout_s, max_retries=asking.retries
-    )
+    return key
 
 
 def _say(error) -> str:

@@ -29,6 +29,9 @@ _WRITE = {"short": write_rules, "dense": write_dense}
 
 def make_jobs(pairs: pd.DataFrame, labels: pd.DataFrame, style: str = "short") -> list[Job]:
     """Return one job a directed pair, sorted. Labels without attributes are read from their text."""
+    for name, table, wanted in (("pairs", pairs, {"source_label", "target_label"}), ("labels", labels, {"label_id", "text"})):
+        if not wanted <= set(table):
+            raise ValueError(f"the table of {name} has columns {', '.join(table)}; it needs {', '.join(sorted(wanted))}.")
     found = {row.label_id: row for row in labels.itertuples()}
     ends = sorted(set(zip(pairs["source_label"], pairs["target_label"])))
     missing = sorted({label for pair in ends for label in pair} - set(found))

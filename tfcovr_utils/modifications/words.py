@@ -121,6 +121,10 @@ def count_words(text: str) -> int:
 
 def apparatus_name(attributes: Attributes) -> str:
     """The apparatus in full; a dive's is the springboard or platform, which labels do not say."""
+    if attributes.apparatus not in APPARATUS:
+        raise ValueError(
+            f"label {attributes.base!r} names no apparatus, so nothing dense can be said of it; use --style short."
+        )
     return APPARATUS[attributes.apparatus]
 
 
