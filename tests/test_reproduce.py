@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import jupytext
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from tfcovr_utils import publish as publish_module
 from tfcovr_utils import reproduce
-from tfcovr_utils.profiles import ROOT
+from tfcovr_utils.profiles import ROOT, get_profile, runs_dir
 
 HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     display_name: Python 3\n#     language: python\n#     name: python3\n# ---\n\n"
 GOOD = HEADER + '# %% tags=["parameters"]\nprofile = "mini"\nlr = 1.0\n\n# %%\nimport sys\nprint("RAN", profile, lr, type(lr).__name__, sys.prefix)\n'
@@ -131,3 +132,10 @@ def test_published_pictures_are_smaller_and_look_the_same(notebooks, tmp_path):
     assert len(after) < .7 * len(before)
     pixels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"), float) for png in (before, after)]
     assert np.abs(pixels[0] - pixels[1]).mean() < 4
+
+
+def test_what_is_published_for_a_profile_is_never_another_runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFCOVR_RUNS", str(tmp_path))
+    mini = get_profile("mini")
+    folders = [runs_dir(mini), runs_dir(mini, "tfcovr"), runs_dir(replace(mini, render_seed=1)), runs_dir(get_profile("smoke"))]
+    assert [folder.name for folder in folders] == ["mini", "tfcovr", "mini-render1", "smoke"]

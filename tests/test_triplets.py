@@ -607,3 +607,47 @@ def test_the_published_build_repeats_under_another_hash_seed(published, tmp_path
     again = tmp_path / "again"
     built.save(again)
     assert contents(again) == contents(tmp_path / "run")
+
+
+# ---------------------------------------------------------------------------
+# What a person meets on the command line
+
+
+def own_clips(folder: Path) -> Path:
+    """Two labels in free words with two clips each: too few for any query."""
+    frames = np.random.default_rng(0).integers(0, 255, (10, 32, 32, 3)).astype(np.uint8)
+    for label in ("slicing bread", "dicing onions"):
+        for number in range(2):
+            write_clip(folder / label / f"clip {number} of {label}.mp4", frames, 25)
+    return folder
+
+
+def test_a_few_clips_of_ones_own_are_a_benchmark_too(tmp_path, capsys):
+    main(["--source", "folder", "--annotations", str(own_clips(tmp_path / "own")), "--out", str(tmp_path / "out"), "--json"])
+    counted = json.loads(capsys.readouterr().out)
+    assert counted["clips"] and sum(counted["clips"].values()) == 4 and counted["targets_per_query"] == {}
+    assert set(Benchmark.load(tmp_path / "out").descriptions["text"]) == {"slicing bread", "dicing onions"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--annotations", "nowhere"], "nowhere"),
+        (["--clips", "nowhere"], "nowhere is not there; correct the path"),
+        (["--decisions", "typo.csv"], "typo.csv is not there; correct the path"),
+        (["--modifications", "typo.parquet"], "typo.parquet is not there"),
+    ],
+)
+def test_a_wrong_path_gets_one_sentence_and_writes_nothing(options, said, tmp_path):
+    given_ = ["--source", "folder", "--annotations", str(own_clips(tmp_path / "own")), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stopped:
+        main([*given_, *options])
+    assert said in str(stopped.value) and "\n" not in str(stopped.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_clips_that_are_not_this_benchmarks_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit, match="holds none of 4 clips; the first would be"):
+        main(["--source", "folder", "--annotations", str(own_clips(tmp_path / "own")), "--out", str(tmp_path / "out"),
+              "--clips", str(tmp_path / "empty")])
