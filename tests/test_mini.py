@@ -90,6 +90,20 @@ def test_middle_frame_tells_no_count(skill):
         assert np.abs(off).max() <= MIDDLE_TILT and abs(off.mean()) < 15 and off.std() > 20
 
 
+def test_no_two_labels_look_alike():
+    """The same body, camera path and dice give visibly other poses for every other label of the apparatus."""
+    by_apparatus = {}
+    for skill in SKILLS["sim"]() + SKILLS["mini"]():
+        motion = perform(skill, Body(), np.zeros(26), (.12, .88), np.random.default_rng(5))
+        by_apparatus.setdefault(skill.apparatus, {})[skill] = (motion.joints + motion.orientation[:, 0, None]).reshape(-1)
+    for performed in by_apparatus.values():
+        poses = np.stack(list(performed.values()))
+        apart = np.array([np.abs(poses - one).max(1) for one in poses])
+        np.fill_diagonal(apart, np.inf)
+        closest = np.unravel_index(apart.argmin(), apart.shape)
+        assert apart.min() > .1, [list(performed)[i].text for i in closest]
+
+
 def test_the_count_is_performed_in_full():
     for skill in ALL_SKILLS:
         rng = np.random.default_rng(1)

@@ -81,7 +81,9 @@ def perform(skill: Skill, body: Body, path_x: np.ndarray, window: tuple[float, f
     sense = -1. if skill.direction in ("reverse", "inward") or skill.family == "dismount" else 1.
     tilt = rng.uniform(-8, 8) * np.clip(4 * phase * (1 - phase), 0, 1)
     handed = rng.choice([-1., 1.])
-    orientation = rotation("y", sense * somersault) @ rotation("x", tilt) @ rotation("z", facing + handed * twist)
+    # A tsukahara turns half round on its way to the table, and goes on backward.
+    entry = np.interp(phase, [-.28, -.10], [0., 180.]) if skill.base == "tsukahara" else 0.
+    orientation = rotation("y", sense * somersault) @ rotation("x", tilt) @ rotation("z", facing + entry + handed * twist)
     joints = np.einsum("tij,tkj->tki", orientation, forward_kinematics(angles, body))
     centre = np.stack([path_x, np.zeros(n_frames), _height(skill, joints, phase, rng)], -1)
     if skill.family == "dismount":
