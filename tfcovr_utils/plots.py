@@ -172,7 +172,7 @@ def label_graph(pairs: pd.DataFrame, labels: pd.DataFrame) -> Figure:
                 weight="bold", color=APPARATUS_COLOURS[event])
     for kind, look in looks.items():
         ax.plot([], [], label=f"{kind} change", **look)
-    ax.legend(loc="lower left", bbox_to_anchor=(-.1, -.06))
+    ax.legend(loc="lower left", bbox_to_anchor=(-.16, -.12))
     ax.set_aspect("equal")
     ax.axis("off")
     return figure
