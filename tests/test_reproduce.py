@@ -111,6 +111,8 @@ def test_a_notebook_too_large_is_not_published(notebooks, tmp_path, monkeypatch)
     path = make_notebook(notebooks, "00_good", GOOD)
     executed = tmp_path / "00_good.ipynb"
     notebook = json.loads(path.read_text())
+    for cell in notebook["cells"]:
+        cell["execution_count"] = 1
     notebook["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["x" * 2_000_000]}]
     executed.write_text(json.dumps(notebook))
     with pytest.raises(ValueError, match="00_good.ipynb over 1,000,000 bytes"):
@@ -139,3 +141,12 @@ def test_what_is_published_for_a_profile_is_never_another_runs(monkeypatch, tmp_
     mini = get_profile("mini")
     folders = [runs_dir(mini), runs_dir(mini, "tfcovr"), runs_dir(replace(mini, render_seed=1)), runs_dir(get_profile("smoke"))]
     assert [folder.name for folder in folders] == ["mini", "tfcovr", "mini-render1", "smoke"]
+
+
+def test_a_run_that_failed_or_still_goes_on_is_not_published(notebooks, tmp_path):
+    make_notebook(notebooks, "00_bad", GOOD + "\n# %%\nhalf = 1 / 0\n\n# %%\nnever = 1\n")
+    before = (notebooks / "00_bad.ipynb").read_text()
+    assert reproduce.main(["--profile", "smoke"]) == 1
+    with pytest.raises(ValueError, match="00_bad.ipynb did not run to the end"):
+        publish_module.publish([tmp_path / "runs" / "smoke" / "00_bad.ipynb"], notebooks)
+    assert (notebooks / "00_bad.ipynb").read_text() == before

@@ -24,6 +24,9 @@ STRIP = ["--keep-count", "--keep-id", "--drop-tagged-cells", "injected-parameter
 
 def publish(executed: list[Path], notebooks: Path) -> None:
     """Copy executed notebooks over their pairs. A notebook that would be too large leaves every pair as it was."""
+    unfinished = [path.name for path in executed if not _ran_to_its_end(path)]
+    if unfinished:
+        raise ValueError(f"{', '.join(unfinished)} did not run to the end; run `make reproduce` again, then publish.")
     with TemporaryDirectory() as folder:
         copies = [Path(shutil.copy(path, folder)) for path in executed]
         for copy in copies:
@@ -38,6 +41,13 @@ def publish(executed: list[Path], notebooks: Path) -> None:
     # The .py is the truth; this also takes off the tags that papermill added.
     scripts = [str(notebooks / f"{path.stem}.py") for path in executed]
     subprocess.run([sys.executable, "-m", "jupytext", "--quiet", "--to", "ipynb", "--update", *scripts], check=True)
+
+
+def _ran_to_its_end(path: Path) -> bool:
+    """Whether every code cell was executed; papermill saves a notebook after each cell, a failed or running one too."""
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    return all(cell["execution_count"] for cell in cells) and not any(output["output_type"] == "error" for output in outputs)
 
 
 def _shrink_pictures(path: Path) -> None:
