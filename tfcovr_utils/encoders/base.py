@@ -1,0 +1,56 @@
+"""What every encoder offers, and the registry of families.
+
+An encoder sees decoded frames and plain texts. It decodes nothing, stores nothing and trains nothing.
+"""
+from importlib import import_module
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+class Encoder(torch.nn.Module):
+    """Base of all encoders. `identity` decides the address of its embeddings: family, weights' hash, what is read out."""
+    name: str            # registry name of the family
+    identity: dict       # JSON values only; two encoders with equal identities give equal embeddings
+    image_size: int      # pixels, square
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def prepare(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Frames uint8 (..., H, W, 3) -> normalised float (N, 3, S, S), N the product of the leading axes."""
+        pixels = torch.as_tensor(frames).to(self.device).flatten(0, -4).permute(0, 3, 1, 2)
+        if pixels.shape[-2:] != (self.image_size, self.image_size):
+            # A square resize without cropping, as the official loaders do.
+            pixels = F.interpolate(pixels.float(), (self.image_size, self.image_size), mode="bicubic", antialias=True).clamp(0, 255).round()
+        mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) * 255 for values in (self.mean, self.std))
+        return (pixels.float() - mean) / std
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Frames uint8 (N, T, H, W, 3) -> raw frame features (N, T, D)."""
+        raise NotImplementedError(f"{self.name} gives no features of single frames.")
+
+    def encode_clips(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Frames uint8 (N, T, H, W, 3) -> raw clip features (N, D): the mean over frames, unless an encoder says otherwise."""
+        return self.encode_frames(frames).mean(1)
+
+    def encode_texts(self, texts: list[str]) -> torch.Tensor:
+        """Texts -> raw text features (M, D)."""
+        raise NotImplementedError(f"{self.name} reads no text.")
+
+
+# Registry name -> "module:class"; a class is made by Class.load(weights, **options). Imported when asked for.
+ENCODERS = {"clip": "clip:ClipEncoder", "aim": "aim:AimEncoder"}
+
+
+def load_encoder(name: str, weights: str, **options) -> Encoder:
+    """Load an encoder family from a hub id or a local path, in eval mode and without gradients."""
+    if name not in ENCODERS:
+        raise ValueError(f"encoder {name!r} is not known; choose one of {', '.join(ENCODERS)}.")
+    module, _, cls = ENCODERS[name].partition(":")
+    encoder = getattr(import_module(f".{module}", __package__), cls).load(weights, **options)
+    return encoder.eval().requires_grad_(False)
