@@ -27,13 +27,18 @@ _PIXELS = ("skeleton", "skills", "motion", "scene", "dataset")  # the modules th
 _SKILL_FIELDS = [field.name for field in fields(Skill)]
 
 
-def recipe(profile: Profile) -> dict:
-    """Everything that decides the pixels: the profile's rendering fields and the renderer's own code."""
+def recipe_code() -> str:
+    """Hash of the renderer's own code."""
     code = hashlib.sha256()
     for module in _PIXELS:
         code.update((Path(__file__).parent / f"{module}.py").read_bytes())
+    return code.hexdigest()[:16]
+
+
+def recipe(profile: Profile) -> dict:
+    """Everything that decides the pixels: the profile's rendering fields and the renderer's own code."""
     names = ("labels", "image_size", "clips_per_label", "sources_per_split", "long_tail", "render_seed")
-    return {**{name: value for name, value in asdict(profile).items() if name in names}, "renderer": code.hexdigest()[:16]}
+    return {**{name: value for name, value in asdict(profile).items() if name in names}, "renderer": recipe_code()}
 
 
 def benchmark_dir(profile: Profile) -> Path:
