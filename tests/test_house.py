@@ -16,7 +16,7 @@ ROWS = [
     ["files", "profiles", "labels", "metrics", "intervals", "losses"],
     ["video", "frames", "store", "pairing", "modifications", "sources", "cutting", "mini", "splitting", "queries", "doctor", "counts",
      "triplets", "official"],
-    ["encoders", "fusion", "embedding", "training"],
+    ["pretraining", "encoders", "fusion", "embedding", "training"],
     ["methods", "evaluation"],
     ["plots", "explorer", "reproduce", "publish"],
 ]

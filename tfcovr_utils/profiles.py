@@ -19,6 +19,7 @@ class Profile:
     image_size: int = 64                                 # pixels, square
     clips_per_label: tuple[int, int, int] | None = None  # rendered benchmarks only
     sources_per_split: tuple[int, int, int] | None = None  # source videos of gymnastics, and as many of diving
+    clip_weights: str = "data/weights/mini-clip"         # of the frozen CLIP: a folder below the project's root, or a hub id
     labels: str = "mini"                                 # which list of rendered skills: smoke, mini, sim
     long_tail: bool = False                              # labels as unequal as FineGym's instead of equal
     probe_epochs: int = 12                               # how long notebook 01 looks for shortcuts
@@ -30,8 +31,8 @@ PROFILES = {
     "mini": Profile("mini", clips_per_label=(100, 8, 6), sources_per_split=(200, 16, 16)),
     "sim": Profile("sim", clips_per_label=(90, 10, 14), sources_per_split=(150, 18, 18), labels="sim",
                    long_tail=True),
-    "released": Profile("released", image_size=224),
-    "paper": Profile("paper", image_size=224),
+    "released": Profile("released", image_size=224, clip_weights="openai/clip-vit-base-patch16"),
+    "paper": Profile("paper", image_size=224, clip_weights="openai/clip-vit-base-patch16"),
 }
 
 
