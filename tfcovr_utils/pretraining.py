@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from .labels import label_text
 from .profiles import ROOT
@@ -28,7 +29,6 @@ from .mini.pictures import SIZE, render_pictures
 from .mini.skills import SKILLS
 from .modifications import read_table
 
-MEAN, STD = (.48, .46, .44), (.22, .22, .22)
 FACTS = ("place", "shape", "head", "chest", "arms", "phase")
 
 
@@ -115,7 +115,7 @@ def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame, pro
     optimiser = torch.optim.AdamW([{"params": [p for p in parameters if p.ndim > 1]},
                                    {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.}],
                                   settings.lr, betas=(.9, .98), weight_decay=settings.weight_decay)
-    mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in (MEAN, STD))
+    mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
     rows, losses = _batches(len(frames), settings, rng), []
     for step in (bar := tqdm(range(settings.steps), desc="pretrain", disable=not progress, mininterval=5)):
         for group in optimiser.param_groups:
@@ -168,7 +168,7 @@ def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     size = {"height": SIZE, "width": SIZE}
-    CLIPImageProcessor(size=size, do_center_crop=False, image_mean=MEAN, image_std=STD).save_pretrained(folder)
+    CLIPImageProcessor(size=size, do_center_crop=False).save_pretrained(folder)
 
 
 def main(arguments: list[str] | None = None) -> None:

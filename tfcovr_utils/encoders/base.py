@@ -2,11 +2,14 @@
 
 An encoder sees decoded frames and plain texts. It decodes nothing, stores nothing and trains nothing.
 """
+import hashlib
 from importlib import import_module
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+from ..profiles import ROOT
 
 
 class Encoder(torch.nn.Module):
@@ -41,6 +44,20 @@ class Encoder(torch.nn.Module):
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         """Texts -> raw text features (M, D)."""
         raise NotImplementedError(f"{self.name} reads no text.")
+
+
+def hash_weights(model: torch.nn.Module) -> str:
+    """Hash a model's weights by name and value, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else str(value.item()).encode())
+    return digest.hexdigest()[:16]
+
+
+def local_folder(weights: str) -> str:
+    """A path below the project's root as an absolute one; hub ids and other paths as they are."""
+    return str(ROOT / weights) if (ROOT / weights).is_dir() else weights
 
 
 # Registry name -> "module:class"; a class is made by Class.load(weights, **options). Imported when asked for.
