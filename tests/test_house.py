@@ -17,7 +17,7 @@ ROWS = [
     ["video", "frames", "store", "pairing", "modifications", "sources", "cutting", "mini", "splitting", "queries", "doctor", "counts",
      "triplets", "official"],
     ["pretraining", "encoders", "fusion", "embedding", "training"],
-    ["methods", "evaluation"],
+    ["protocols", "methods", "results", "evaluation"],
     ["plots", "explorer", "reproduce", "publish"],
 ]
 PLACE = {name: (row, column) for row, names in enumerate(ROWS) for column, name in enumerate(names)}
