@@ -1,0 +1,80 @@
+"""The three protocols: which queries are asked, among which clips, and which of those are right.
+
+Nothing is embedded, ranked or scored here.
+"""
+
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .sources.released import GALLERY, target_column
+from .triplets import Benchmark
+
+PROTOCOLS = ("official", "capped", "full")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One protocol on one split. Sizes: Q queries, G places in the gallery."""
+
+    protocol: str
+    split: str
+    queries: pd.DataFrame      # (Q, ...) the benchmark's queries with their `text`, by query_id
+    gallery: list[str]         # (G,) clip ids; only `official` repeats any
+    answers: list[list[str]]   # (Q,) right clip ids, never the query's own; [] where there are none
+    official_target: list[str]  # (Q,) the one target the released code knows; "" under other protocols
+
+    def answers_idx(self) -> list[list[int]]:
+        """Places of each query's answers in a gallery without repetitions."""
+        place = {clip_id: idx for idx, clip_id in enumerate(self.gallery)}
+        return [[place[clip_id] for clip_id in clips if clip_id in place] for clips in self.answers]
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal where the same is asked, so that results on different benchmarks are never set side by side."""
+        asked = self.queries[["query_id", "query_clip", "text"]].to_numpy().tolist()
+        told = json.dumps([self.protocol, asked, self.gallery, self.answers, self.official_target])
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+    def own_idx(self) -> np.ndarray:
+        """Place of each query's own clip in a gallery without repetitions, -1 where it is not in it: (Q,)."""
+        return pd.Index(self.gallery).get_indexer(self.queries["query_clip"])
+
+
+def make_task(benchmark: Benchmark, protocol: str = "full", split: str = "test") -> Task:
+    """Set a protocol's questions. Neither the order of the tables nor the names of clips bear on the outcome.
+
+    `capped` and `full` are the benchmark's galleries of that name. `official` is what the released code makes of
+    the release, or of what `official.export` writes from a benchmark of ours: the gallery is the column of one
+    target a query, repetitions kept, while every target of `capped` counts as right.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol {protocol!r} is not known; choose one of {', '.join(PROTOCOLS)}.")
+    name = GALLERY if protocol == "official" else protocol
+    of_split = benchmark.gallery[benchmark.gallery["split"] == split]
+    members = of_split.loc[of_split["gallery"] == name, "clip_id"]
+    queries = benchmark.queries[benchmark.queries["split"] == split].sort_values("query_id", ignore_index=True)
+    if members.empty or queries.empty:
+        there = sorted(set(of_split["gallery"])) or ["none"]
+        raise ValueError(
+            f"protocol {protocol!r} needs gallery {name!r} and queries of split {split!r}, and this benchmark has "
+            f"{len(queries)} such queries and the galleries {', '.join(there)}; choose another protocol or split."
+        )
+    text_of = benchmark.modifications.set_index("modification_id")["text"]
+    queries = queries.assign(text=queries["modification_id"].map(text_of))
+    targets = benchmark.targets[benchmark.targets["gallery"] == name]
+    found = targets.groupby("query_id")["clip_id"].agg(sorted)
+    answers = [found.get(query_id, []) for query_id in queries["query_id"]]
+    answered = queries["query_id"].isin(found.index)
+    official_target = pd.Series("", index=queries.index)
+    if protocol == "official":
+        official_target[answered] = target_column(queries[answered], found)
+        members = official_target[answered]
+    else:
+        # Equal scores go by place, so the places are drawn by a hash: an order by name would have meaning.
+        members = sorted(set(members), key=lambda clip_id: (zlib.crc32(clip_id.encode()), clip_id))
+    return Task(protocol, split, queries, list(members), answers, list(official_target))
