@@ -1,0 +1,236 @@
+"""A fitted method on a benchmark -> a table with a row a query; and its command.
+
+    python -m tfcovr_utils.evaluation --benchmark DIR --method NAME --protocol full --profile mini --seed 0 --out DIR
+
+How such tables are kept and summed up is in `results.py`.
+"""
+
+import argparse
+import sys
+import time
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .labels import Attributes, difference
+from .methods import METHODS, Fitted, Method, NotRun, Setting, get_method
+from .metrics import (
+    BLOCK,
+    RANKS,
+    average_precision_official,
+    average_precision_ranked,
+    first_rank_at,
+    first_rank_ranked,
+    hit_ranked,
+    rank_gallery,
+    rank_official,
+    recall_official,
+    recall_ranked,
+)
+from .profiles import PROFILES, SPLITS, provenance
+from .protocols import PROTOCOLS, Task, make_task
+from .results import HEADLINES, save_not_run, save_result, summarise
+from .triplets import Benchmark
+
+RECALL_RANKS = (1, 5, 10, 50)
+VERSIONED = ("tfcovr-utils", "torch", "transformers", "numpy", "pandas")
+DEPTH = max(*RANKS, *RECALL_RANKS)  # how many clips a query's row keeps
+
+
+def evaluate(fitted: Fitted, benchmark: Benchmark, protocol: str = "full", split: str = "test") -> pd.DataFrame:
+    """Score a method: one row a query, by query_id.
+
+    Columns: query_id, split, protocol, task (a hash of what was asked), kind (temporal, event), changed (attributes the modification changes),
+    ap@5/10/25/50, recall@1/5/10/50, hit@1/5/10/50, first_rank (of the first right clip, infinity if it can never be
+    found), n_targets, retrieved and scores (lists, best first, of at most 50), missed (see `_missed`), coverage.
+
+    Metrics are fractions, NaN where a query has no target or could not be embedded. A gallery clip that could not be
+    embedded is never found, and still counts among the answers. `coverage` is the share of the gallery that was
+    embedded, 0 for a query that was not itself. Under `official` a repeated clip fills a place and is a hit each time, and
+    recall and hit know one target, as in the released code.
+    """
+    task = make_task(benchmark, protocol, split)
+    query_emb, gallery_emb, embedded = _embed(fitted, task)
+    rank = _rank_official if protocol == "official" else _rank
+    metrics, retrieved, scores = rank(task, query_emb, gallery_emb, embedded)
+    asked = query_emb.isfinite().all(1).numpy()
+    answered = np.array([bool(clips) for clips in task.answers])
+    metrics = pd.DataFrame(metrics)
+    metrics.loc[~(asked & answered)] = np.nan
+    table = pd.DataFrame({
+        "query_id": task.queries["query_id"],
+        "split": split,
+        "protocol": protocol,
+        "task": task.fingerprint,
+        **_changes(task, benchmark),
+        **metrics,
+        "n_targets": [len(clips) for clips in task.answers],
+        "retrieved": [ids if ok else [] for ids, ok in zip(retrieved, asked)],
+        "scores": [values if ok else [] for values, ok in zip(scores, asked)],
+    })  # fmt: skip
+    return table.assign(missed=_missed(table["retrieved"], task, benchmark), coverage=asked * embedded.mean())
+
+
+def _embed(fitted: Fitted, task: Task) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Embeddings of the queries (Q, D) and of the places of the gallery (G, D), and which of those could be had: (G,)."""
+    clips, place = np.unique(task.gallery, return_inverse=True)
+    query_emb, clip_emb = fitted.embed_queries(task.queries).float(), fitted.embed_gallery(clips.tolist()).float()
+    wanted = (len(task.queries), len(clips))
+    if query_emb.ndim != 2 or clip_emb.ndim != 2 or (len(query_emb), len(clip_emb)) != wanted or query_emb.shape[1] != clip_emb.shape[1]:
+        raise ValueError(
+            f"the method gave queries of shape {tuple(query_emb.shape)} and gallery clips of {tuple(clip_emb.shape)}; "
+            f"expected (Q, D) and (G, D) with Q = {wanted[0]}, G = {wanted[1]} and one D."
+        )
+    gallery_emb = clip_emb[torch.from_numpy(place)]
+    return query_emb, gallery_emb, gallery_emb.isfinite().all(1).numpy()
+
+
+def _score(query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedded: np.ndarray) -> torch.Tensor:
+    """Scores (Q, G): the product, and minus infinity where a gallery clip could not be embedded."""
+    scores = query_emb.nan_to_num() @ gallery_emb.nan_to_num().T
+    return scores.masked_fill(~torch.from_numpy(embedded), -torch.inf)
+
+
+def _rank(task: Task, query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedded: np.ndarray):
+    """Metrics by name, retrieved ids and their scores; a block of queries at a time, so memory stays bounded."""
+    own, answers = task.own_idx(), task.answers_idx()
+    findable = [[idx for idx in row if embedded[idx]] for row in answers]
+    first, ranked, top = [], [], []
+    step = max(1, BLOCK // len(embedded))
+    for start in range(0, len(query_emb), step):
+        rows = slice(start, start + step)
+        scores = _score(query_emb[rows], gallery_emb, embedded)
+        ranked.append(rank_gallery(scores, DEPTH, own[rows]))
+        first.append(first_rank_at(scores, findable[rows], own[rows]))
+        top.append(scores.gather(1, torch.from_numpy(ranked[-1]).clamp(min=0)).numpy())
+    first, ranked, top = (np.concatenate(parts) for parts in (first, ranked, top))
+    ids = _name(task.gallery, ranked, top)
+    return (
+        _columns("ap", RANKS, average_precision_ranked(ids, task.answers, RANKS))
+        | _columns("recall", RECALL_RANKS, recall_ranked(ids, task.answers, RECALL_RANKS))
+        | _columns("hit", RECALL_RANKS, hit_ranked(ids, task.answers, RECALL_RANKS))
+        | {"first_rank": np.where(np.isnan(first), np.inf, first)},
+        *_lists(ids, top),
+    )
+
+
+def _rank_official(task: Task, query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedded: np.ndarray):
+    """As `_rank`, by the released code's rules; the first rank counts each clip once."""
+    scores = _score(query_emb, gallery_emb, embedded)
+    ids = rank_official(scores, task.gallery, task.queries["query_clip"], len(task.gallery))
+    first_place = {clip_id: idx for idx, clip_id in reversed([*enumerate(task.gallery)])}
+    ranked = np.vectorize(first_place.get)(ids)
+    top = scores.gather(1, torch.from_numpy(ranked)).numpy()
+    ids = _name(task.gallery, ranked, top)
+    recall = recall_official(ids[:, :DEPTH], task.official_target, RECALL_RANKS)
+    return (
+        _columns("ap", RANKS, average_precision_official(ids[:, :DEPTH], task.answers, RANKS))
+        | _columns("recall", RECALL_RANKS, recall)
+        | _columns("hit", RECALL_RANKS, (recall > 0).astype(float))
+        | {"first_rank": first_rank_ranked(ids, task.answers)},
+        *_lists(ids[:, :DEPTH], top[:, :DEPTH]),
+    )
+
+
+def _name(gallery: list[str], ranked: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Ids of ranked places; "" where there is no clip, or one that could not be embedded."""
+    names = np.array(gallery, dtype=object)
+    return np.where((ranked >= 0) & (scores > -np.inf), names[ranked], "")
+
+
+def _columns(name: str, ranks: tuple[int, ...], values: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"{name}@{k}": values[:, column] for column, k in enumerate(ranks)}
+
+
+def _lists(ids: np.ndarray, scores: np.ndarray) -> tuple[list[list[str]], list[list[float]]]:
+    found = ids != ""
+    return [row[kept].tolist() for row, kept in zip(ids, found)], [row[kept].tolist() for row, kept in zip(scores, found)]
+
+
+def _changes(task: Task, benchmark: Benchmark) -> dict[str, pd.Series]:
+    """What each query's modification changes, as its label pair says; "" where no pair is known."""
+    pairs = benchmark.modifications[["modification_id", "source_label", "target_label"]].merge(benchmark.pairs)
+    pairs = pairs.set_index("modification_id")
+    return {name: task.queries["modification_id"].map(pairs[name]).fillna("") for name in ("kind", "changed")}
+
+
+def _missed(retrieved: pd.Series, task: Task, benchmark: Benchmark) -> list[str | None]:
+    """Attributes in which the clip ranked first differs from every right label, as "saltos,shape".
+
+    "" where it has each of them right; None where a label is not known or nothing was retrieved.
+    """
+    label_of = benchmark.clips.set_index("clip_id")["label_id"].to_dict()
+    attributes = benchmark.labels.set_index("label_id")["attributes"].map(Attributes.from_json).to_dict()
+
+    @lru_cache(maxsize=None)
+    def differing(label: str, right: tuple[str, ...]) -> str:
+        changes = [[change.attribute for change in difference(attributes[target], attributes[label])] for target in right]
+        return ",".join(name for name in changes[0] if all(name in others for others in changes))
+
+    missed = []
+    for clips, right in zip(retrieved, task.queries["target_labels"]):
+        label = label_of[clips[0]] if clips else ""
+        missed.append(differing(label, tuple(right)) if label and len(right) else None)
+    return missed
+
+
+def run(method: Method, setting: Setting, protocols: list[str], results_dir: Path, split: str = "test") -> pd.DataFrame | None:
+    """Fit a method, evaluate it under each protocol and save; a method that cannot run is recorded and gives None."""
+    started = time.perf_counter()
+    try:
+        fitted = method.fit(setting)
+    except NotRun as missing:
+        save_not_run(results_dir, method.name, missing.reason, missing.command)
+        return None
+    fit_s = time.perf_counter() - started
+    tables = []
+    for protocol in protocols:
+        started = time.perf_counter()
+        tables.append(evaluate(fitted, setting.benchmark, protocol, split))
+        record = provenance(
+            setting.profile, setting.seed, method=method.name, about=method.about, split=split, protocol=protocol,
+            coverage=tables[-1]["coverage"].mean(), fit_s=round(fit_s, 1), evaluate_s=round(time.perf_counter() - started, 2),
+            versions={package: version(package) for package in VERSIONED}, **fitted.facts,
+        )  # fmt: skip
+        save_result(tables[-1], results_dir, method.name, setting.seed, record)
+    return pd.concat(tables, ignore_index=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Evaluate methods from the command line and print their mAP."""
+    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.evaluation", description=__doc__.splitlines()[0])
+    parser.add_argument("--benchmark", type=Path, required=True, help="folder of its tables")
+    parser.add_argument("--clips", type=Path, help="folder where the paths of its clips begin; by default the benchmark's")
+    parser.add_argument("--method", nargs="+", required=True, help=f"of {', '.join(METHODS)}; or all")
+    parser.add_argument("--checkpoint", type=Path, help="evaluate this one instead of training")
+    parser.add_argument("--weights", help="CLIP weights, a hub id or a folder, in place of the profile's")
+    parser.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["full"])
+    parser.add_argument("--split", choices=SPLITS[1:], default="test")
+    parser.add_argument("--profile", choices=PROFILES, default="mini")
+    parser.add_argument("--seed", type=int, default=0, help="of the training, not of the data")
+    parser.add_argument("--out", type=Path, required=True, help="a run's folder: results/ and checkpoints go below it")
+    options = parser.parse_args(arguments)
+    try:
+        print(_run_all(options))
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+
+
+def _run_all(options: argparse.Namespace) -> str:
+    methods = [get_method(name) for name in ([*METHODS] if options.method == ["all"] else options.method)]
+    benchmark, clips_dir, results_dir = Benchmark.load(options.benchmark), options.clips or options.benchmark, options.out / "results"
+    for method in methods:
+        folder = options.out / f"seed-{options.seed}" / method.name
+        setting = Setting(benchmark, clips_dir, PROFILES[options.profile], options.seed, folder, options.checkpoint, options.weights)
+        run(method, setting, options.protocol, results_dir, options.split)
+    table = summarise(results_dir, options.split, options.protocol)
+    table = table[table["method"].isin([method.name for method in methods])]
+    return table[["method", "protocol", "status", "n_seeds", "n_queries", "coverage", *HEADLINES]].to_string(index=False, float_format="%.2f")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""The rows of the tables, one file a family: `METHODS` by name."""
+
+from .base import FAMILIES, Fitted, Method, NotRun, Setting, stored
+from .clip import CLIP_ROWS
+from .controls import CONTROLS
+
+METHODS: dict[str, Method] = {method.name: method for method in (*CONTROLS, *CLIP_ROWS)}
+
+
+def get_method(name: str) -> Method:
+    """Look a row up; an unknown name lists the known ones."""
+    if name not in METHODS:
+        raise ValueError(f"method {name!r} is not known; choose one of {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+__all__ = ["FAMILIES", "METHODS", "Fitted", "Method", "NotRun", "Setting", "get_method", "stored"]

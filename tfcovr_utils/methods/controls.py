@@ -1,0 +1,86 @@
+"""Controls that see no pixel: what chance, the labels alone, and perfect knowledge score."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn.functional import normalize
+
+from .base import Fitted, Method, NotRun, Setting
+
+RANDOM_DIM = 512  # enough that what one query ranks high says little about the next
+
+
+def _fit_random(setting: Setting) -> Fitted:
+    def embed(kind: str, ids: Sequence[str]) -> torch.Tensor:
+        # Drawn from a hash of the id, so that a clip's vector does not depend on what else is asked.
+        drawn = [hashlib.shake_256(f"{setting.seed} {kind} {name}".encode()).digest(2 * RANDOM_DIM) for name in ids]
+        return normalize(torch.tensor(np.frombuffer(b"".join(drawn), np.int16).reshape(-1, RANDOM_DIM).astype(np.float32)), dim=1)
+
+    return Fitted(lambda queries: embed("query", queries["query_id"]), lambda clip_ids: embed("clip", clip_ids))
+
+
+class _Labels:
+    """True labels as vectors of one place a label."""
+
+    def __init__(self, setting: Setting):
+        clips = setting.benchmark.clips
+        self.label_of = clips.set_index("clip_id")["label_id"]
+        self.names = pd.Index(setting.benchmark.labels["label_id"])
+        unlabelled = clips[(clips["label_id"] == "") & (clips["split"] != "train")]
+        if len(unlabelled):
+            raise NotRun(
+                f"{len(unlabelled)} clips of val and test have no label, such as {unlabelled['clip_id'].iloc[0]!r}; put the "
+                "annotation files beside the released CSVs.",
+                "python -m tfcovr_utils.triplets --source released --annotations DIR --out DIR",
+            )
+
+    def place(self, label_ids: Sequence[str]) -> np.ndarray:
+        return self.names.get_indexer(label_ids)
+
+    def embed_gallery(self, clip_ids: Sequence[str]) -> torch.Tensor:
+        return torch.eye(len(self.names))[self.place(self.label_of[list(clip_ids)])]
+
+
+def _fit_label_oracle(setting: Setting) -> Fitted:
+    labels = _Labels(setting)
+
+    def embed_queries(queries: pd.DataFrame) -> torch.Tensor:
+        right = torch.zeros(len(queries), len(labels.names))
+        for row, label_ids in enumerate(queries["target_labels"]):
+            right[row, labels.place(label_ids)] = 1
+        return normalize(right, dim=1)
+
+    return Fitted(embed_queries, labels.embed_gallery)
+
+
+def _fit_source_label(setting: Setting) -> Fitted:
+    labels = _Labels(setting)
+    ends = setting.benchmark.triplets[["source_label", "target_label"]]
+    leads_to = torch.zeros(len(labels.names), len(labels.names))  # (from, to) training triplets
+    index = tuple(torch.from_numpy(labels.place(ends[column])) for column in ends)
+    leads_to.index_put_(index, torch.ones(len(ends)), accumulate=True)
+
+    def embed_queries(queries: pd.DataFrame) -> torch.Tensor:
+        # The norm of a row changes no ranking: the counts rank as P(target label | source label) does.
+        return normalize(leads_to[labels.place(labels.label_of[queries["query_clip"]])], dim=1)
+
+    return Fitted(embed_queries, labels.embed_gallery)
+
+
+CONTROLS = (
+    Method("random", "control", "Queries and gallery clips are random directions.", _fit_random, seeded=True),
+    Method(
+        "source-label-only", "control",
+        "A query is the probability of each target label given its clip's true label, counted on training triplets, its "
+        "text unread; a gallery clip is its true label.",
+        _fit_source_label, seeded=False,
+    ),
+    Method(
+        "label-oracle", "control",
+        "A query is its right labels, a gallery clip its true label: the ceiling of the protocol.",
+        _fit_label_oracle, seeded=False,
+    ),
+)

@@ -1,0 +1,197 @@
+"""Results on disk, `results/<method>/seed-<n>.parquet` with a record beside, and every table that is a view of them.
+
+A row is a query (see `evaluation.evaluate`). Nothing is scored here.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .files import replacing, write_json, write_table
+from .intervals import PairedInterval, bootstrap_interval, mean_over_queries, paired_bootstrap
+from .methods import METHODS
+from .metrics import RANKS
+
+HEADLINES = [f"mAP@{k}" for k in RANKS]
+CSV_COLUMNS = ["method", "protocol", "seed", *HEADLINES, "n_queries", "coverage", "revision"]
+BOOTSTRAP_SEED = 0  # intervals are part of the results: the same every time
+_COMMAND = "python -m tfcovr_utils.evaluation --method {} --benchmark DIR --out DIR"
+
+
+def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, record: dict) -> Path:
+    """Write one evaluation; it replaces an earlier one of the same split and protocol and leaves the others.
+
+    `record` says how it was made (`profiles.provenance`); it goes to the JSON beside, under "<split> <protocol>".
+    """
+    path = Path(results_dir) / method / f"seed-{seed}.parquet"
+    table = table.assign(revision=record["revision"])
+    (key,) = table[["split", "protocol"]].drop_duplicates().itertuples(index=False, name=None)
+    if path.exists():
+        before = pd.read_parquet(path)
+        table = pd.concat([before[(before["split"] != key[0]) | (before["protocol"] != key[1])], table], ignore_index=True)
+    write_table(table, path)
+    beside = path.with_suffix(".json")
+    records = json.loads(beside.read_text("utf-8")) if beside.exists() else {}
+    write_json(records | {" ".join(key): record}, beside)
+    _not_run_path(results_dir, method).unlink(missing_ok=True)
+    return path
+
+
+def save_not_run(results_dir: Path, method: str, reason: str, command: str) -> None:
+    """Write why a method could not run, so that its row stands in the table. Earlier results are left."""
+    write_json({"reason": reason, "command": command}, _not_run_path(results_dir, method))
+
+
+def read_results(results_dir: Path, split: str = "test") -> pd.DataFrame:
+    """All results on a split, in the order of METHODS, with columns `method` and `seed` more."""
+    parts = []
+    for path in sorted(Path(results_dir).glob("*/seed-*.parquet"), key=_in_order):
+        table = pd.read_parquet(path)
+        parts.append(table[table["split"] == split].assign(method=path.parent.name, seed=_seed(path)))
+    if not any(map(len, parts)):
+        raise FileNotFoundError(f"{results_dir} has no results on {split}; make some with `{_COMMAND.format('random')}`.")
+    results = pd.concat(parts, ignore_index=True)
+    _check_same_task(results)
+    return results
+
+
+def summarise(results_dir: Path, split: str = "test", protocols: list[str] | None = None) -> pd.DataFrame:
+    """One row a method and protocol, in per cent; a method without results has a row that says why.
+
+    Columns: method, family, protocol, status ("run", or "not run: " and why), n_seeds, n_queries, coverage, and for
+    each K `mAP@K` (mean over seeds), `mAP@K sd` (over seeds; NaN for one seed), `mAP@K low` and `mAP@K high` (95 %
+    percentile interval over queries of the per-query means over seeds).
+    """
+    results = read_results(results_dir, split)
+    if protocols is not None:
+        results = results[results["protocol"].isin(protocols)]
+    rows = []
+    for (method, protocol), part in results.groupby(["method", "protocol"], sort=False):
+        row = {"method": method, "protocol": protocol, "status": "run", "n_seeds": part["seed"].nunique(), "coverage": part["coverage"].mean()}
+        for k in RANKS:
+            by_seed = 100 * part.groupby("seed")[f"ap@{k}"].mean()
+            interval = bootstrap_interval(100 * per_query(part, f"ap@{k}"), BOOTSTRAP_SEED)
+            row |= {f"mAP@{k}": interval.mean, f"mAP@{k} sd": by_seed.std(), f"mAP@{k} low": interval.low, f"mAP@{k} high": interval.high}
+        rows.append(row | {"n_queries": interval.num_queries})
+    absent = [name for name in _methods_in(results_dir) if name not in set(results["method"])]
+    rows += [{"method": name, "protocol": "", "status": f"not run: {_why_not_run(results_dir, name)}", "n_seeds": 0} for name in absent]
+    table = pd.DataFrame(rows)
+    family = table["method"].map(lambda name: METHODS[name].family if name in METHODS else "")
+    table.insert(1, "family", family)
+    order = table["method"].map({name: place for place, name in enumerate(_methods_in(results_dir))})
+    return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
+
+
+def per_query(results: pd.DataFrame, metric: str = "ap@50") -> pd.Series:
+    """The mean over seeds of a metric of one method under one protocol: by query_id (Q,)."""
+    kinds = results[["method", "protocol"]].drop_duplicates()
+    if len(kinds) != 1:
+        raise ValueError(f"results hold {len(kinds)} methods and protocols; choose one method under one protocol.")
+    values = results.pivot(index="query_id", columns="seed", values=metric)
+    # A query that one seed leaves undefined has no mean over the same seeds as the others.
+    return values.mean(axis=1, skipna=False)
+
+
+def compare(results_a: pd.DataFrame, results_b: pd.DataFrame, metric: str = "ap@50") -> PairedInterval:
+    """Paired bootstrap over queries of a - b in points of per cent, each averaged over its seeds first.
+
+    Of queries that one of the two leaves undefined neither counts.
+    """
+    tasks = pd.concat([results_a, results_b])["task"].unique()
+    if len(tasks) != 1:
+        raise ValueError(f"the results answer {len(tasks)} different sets of questions; compare methods under one protocol of one benchmark.")
+    a, b = per_query(results_a, metric).align(per_query(results_b, metric))
+    undefined = a.isna() | b.isna()
+    return paired_bootstrap(100 * a.mask(undefined), 100 * b.mask(undefined), BOOTSTRAP_SEED)
+
+
+def by_kind(results: pd.DataFrame) -> pd.DataFrame:
+    """mAP in per cent by kind of change: method, protocol, kind, n_queries, mAP@5/10/25/50 (means over seeds)."""
+    keys = ["method", "protocol", "kind"]
+    groups = results.groupby(keys, sort=False)
+    table = 100 * groups[[f"ap@{k}" for k in RANKS]].mean().set_axis(HEADLINES, axis=1)
+    table.insert(0, "n_queries", results[results["ap@50"].notna()].groupby(keys)["query_id"].nunique())
+    return table.reset_index()
+
+
+def by_factor(results: pd.DataFrame) -> pd.DataFrame:
+    """What goes wrong where, by attribute, in per cent: method, protocol, factor, n_queries, mAP@50 and two shares.
+
+    n_queries and mAP@50 are of the queries whose modification changes the factor. `missed_changed` is the share of
+    those whose first-ranked clip has it wrong, `missed_kept` the share among queries that leave it as it is.
+    """
+    known = results[results["missed"].notna() & (results["changed"] != "")]
+    changed, missed = (known[name].str.split(",").map(set) for name in ("changed", "missed"))
+    rows = []
+    for factor in sorted(set().union(*changed)):
+        changes = changed.map(lambda names: factor in names)
+        wrong = missed.map(lambda names: factor in names)
+        for (method, protocol), part in known.groupby(["method", "protocol"], sort=False):
+            asked = changes[part.index]
+            rows.append({
+                "method": method, "protocol": protocol, "factor": factor,
+                "n_queries": part.loc[asked, "query_id"].nunique(),
+                "mAP@50": 100 * part.loc[asked, "ap@50"].mean(),
+                "missed_changed": 100 * wrong[part.index][asked].mean(),
+                "missed_kept": 100 * wrong[part.index][~asked].mean(),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def results_table(results: pd.DataFrame) -> pd.DataFrame:
+    """One row a method, protocol and seed, with the columns of `results_mini.csv`; per cent, unrounded."""
+    rows = []
+    for (method, protocol, seed), part in results.groupby(["method", "protocol", "seed"], sort=False):
+        mean, undefined = mean_over_queries(part[[f"ap@{k}" for k in RANKS]])
+        (revision,) = part["revision"].unique()
+        rows.append([method, protocol, seed, *(100 * mean), len(part) - undefined, part["coverage"].mean(), revision])
+    return pd.DataFrame(rows, columns=CSV_COLUMNS)
+
+
+def write_results_csv(results_dir: Path, path: Path, split: str = "test") -> pd.DataFrame:
+    """Write `results_mini.csv`: mAP with two decimals, coverage with four."""
+    table = results_table(read_results(results_dir, split))
+    shown = table.assign(**{name: table[name].map("{:.2f}".format) for name in HEADLINES}, coverage=table["coverage"].map("{:.4f}".format))
+    with replacing(path) as temporary:
+        shown.to_csv(temporary, index=False, lineterminator="\n")
+    return shown
+
+
+def _check_same_task(results: pd.DataFrame) -> None:
+    for protocol, part in results.groupby("protocol", sort=False):
+        if part["task"].nunique() > 1:
+            usual = part["task"].mode()[0]
+            others = sorted(set(part.loc[part["task"] != usual, "method"]))
+            raise ValueError(
+                f"the results of {', '.join(others)} under {protocol!r} answer other queries or another gallery than the "
+                "rest; evaluate them again on this benchmark, or remove them."
+            )
+
+
+def _not_run_path(results_dir: Path, method: str) -> Path:
+    return Path(results_dir) / method / "not-run.json"
+
+
+def _why_not_run(results_dir: Path, method: str) -> str:
+    path = _not_run_path(results_dir, method)
+    said = {"reason": "nobody asked for it yet.", "command": _COMMAND.format(method)}
+    said = json.loads(path.read_text("utf-8")) if path.exists() else said
+    return f"{said['reason']} To run it: `{said['command']}`."
+
+
+def _methods_in(results_dir: Path) -> list[str]:
+    """Every registered method, and variants that only the folder knows, in order."""
+    there = {path.parent.name for path in Path(results_dir).glob("*/*.*")}
+    return [*METHODS, *sorted(there - set(METHODS))]
+
+
+def _in_order(path: Path) -> tuple[int, str, int]:
+    names = [*METHODS]
+    method = path.parent.name
+    return names.index(method) if method in names else len(names), method, _seed(path)
+
+
+def _seed(path: Path) -> int:
+    return int(path.stem.removeprefix("seed-"))
