@@ -3,9 +3,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 from tqdm import tqdm
 
-from .video import read_clip
+from .video import VideoError, read_clip
 
 
 def read_clips(paths: list[Path], frames: int, policy: str = "centre", workers: int = 2, progress: bool = False) -> np.ndarray:
@@ -13,12 +15,49 @@ def read_clips(paths: list[Path], frames: int, policy: str = "centre", workers: 
 
     A clip that cannot be read raises its VideoError: these are clips that a manifest vouches for.
     """
-    first = read_clip(paths[0], policy, frames)
-    clips = np.empty((len(paths), *first.shape), np.uint8)
+    clips, broken = decode_clips(paths, frames, policy=policy, workers=workers, progress=progress)
+    if broken:
+        raise next(iter(broken.values()))
+    return clips
+
+
+def square(pixels: torch.Tensor, size: int) -> torch.Tensor:
+    """Resize frames (N, 3, H, W), 0 to 255, to a square without cropping, as the official loaders do; float, whole numbers."""
+    if pixels.shape[-2:] == (size, size):
+        return pixels
+    return F.interpolate(pixels.float(), (size, size), mode="bicubic", antialias=True).clamp(0, 255).round()
+
+
+def decode_clips(paths: list[Path], frames: int, *, size: int | None = None, policy: str = "centre", file: Path | None = None,
+                 workers: int = 2, progress: bool = False) -> tuple[np.ndarray, dict[int, VideoError]]:
+    """Decode clips once into uint8 (N, T, S, S, 3), and name those that cannot be read by their place; their rows are zeros.
+
+    `size` squares them, by default they keep the first one's size. With `file` the array lies on disk and the
+    system's memory caches it: for more frames than memory holds.
+    """
+    height, width = (size, size) if size else _first_size(paths, policy)
+    shape = (len(paths), 1 if policy == "middle" else frames, height, width, 3)
+    clips = np.lib.format.open_memmap(file, "w+", np.uint8, shape) if file else np.zeros(shape, np.uint8)
+    broken: dict[int, VideoError] = {}
 
     def read(row: int) -> None:
-        clips[row] = read_clip(paths[row], policy, frames)
+        try:
+            clip = torch.from_numpy(read_clip(paths[row], policy, frames))
+            clips[row] = square(clip.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1) if size else clip
+        except VideoError as error:
+            broken[row] = error
 
     with ThreadPoolExecutor(workers) as pool:
         list(tqdm(pool.map(read, range(len(paths))), total=len(paths), unit="clip", desc="decode", disable=not progress, mininterval=2))
-    return clips
+    return clips, broken
+
+
+def _first_size(paths: list[Path], policy: str) -> tuple[int, int]:
+    """Height and width of the first clip that can be read."""
+    for place, path in enumerate(paths):
+        try:
+            return read_clip(path, policy, 1).shape[1:3]
+        except VideoError:
+            if place == len(paths) - 1:
+                raise
+    raise ValueError("there are no clips to decode; pass at least one path.")

@@ -82,6 +82,19 @@ def multi_positive_nce(query_emb, target_emb, positives, temperature=TEMPERATURE
     return loss
 
 
+def supervised_contrast(embeddings, label_idx, temperature=0.1):
+    """Pull together what shares a label within one batch (Khosla et al., 2020, eq. 2).
+
+    embeddings: (B, D), unit norm expected; label_idx: (B,) int. Mean over the rows that have a positive of the mean
+    over their positives of -log softmax over all other rows; 0 where no row has one.
+    """
+    scores = _scale_similarities(embeddings, embeddings, temperature).masked_fill(_diagonal(embeddings), -torch.inf)
+    positives = (label_idx[:, None] == label_idx) & ~_diagonal(embeddings)
+    log_share = scores - scores.logsumexp(1, keepdim=True)
+    of_row = torch.where(positives, log_share, 0.0).sum(1) / positives.sum(1).clamp_min(1)
+    return -of_row.sum() / positives.any(1).sum().clamp_min(1)
+
+
 def _scale_similarities(query_emb, target_emb, temperature):
     if query_emb.ndim != 2 or query_emb.shape != target_emb.shape or not len(query_emb):
         raise ValueError(

@@ -7,8 +7,8 @@ from importlib import import_module
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
+from ..frames import square
 from ..profiles import ROOT
 
 
@@ -23,11 +23,7 @@ class Encoder(torch.nn.Module):
     def prepare(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (..., H, W, 3) -> normalised float (N, 3, S, S), N the product of the leading axes."""
         pixels = torch.as_tensor(frames).to(self.device).flatten(0, -4).permute(0, 3, 1, 2)
-        if pixels.shape[-2:] != (self.image_size, self.image_size):
-            # A square resize without cropping, as the official loaders do.
-            pixels = F.interpolate(pixels.float(), (self.image_size, self.image_size), mode="bicubic", antialias=True).clamp(0, 255).round()
-        mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) * 255 for values in (self.mean, self.std))
-        return (pixels.float() - mean) / std
+        return normalise(square(pixels, self.image_size), self.mean, self.std)
 
     @property
     def device(self) -> torch.device:
@@ -44,6 +40,12 @@ class Encoder(torch.nn.Module):
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         """Texts -> raw text features (M, D)."""
         raise NotImplementedError(f"{self.name} reads no text.")
+
+
+def normalise(pixels: torch.Tensor, mean: tuple, std: tuple) -> torch.Tensor:
+    """Pixels (..., 3, H, W), 0 to 255 -> zero mean and unit spread, by an encoder's own constants."""
+    mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) * 255 for values in (mean, std))
+    return (pixels.float() - mean) / std
 
 
 def hash_weights(model: torch.nn.Module) -> str:

@@ -1,0 +1,85 @@
+"""What stage 1 reads: clips as pixels, decoded once and augmented, or as frame features in memory."""
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from ..encoders.base import normalise
+from ..frames import decode_clips
+from ..profiles import data_dir
+
+MEMORY_SHARE = .4  # of the free memory that decoded frames may take; beyond it they go to a file on disk
+_SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+
+
+class FeatureClips:
+    """Frame features (N, T, D) in memory."""
+
+    def __init__(self, features: torch.Tensor):
+        self.features = features
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def batch(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> torch.Tensor:
+        """Features (B, T, D) of some rows; `rng` is for inputs that are augmented."""
+        return self.features[torch.as_tensor(rows)]
+
+
+class PixelClips:
+    """Decoded clips, uint8 (N, T, S, S, 3), given out as normalised pixels (B, T, 3, S, S), augmented while training."""
+
+    def __init__(self, frames: np.ndarray, mean: Sequence[float], std: Sequence[float], augment: str = "none", flip: bool = False):
+        self.frames, self.mean, self.std = frames, tuple(mean), tuple(std)
+        self.augment = make_augmentation(augment, frames.shape[2], flip)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def batch(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> torch.Tensor:
+        """Pixels of some rows; with `rng` each clip is augmented by one draw for all its frames."""
+        pixels = torch.from_numpy(self.frames[rows]).permute(0, 1, 4, 2, 3)
+        if rng is not None and self.augment is not None:
+            with torch.random.fork_rng([]):  # torchvision draws from the global generator
+                torch.manual_seed(int(rng.integers(2**31)))
+                pixels = torch.stack([self.augment(tv_tensors.Video(clip)) for clip in pixels])
+        return normalise(pixels, self.mean, self.std)
+
+
+def make_augmentation(name: str, size: int, flip: bool) -> v2.Transform | None:
+    """The named augmentation of one clip (T, 3, S, S) uint8: "none", "crop" (random resized crop) or "strong" (RandAugment before it)."""
+    if name == "none":
+        return None
+    if name not in ("crop", "strong"):
+        raise ValueError(f"augmentation {name!r} is not known; choose one of none, crop, strong.")
+    steps = [v2.RandAugment(num_ops=4, magnitude=7)] if name == "strong" else []
+    steps.append(v2.RandomResizedCrop((size, size), scale=(.6, 1.), ratio=(.9, 1.1), antialias=True))
+    return v2.Compose([*steps, *([v2.RandomHorizontalFlip()] if flip else [])])
+
+
+def may_flip(label_texts: Sequence[str]) -> bool:
+    """Whether a mirrored clip keeps its label: no label speaks of left or right."""
+    return not any(_SIDES.search(text) for text in label_texts)
+
+
+def load_pixels(paths: list[Path], frames: int, size: int, progress: bool = False) -> tuple[np.ndarray, dict]:
+    """Decode clips once: in memory where they fit, else in a file under the data folder. Returns them and those that broke, by place."""
+    wanted = len(paths) * frames * size * size * 3
+    file = None
+    if wanted > MEMORY_SHARE * free_memory():
+        file = data_dir() / "frames" / f"{len(paths)}x{frames}x{size}.npy"
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return decode_clips(paths, frames, size=size, file=file, progress=progress)
+
+
+def free_memory() -> int:
+    """Bytes of memory that may be taken now: what Linux calls available; elsewhere 4 GiB, a guess on the safe side."""
+    try:
+        available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return 4 * 2**30
+    return int(available.split()[1]) * 1024

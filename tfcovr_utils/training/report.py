@@ -1,0 +1,57 @@
+"""What a stage-1 classifier gets right: overall, by attribute of the label, and which labels it takes for which."""
+import numpy as np
+import pandas as pd
+import torch
+
+from ..labels import Attributes, difference
+
+
+def accuracies(logits: torch.Tensor, label_idx: np.ndarray) -> dict[str, float]:
+    """Top-1, top-5 and mean class accuracy in per cent, of logits (N, C)."""
+    truth = torch.from_numpy(label_idx)
+    hits = logits.topk(min(5, logits.shape[1]), 1).indices == truth[:, None]
+    by_class = pd.Series(hits[:, 0].numpy()).groupby(label_idx).mean()
+    return {"top-1": 100 * hits[:, 0].float().mean().item(), "top-5": 100 * hits.any(1).float().mean().item(),
+            "mean class": 100 * float(by_class.mean()), "clips": len(label_idx)}
+
+
+def attribute_table(labels: pd.DataFrame) -> pd.DataFrame:
+    """The attributes that differ among labels, a row a label in the table's order, values as JSON would hold them."""
+    table = pd.DataFrame([vars(Attributes.from_json(text)) for text in labels["attributes"]], index=labels["label_id"])
+    table = table.apply(lambda column: column.map(lambda value: " ".join(value) if isinstance(value, tuple) else value))
+    return table.loc[:, [column for column in table if table[column].astype(str).nunique() > 1]]
+
+
+def attribute_classes(labels: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
+    """Each attribute's values as strings, and the class (C,) of every label in the table's order: what factor heads learn."""
+    values, classes = {}, {}
+    for name, column in attribute_table(labels).items():
+        classes[name], found = pd.factorize(column.astype(str), sort=True)
+        values[name] = found.tolist()
+    return values, classes
+
+
+def accuracy_by_attribute(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame) -> pd.DataFrame:
+    """How often the predicted label has the right value of each attribute, beside always guessing the commonest value."""
+    guess = logits.argmax(1).numpy()
+    rows = []
+    for name, classes in attribute_classes(labels)[1].items():
+        truth = classes[label_idx]
+        rows.append({"attribute": name, "accuracy": 100 * (classes[guess] == truth).mean(),
+                     "commonest": 100 * np.bincount(truth).max() / len(truth), "values": len(np.unique(truth))})
+    return pd.DataFrame(rows)
+
+
+def confusions(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame) -> pd.DataFrame:
+    """Wrong predictions by pair of labels, most frequent first, with the attributes that tell the two apart."""
+    guess = logits.argmax(1).numpy()
+    wrong = guess != label_idx
+    pairs = pd.DataFrame({"true": label_idx[wrong], "predicted": guess[wrong]}).value_counts().rename("clips").reset_index()
+    attributes = [Attributes.from_json(text) for text in labels["attributes"]]
+    pairs["differs in"] = [", ".join(change.attribute for change in difference(attributes[a], attributes[b]))
+                           for a, b in zip(pairs["true"], pairs["predicted"])]
+    of_class = np.bincount(label_idx, minlength=len(labels))
+    pairs["share"] = 100 * pairs["clips"] / of_class[pairs["true"]]
+    for column in ("true", "predicted"):
+        pairs[column] = labels["text"].to_numpy()[pairs[column]]
+    return pairs

@@ -1,0 +1,228 @@
+"""Stage 1: an encoder of clips learned by classifying the fine-grained labels.
+
+One loop for the paper's AIM, from pixels, and for the readers that go past it, from frame features in memory.
+"""
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ..checkpoints import read_checkpoint
+from ..encoders.aim import Aim
+from ..encoders.readout import ClipReader
+from ..files import replacing
+from ..losses import supervised_contrast
+from .clips import FeatureClips, PixelClips
+
+
+@dataclass(frozen=True)
+class Stage1Settings:
+    """Settings of stage 1; the defaults are those of the official code."""
+    epochs: int = 100
+    batch: int = 64
+    accumulate: int = 1           # batches to a step
+    lr: float = 1e-5
+    weight_decay: float = .05     # not of norms and biases of the frozen tower, which do not train, nor of one-dimensional parameters
+    warm_up: float = .025         # share of the steps: 2.5 of 100 epochs
+    label_smoothing: float = 0.
+    augment: str = "crop"         # none, crop, strong; pixels only
+    factor_weight: float = 0.     # of the attributes' heads, where the reader has them
+    contrast_weight: float = 0.   # of supervised contrast between clip features
+    contrast_temperature: float = .1
+    shuffle_frames: bool = False  # a control: a new order of the frames at each look
+    frame_noise: float = 0.       # features only: spread of noise added, in units of theirs
+    clip_norm: float = 1.         # largest norm of the gradient
+    precision: str = "float32"    # bf16: autocast, for a GPU
+    save_every_s: float = 60.     # seconds between checkpoints within an epoch
+
+
+class Stage1(nn.Module):
+    """A reader, and below it the backbone that makes its frame features; None where they are given."""
+
+    def __init__(self, reader: ClipReader, backbone: Aim | None = None):
+        super().__init__()
+        self.reader, self.backbone = reader, backbone
+
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Pixels (B, T, 3, S, S) or frame features (B, T, D) -> clip features (B, W) and logits (B, C) by head."""
+        return self.reader(inputs if self.backbone is None else self.backbone(inputs))
+
+
+def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.ndarray, train: np.ndarray, val: np.ndarray,
+               settings: Stage1Settings, seed: int = 0, *, factor_idx: dict[str, np.ndarray] | None = None, checkpoint: Path | None = None,
+               resume: bool = False, progress: bool = False) -> pd.DataFrame:
+    """Train `model` in place, leave it at its best epoch on `val`, in eval mode, and return the curve.
+
+    label_idx: (N,) class of each clip; train, val: rows; factor_idx: attribute -> (N,) class of that head. An epoch
+    is chosen by top-1 accuracy on val, at a tie the lower loss. `checkpoint` is written after each epoch and every
+    `save_every_s`; with `resume` the run goes on from it to the same weights. Curve columns: epoch, step, lr, loss,
+    val_loss, val_top1, seconds, clips_per_s.
+    """
+    _check(model, clips, label_idx, train, val, settings, factor_idx)
+    device = next(model.parameters()).device
+    targets = {"label": torch.from_numpy(label_idx), **{name: torch.from_numpy(idx) for name, idx in (factor_idx or {}).items()}}
+    optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), settings.lr)
+    per_epoch = max(1, len(train) // (settings.batch * settings.accumulate))
+    total = per_epoch * settings.epochs
+    identity = {"settings": asdict(replace(settings, save_every_s=0.)), "seed": seed, "clips": [len(train), len(val)]}
+    state = {"step": 0, "history": [], "best": None, "best_rank": [-1., -math.inf], "loss_sum": 0.}
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        if resume and checkpoint is not None and Path(checkpoint).exists():
+            state = _restore(checkpoint, identity, model, optimiser)
+        bar = tqdm(total=total, initial=state["step"], unit="step", desc="stage 1", disable=not progress, mininterval=2)
+        saved_at = started = time.monotonic()
+        seen, spent = 0, sum(row["seconds"] for row in state["history"])
+        while state["step"] < total:
+            epoch, place = divmod(state["step"], per_epoch)
+            order = np.random.default_rng([seed, epoch]).permutation(train)
+            model.train()
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(settings, state["step"], total)
+            optimiser.zero_grad()
+            for part in range(settings.accumulate):
+                first = (place * settings.accumulate + part) * settings.batch
+                rows = order[first:first + settings.batch]
+                rng = np.random.default_rng([seed, epoch, place, part])
+                loss = _loss(model, _look(clips, rows, rng, settings).to(device), rows, targets, settings) / settings.accumulate
+                loss.backward()
+                state["loss_sum"] += loss.item()
+                seen += len(rows)
+            nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], settings.clip_norm)
+            optimiser.step()
+            state["step"] += 1
+            bar.update()
+            ended = state["step"] % per_epoch == 0
+            if ended:
+                if not math.isfinite(state["loss_sum"]):
+                    raise ValueError(f"the loss is {state['loss_sum']} in epoch {epoch}; lower lr, which is {settings.lr}.")
+                _close_epoch(state, model, clips, targets["label"], val, optimiser, per_epoch, epoch)
+                seconds = time.monotonic() - started
+                state["history"][-1] |= {"seconds": seconds, "clips_per_s": seen / seconds}
+                bar.set_postfix(loss=f"{state['history'][-1]['loss']:.3f}", val=f"{state['history'][-1]['val_top1']:.3f}")
+                seen, started = 0, time.monotonic()
+            if checkpoint is not None and (ended or time.monotonic() - saved_at > settings.save_every_s):
+                _save(checkpoint, identity, model, optimiser, state)
+                saved_at = time.monotonic()
+        bar.close()
+    model.load_state_dict(state["best"], strict=False)
+    model.eval()
+    return pd.DataFrame(state["history"])
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """What trains, in two groups: without decay what has one dimension and the embeddings over time, as officially."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    spared = {name for name, p in trained.items() if p.ndim == 1 or "embedding" in name or "positions" in name}
+    return [{"params": [p for name, p in trained.items() if name not in spared], "weight_decay": weight_decay},
+            {"params": [p for name, p in trained.items() if name in spared], "weight_decay": 0.}]
+
+
+def learning_rate(settings: Stage1Settings, step: int, total: int) -> float:
+    """Linear warm-up, then a cosine to 0."""
+    warm_up = max(1, round(settings.warm_up * total))
+    if step < warm_up:
+        return settings.lr * (step + 1) / warm_up
+    return settings.lr * .5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
+
+
+@torch.no_grad()
+def predict(model: Stage1, clips: PixelClips | FeatureClips, rows: Sequence[int], batch: int = 128) -> torch.Tensor:
+    """Logits (N, C) of the labels for some rows."""
+    device, rows = next(model.parameters()).device, np.asarray(rows)
+    model.eval()
+    return torch.cat([model(clips.batch(rows[start:start + batch]).to(device))[1]["label"].float().cpu() for start in range(0, len(rows), batch)])
+
+
+@torch.no_grad()
+def read_clip_features(model: Stage1, clips: PixelClips | FeatureClips, rows: Sequence[int], batch: int = 128) -> torch.Tensor:
+    """Clip features (N, W) for some rows."""
+    device, rows = next(model.parameters()).device, np.asarray(rows)
+    model.eval()
+    return torch.cat([model(clips.batch(rows[start:start + batch]).to(device))[0].float().cpu() for start in range(0, len(rows), batch)])
+
+
+def _look(clips, rows, rng, settings) -> torch.Tensor:
+    """One training look at some clips."""
+    inputs = clips.batch(rows, rng)
+    if settings.shuffle_frames:
+        order = torch.from_numpy(rng.permuted(np.tile(np.arange(inputs.shape[1]), (len(rows), 1)), axis=1))
+        inputs = inputs[torch.arange(len(rows))[:, None], order]
+    if settings.frame_noise:
+        spread = inputs.std((0, 1), keepdim=True)
+        inputs = inputs + settings.frame_noise * spread * torch.from_numpy(rng.standard_normal(inputs.shape, np.float32))
+    return inputs
+
+
+def _loss(model, inputs, rows, targets, settings) -> torch.Tensor:
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        clip, logits = model(inputs)
+    truth = {name: target[rows].to(inputs.device) for name, target in targets.items()}
+    losses = {name: F.cross_entropy(value.float(), truth[name], label_smoothing=settings.label_smoothing) for name, value in logits.items()}
+    loss = losses.pop("label")
+    if losses:
+        loss = loss + settings.factor_weight * sum(losses.values()) / len(losses)
+    if settings.contrast_weight:
+        loss = loss + settings.contrast_weight * supervised_contrast(F.normalize(clip.float(), dim=1), truth["label"], settings.contrast_temperature)
+    return loss
+
+
+def _close_epoch(state, model, clips, label_idx, val, optimiser, per_epoch, epoch) -> None:
+    """Score on val, keep the weights if they are the best so far, and add a row to the curve."""
+    logits = predict(model, clips, val)
+    truth = label_idx[torch.from_numpy(val)]
+    top1, val_loss = (logits.argmax(1) == truth).float().mean().item(), F.cross_entropy(logits, truth).item()
+    if [top1, -val_loss] > state["best_rank"]:
+        state["best_rank"] = [top1, -val_loss]
+        state["best"] = {name: value.detach().cpu().clone() for name, value in trained_state(model).items()}
+    state["history"].append({"epoch": epoch + 1, "step": state["step"], "lr": optimiser.param_groups[0]["lr"],
+                             "loss": state["loss_sum"] / per_epoch, "val_loss": val_loss, "val_top1": top1})
+    state["loss_sum"] = 0.
+
+
+def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights that training changes; the frozen tower has its own file."""
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    return {name: value for name, value in model.state_dict().items() if name not in frozen}
+
+
+def _save(path, identity, model, optimiser, state) -> None:
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    with replacing(path) as temporary:
+        torch.save({"identity": identity, "model": trained_state(model), "optimiser": optimiser.state_dict(), "random": random, **state}, temporary)
+
+
+def _restore(path, identity, model, optimiser) -> dict:
+    saved = read_checkpoint(path)
+    other = [key for key in identity if saved.get("identity", {}).get(key) != identity[key]]
+    if other:
+        raise ValueError(f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, "
+                         "or remove it to begin again.")
+    model.load_state_dict(saved["model"], strict=False)
+    optimiser.load_state_dict(saved["optimiser"])
+    torch.set_rng_state(saved["random"]["cpu"])
+    if "cuda" in saved["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(saved["random"]["cuda"])
+    return {key: saved[key] for key in ("step", "history", "best", "best_rank", "loss_sum")}
+
+
+def _check(model, clips, label_idx, train, val, settings, factor_idx) -> None:
+    heads, given = set(model.reader.factors), set(factor_idx or {})
+    if heads != given:
+        raise ValueError(f"the reader has heads for {sorted(heads) or 'no attributes'} and factor_idx holds {sorted(given) or 'none'}; "
+                         "pass the classes of each attribute that has a head.")
+    if len(label_idx) != len(clips) or label_idx.max() >= len(model.reader.labels):
+        raise ValueError(f"label_idx has {len(label_idx)} places up to class {label_idx.max()}; there are {len(clips)} clips and "
+                         f"{len(model.reader.labels)} labels.")
+    if len(train) < settings.batch or not len(val):
+        raise ValueError(f"there are {len(train)} training and {len(val)} validation clips; a batch takes {settings.batch} and val at least 1.")
