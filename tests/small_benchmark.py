@@ -20,7 +20,7 @@ TEXTS = {
 VIDEOS = {"train": 6, "val": 3, "test": 4}
 
 
-def small_benchmark(clips_dir: Path | None = None, budget: int = 400, seed: int = 0) -> Benchmark:
+def small_benchmark(clips_dir: Path | None = None, budget: int = 400) -> Benchmark:
     """Each source video shows each label once, some twice; with `clips_dir`, as a colour that says the label."""
     labels = pd.DataFrame([label_row(label_id, text, "gym", parse_label(text), "") for label_id, text in TEXTS.items()])
     rows = []
@@ -36,4 +36,4 @@ def small_benchmark(clips_dir: Path | None = None, budget: int = 400, seed: int 
             shown = np.array([40 * list(TEXTS).index(clip.label_id), 128, rng.integers(256)])  # and a colour of its own
             frames = np.clip(shown + rng.integers(-20, 20, (8, 32, 32, 3)), 0, 255).astype(np.uint8)
             write_clip(Path(clips_dir) / clip.path, frames, 8)
-    return Benchmark.build(Source(clips, labels), budget=budget, seed=seed)
+    return Benchmark.build(Source(clips, labels), budget=budget)

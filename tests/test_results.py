@@ -1,0 +1,193 @@
+"""Results: saved, replaced, summed up; intervals that cover; tables recomputed from the Parquet."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_benchmark import small_benchmark
+from test_evaluation import random_embeddings
+
+from tfcovr_utils import results
+from tfcovr_utils.evaluation import evaluate, run
+from tfcovr_utils.intervals import bootstrap_interval
+from tfcovr_utils.methods import METHODS, Method, NotRun, Setting
+from tfcovr_utils.metrics import RANKS
+from tfcovr_utils.profiles import PROFILES
+
+SEEDS = (0, 1, 2)
+HEADLINES = [f"mAP@{k}" for k in RANKS]
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return small_benchmark()
+
+
+def setting(benchmark, seed=0):
+    return Setting(benchmark, clips_dir=None, profile=PROFILES["smoke"], seed=seed)
+
+
+@pytest.fixture(scope="module")
+def folder(benchmark, tmp_path_factory):
+    """Three rows under two protocols: one seeded, one not, one a variant of its own name."""
+    folder = tmp_path_factory.mktemp("run") / "results"
+    noisy = Method("noisy-oracle", "control", "Random vectors.", lambda s: random_embeddings(s.benchmark, s.seed), True)
+    for method, seeds in ((METHODS["random"], SEEDS), (noisy, SEEDS), (METHODS["source-label-only"], (0,))):
+        for seed in seeds:
+            run(method, setting(benchmark, seed), ["capped", "full"], folder)
+    return folder
+
+
+def test_a_result_replaces_its_like_and_leaves_the_others(benchmark, tmp_path):
+    random = METHODS["random"]
+    run(random, setting(benchmark), ["full", "capped"], tmp_path)
+    run(random, setting(benchmark), ["full"], tmp_path, "val")
+    path = tmp_path / "random" / "seed-0.parquet"
+    before = pd.read_parquet(path)
+    other = evaluate(random_embeddings(benchmark), benchmark, "full")
+    results.save_result(other, tmp_path, "random", 0, {"revision": "new"})
+    after = pd.read_parquet(path)
+    is_new = (after["protocol"] == "full") & (after["split"] == "test")
+    assert after.loc[is_new, "ap@50"].tolist() == other["ap@50"].tolist() and set(after.loc[is_new, "revision"]) == {"new"}
+    old = before[(before["protocol"] != "full") | (before["split"] != "test")]
+    pd.testing.assert_frame_equal(after[~is_new].reset_index(drop=True), old.reset_index(drop=True))
+    records = json.loads(path.with_suffix(".json").read_text())
+    assert set(records) == {"test full", "test capped", "val full"} and records["test full"] == {"revision": "new"}
+    assert records["test capped"]["about"] == random.about and records["test capped"]["profile"]["name"] == "smoke"
+    assert results.read_results(tmp_path, "val")["split"].unique().tolist() == ["val"]
+
+
+def test_the_summary_is_of_seeds_and_queries(benchmark, folder):
+    table = results.summarise(folder).set_index(["method", "protocol"])
+    for name, seeds in (("random", SEEDS), ("source-label-only", (0,))):
+        for protocol in ("capped", "full"):
+            per_seed = [evaluate(METHODS[name].fit(setting(benchmark, seed)), benchmark, protocol) for seed in seeds]
+            row = table.loc[(name, protocol)]
+            for k in RANKS:
+                values = 100 * np.array([part[f"ap@{k}"] for part in per_seed])  # (seeds, Q)
+                assert row[f"mAP@{k}"] == pytest.approx(values.mean())
+                assert row[f"mAP@{k} sd"] == pytest.approx(np.std(values.mean(1), ddof=1) if len(seeds) > 1 else np.nan, nan_ok=True)
+                interval = bootstrap_interval(values.mean(0), results.BOOTSTRAP_SEED)
+                assert (row[f"mAP@{k} low"], row[f"mAP@{k} high"]) == pytest.approx((interval.low, interval.high))
+                assert row[f"mAP@{k} low"] < row[f"mAP@{k}"] < row[f"mAP@{k} high"]
+            assert (row["n_seeds"], row["n_queries"], row["coverage"]) == (len(seeds), len(per_seed[0]), 1)
+    assert table.loc[("noisy-oracle", "full"), "status"] == "run"
+
+
+def test_every_registered_row_stands_in_the_summary(folder):
+    table = results.summarise(folder)
+    assert list(dict.fromkeys(table["method"])) == [*METHODS, "noisy-oracle"]
+    absent = table[table["status"] != "run"]
+    assert set(absent["method"]) == set(METHODS) - {"random", "source-label-only"} and absent[HEADLINES].isna().all(axis=None)
+    assert absent["status"].str.contains("not run: nobody asked for it yet. To run it: `python -m tfcovr_utils.evaluation --method").all()
+    assert set(table["family"]) == {"control", "zero-shot", "fine-tuned", ""}
+
+
+def test_a_row_that_cannot_run_says_why_until_it_runs(benchmark, tmp_path):
+    def refuse(_):
+        raise NotRun("the weights 'x/y' are not to be had.", "hf download x/y")
+
+    wanting = Method("wanting", "zero-shot", "Needs weights.", refuse, False)
+    run(METHODS["random"], setting(benchmark), ["full"], tmp_path)
+    assert run(wanting, setting(benchmark), ["full"], tmp_path) is None
+    row = results.summarise(tmp_path).set_index("method").loc["wanting"]
+    assert row["status"] == "not run: the weights 'x/y' are not to be had. To run it: `hf download x/y`."
+    assert row[HEADLINES].isna().all() and row["n_seeds"] == 0
+    here = Method("wanting", "zero-shot", "Has them.", lambda s: random_embeddings(s.benchmark), False)
+    run(here, setting(benchmark), ["full"], tmp_path)
+    assert results.summarise(tmp_path).set_index("method").loc["wanting", "status"] == "run"
+    assert not (tmp_path / "wanting" / "not-run.json").exists()
+
+
+def test_the_csv_is_recomputed_from_the_parquet(folder, tmp_path):
+    results.write_results_csv(folder, tmp_path / "results_mini.csv")
+    written = pd.read_csv(tmp_path / "results_mini.csv", dtype=str)
+    assert list(written) == ["method", "protocol", "seed", "mAP@5", "mAP@10", "mAP@25", "mAP@50", "n_queries", "coverage", "revision"]
+    assert len(written) == 2 * (len(SEEDS) + len(SEEDS) + 1)
+    for row in written.to_dict("records"):
+        table = pd.read_parquet(folder / row["method"] / f"seed-{row['seed']}.parquet").query(f"protocol == {row['protocol']!r}")
+        assert [row[name] for name in HEADLINES] == [f"{100 * table[f'ap@{k}'].mean():.2f}" for k in RANKS]
+        assert (row["n_queries"], row["coverage"], row["revision"]) == (str(len(table)), "1.0000", table["revision"].iloc[0])
+
+
+def test_undefined_queries_are_counted_out(benchmark, tmp_path):
+    lost = benchmark.queries.query("split == 'test'")["query_id"].iloc[:2].tolist()
+    partial = Method("partial", "control", "Two queries less.", lambda s: random_embeddings(s.benchmark, 0, lost), False)
+    run(partial, setting(benchmark), ["full"], tmp_path)
+    run(METHODS["random"], setting(benchmark), ["full"], tmp_path)
+    found = results.read_results(tmp_path)
+    n_asked = len(found[found["method"] == "random"])
+    row = results.results_table(found).set_index("method").loc["partial"]
+    assert (row["n_queries"], row["coverage"]) == (n_asked - 2, pytest.approx(1 - 2 / n_asked))
+    part = [found[found["method"] == name] for name in ("partial", "random")]
+    assert results.compare(*part).num_queries == n_asked - 2
+    summary = results.summarise(tmp_path).set_index("method")
+    assert summary.loc["partial", "n_queries"] == n_asked - 2 and summary.loc["partial", "mAP@50"] == pytest.approx(row["mAP@50"])
+
+
+def test_comparison_pairs_queries_and_averages_seeds(folder):
+    found = results.read_results(folder)
+    full = found[found["protocol"] == "full"]
+    a, b = (full[full["method"] == name] for name in ("source-label-only", "random"))
+    difference = results.compare(a.sample(frac=1, random_state=0), b)
+    assert difference.mean == pytest.approx(100 * (a["ap@50"].mean() - b["ap@50"].mean())) and difference.low > 0
+    assert results.compare(b, a).mean == pytest.approx(-difference.mean)
+    itself = results.compare(b, b)
+    assert (itself.mean, itself.low, itself.high, itself.p_value) == (0, 0, 0, 1)
+    with pytest.raises(ValueError, match="answer 2 different sets of questions"):
+        results.compare(a, found[(found["method"] == "random") & (found["protocol"] == "capped")])
+    with pytest.raises(ValueError, match="results hold 6 methods and protocols; choose one"):
+        results.per_query(found)
+
+
+def test_results_of_another_benchmark_are_not_set_beside(benchmark, folder, tmp_path):
+    for path in folder.glob("*/seed-*"):
+        (tmp_path / path.parent.name).mkdir(exist_ok=True)
+        (tmp_path / path.parent.name / path.name).write_bytes(path.read_bytes())
+    smaller = replace(benchmark, gallery=benchmark.gallery.iloc[:-1])
+    run(METHODS["label-oracle"], setting(smaller), ["full"], tmp_path)
+    with pytest.raises(ValueError, match="the results of label-oracle under 'full' answer other queries or another gallery"):
+        results.read_results(tmp_path)
+
+
+def test_an_empty_folder_says_how_to_fill_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="has no results on test; make some with `python -m tfcovr_utils.evaluation"):
+        results.read_results(tmp_path)
+
+
+def test_by_kind_and_by_factor_count_by_hand():
+    rows = [  # kind, changed, missed, ap@50
+        ("temporal", "shape", "shape", 0.0),
+        ("temporal", "shape", "", 1.0),
+        ("temporal", "rotation,shape", "rotation", 0.5),
+        ("event", "apparatus", "shape", 0.25),
+        ("event", "apparatus", None, 0.75),
+        ("temporal", "rotation", "", np.nan),
+    ]
+    table = pd.DataFrame(rows, columns=["kind", "changed", "missed", "ap@50"])
+    table = table.assign(**{f"ap@{k}": table["ap@50"] for k in RANKS}, method="m", protocol="full", query_id=[*"abcdef"])
+    both = pd.concat([table.assign(seed=0), table.assign(seed=1)], ignore_index=True)
+    kinds = results.by_kind(both).set_index("kind")
+    assert kinds["n_queries"].to_dict() == {"temporal": 3, "event": 2}
+    assert kinds["mAP@5"].to_dict() == {"temporal": 50, "event": 50}
+    factors = results.by_factor(both).set_index("factor")[["n_queries", "mAP@50", "missed_changed", "missed_kept"]]
+    assert factors.loc["shape"].tolist() == pytest.approx([3, 50, 100 / 3, 50])
+    assert factors.loc["rotation"].tolist() == pytest.approx([2, 50, 50, 0])
+    assert factors.loc["apparatus"].tolist() == pytest.approx([1, 25, 0, 0])
+
+
+def test_intervals_of_average_precisions_cover_as_often_as_they_say(benchmark):
+    """Query sets drawn from a population of real APs, many of them 0: the population's mean lies within 95 % of intervals."""
+    rng = np.random.default_rng(0)
+    population = np.concatenate([evaluate(random_embeddings(benchmark, seed), benchmark, "full")["ap@5"] for seed in range(6)])
+    assert (population == 0).mean() > 0.2
+    n_sets, level = 600, 0.95
+    drawn = [bootstrap_interval(rng.choice(population, 150), seed, resamples=500) for seed in range(n_sets)]
+    covered = np.mean([interval.low <= population.mean() <= interval.high for interval in drawn])
+    error = np.sqrt(level * (1 - level) / n_sets)
+    assert abs(covered - level) < 3 * error
+    # The bound has teeth: intervals of a nominal 90 % lie outside it.
+    narrow = [bootstrap_interval(rng.choice(population, 150), seed, resamples=500, level=0.9) for seed in range(n_sets)]
+    assert abs(np.mean([i.low <= population.mean() <= i.high for i in narrow]) - level) > 3 * error
