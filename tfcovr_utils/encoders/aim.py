@@ -1,189 +1,49 @@
-"""AIM: a frozen CLIP vision tower made to see time by adapters (Yang et al., "AIM: Adapting Image Models", ICLR 2023).
-
-The model, its classifier, and the encoder of clips; their files are read and written by aim_files. Agrees with the
-official ViT_CLIP, except that DropPath drops a branch clip by clip: the official axes make it drop token positions.
-"""
+"""Clips through AIM; its files: our folders, the official checkpoints, towers from transformers and from timm."""
+import json
+import math
+import pickle
 from pathlib import Path
 
 import numpy as np
+import timm
 import torch
+from safetensors.torch import load_file, save_file
+from timm.layers.activations import QuickGELU
 from torch import nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
-from transformers import CLIPVisionModel
-from transformers.activations import QuickGELUActivation
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers import AutoModel, CLIPVisionConfig, CLIPVisionModel
+from transformers.utils import cached_file
 
-from .base import Encoder, load_encoder
+from ..files import replacing, write_json
+from .aim_model import Aim, AimClassifier
+from .base import Encoder, hash_weights, load_encoder, local_folder
+from .key_maps import AIM, TIMM_VISION, rename
 
-ADAPTER_STD = 0.02  # official; of the first map, the second starts at zero
-HEAD_STD = 0.01     # official
-
-
-class Adapter(nn.Module):
-    """Two linear maps with a GELU between; without skip. Gives zeros until it is trained."""
-
-    def __init__(self, width: int, hidden: int):
-        super().__init__()
-        self.D_fc1, self.D_fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        nn.init.trunc_normal_(self.D_fc1.weight, std=ADAPTER_STD)
-        for zero in (self.D_fc1.bias, self.D_fc2.weight, self.D_fc2.bias):
-            nn.init.zeros_(zero)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.D_fc2(F.gelu(self.D_fc1(x)))
-
-    def after(self, linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
-        """Adapt linear(x). The two maps are multiplied before they meet the tokens, which are many more than channels."""
-        down = self.D_fc1.weight
-        return self.D_fc2(F.gelu(F.linear(x, down @ linear.weight, down @ linear.bias + self.D_fc1.bias)))
-
-
-class AimBlock(nn.Module):
-    """The adapters of one layer of the tower, and the layer's forward pass with them."""
-
-    def __init__(self, width: int, hidden: int, num_tadapter: int, scale: float, drop_path: float):
-        super().__init__()
-        self.scale, self.drop_path = scale, drop_path
-        self.T_Adapter_in = Adapter(width, hidden) if num_tadapter == 2 else None
-        self.T_Adapter, self.S_Adapter, self.MLP_Adapter = (Adapter(width, hidden) for _ in range(3))
-
-    def forward(self, x: torch.Tensor, layer: nn.Module, class_only: bool) -> torch.Tensor:
-        """Tokens (B, T, N, D) -> tokens of the same shape, or (B, T, 1, D) if only the class token is asked for."""
-        attention = layer.self_attn
-        over_time = layer.layer_norm1(x)
-        if self.T_Adapter_in is not None:
-            over_time = over_time + self.T_Adapter_in(over_time)
-        x = x + self._drop(self.T_Adapter.after(attention.out_proj, attend(attention, over_time, over_time)))
-
-        in_frame = layer.layer_norm1(x).flatten(0, 1).unsqueeze(2)  # (B * T, N, 1, D)
-        if class_only:
-            x = x[:, :, :1]
-        attended = attention.out_proj(attend(attention, in_frame[:, :x.shape[2]], in_frame)).view(x.shape)
-        x = x + attended + self.S_Adapter(attended)
-
-        normed = layer.layer_norm2(x)
-        return x + run_mlp(layer.mlp, normed) + self._drop(self.scale * self.MLP_Adapter(normed))
-
-    def _drop(self, branch: torch.Tensor) -> torch.Tensor:
-        if not self.training or not self.drop_path:
-            return branch
-        keep = branch.new_empty(len(branch), 1, 1, 1).bernoulli_(1 - self.drop_path)
-        return branch * keep / (1 - self.drop_path)
-
-
-def attend(attention: nn.Module, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """CLIP's attention along axis 1 of (S, L, M, D), before its output map: (S, L of the queries, M, D).
-
-    The M places beside each other act as M times as many heads, so nothing is copied to bring an axis to its place.
-    """
-    def heads(tokens):
-        return tokens.flatten(2).unflatten(2, (-1, attention.head_dim)).transpose(1, 2)
-    q, k, v = heads(attention.q_proj(queries)), heads(attention.k_proj(keys)), heads(attention.v_proj(keys))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(queries.shape)
-
-
-def run_mlp(mlp: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """CLIP's frozen MLP. x * sigmoid(1.702 x) is silu(1.702 x) / 1.702: one kernel and one kept tensor, the factors in the weights."""
-    if not isinstance(mlp.activation_fn, QuickGELUActivation):
-        return mlp(x)
-    factor = 1.702
-    return F.linear(F.silu(F.linear(x, mlp.fc1.weight * factor, mlp.fc1.bias * factor)), mlp.fc2.weight / factor, mlp.fc2.bias)
-
-
-class Aim(nn.Module):
-    """A CLIP vision tower with AIM's adapters. The tower is frozen but for its last layer norm, as officially.
-
-    Of a fresh Aim every frame feature is the frozen tower's own. num_tadapter: adapters of the temporal path, 1 or 2.
-    scale: weight of the adapter beside the MLP. drop_path: rate at the last layer, rising linearly from 0 at the first.
-    gradient_checkpointing (an attribute): recompute layers in the backward pass instead of keeping their insides.
-    """
-
-    def __init__(self, tower: CLIPVisionModel, *, num_frames: int, num_tadapter: int = 1, scale: float = 0.5,
-                 adapter_ratio: float = 0.25, drop_path: float = 0.0):
-        super().__init__()
-        if num_tadapter not in (1, 2):
-            raise ValueError(f"num_tadapter is {num_tadapter}; AIM has 1 or 2 adapters on its temporal path.")
-        self.settings = {"num_frames": num_frames, "num_tadapter": num_tadapter, "scale": scale, "adapter_ratio": adapter_ratio,
-                         "drop_path": drop_path}
-        self.gradient_checkpointing = False
-        self.tower = tower.requires_grad_(False)
-        self.tower.post_layernorm.requires_grad_(True)
-        width, layers = tower.config.hidden_size, tower.config.num_hidden_layers
-        self.temporal_embedding = nn.Parameter(torch.zeros(1, num_frames, width))
-        self.adapters = nn.ModuleList(AimBlock(width, round(width * adapter_ratio), num_tadapter, scale, rate)
-                                      for rate in torch.linspace(0, drop_path, layers).tolist())
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (B, T, 3, H, W), any T -> frame features (B, T, D): the layer-normed class token of each frame."""
-        if pixels.ndim != 5 or pixels.shape[2] != 3:
-            raise ValueError(f"pixels have shape {tuple(pixels.shape)}; pass clips as (B, T, 3, H, W).")
-        tokens = self.tower.embeddings(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])  # (B, T, N, D)
-        x = self.tower.pre_layrnorm(tokens + self.temporal_positions(pixels.shape[1]).unsqueeze(2))
-        layers = self.tower.encoder.layers
-        for block, layer in zip(self.adapters, layers):
-            class_only = layer is layers[-1]  # nothing reads the other tokens after it
-            if self.gradient_checkpointing and self.training:
-                x = checkpoint(block, x, layer, class_only, use_reentrant=False)
-            else:
-                x = block(x, layer, class_only)
-        return self.tower.post_layernorm(x[:, :, 0])
-
-    def temporal_positions(self, num_frames: int) -> torch.Tensor:
-        """The temporal embedding (1, T, D), linearly interpolated where T is not the one it was made with."""
-        if num_frames == self.temporal_embedding.shape[1]:
-            return self.temporal_embedding
-        return F.interpolate(self.temporal_embedding.transpose(1, 2), num_frames, mode="linear").transpose(1, 2)
-
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
-
-
-class AimClassifier(nn.Module):
-    """Aim, mean over frames, dropout, one linear map to the labels: stage 1, and the official I3DHead."""
-
-    def __init__(self, backbone: Aim, labels: list[str], dropout: float = 0.5):
-        super().__init__()
-        self.backbone, self.labels = backbone, list(labels)
-        self.dropout = nn.Dropout(dropout)
-        self.fc_cls = nn.Linear(backbone.temporal_embedding.shape[-1], len(self.labels))
-        nn.init.normal_(self.fc_cls.weight, std=HEAD_STD)
-        nn.init.zeros_(self.fc_cls.bias)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (B, T, 3, H, W) -> logits (B, C)."""
-        return self.classify(self.backbone(pixels))
-
-    def classify(self, frame_features: torch.Tensor) -> torch.Tensor:
-        """Frame features (B, T, D) -> logits (B, C)."""
-        return self.fc_cls(self.dropout(frame_features.mean(1)))
-
-    trainable_parameters = Aim.trainable_parameters
+HEAD_WIDTH = 64  # of every CLIP; no weight tells how many heads there are
 
 
 class AimEncoder(Encoder):
     """Clips through a trained Aim. With the CLIP it was made from, frames and texts share that CLIP's joint space."""
     name = "aim"
-    mean, std = tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD)
 
-    def __init__(self, backbone: Aim, weights_hash: str, clip: Encoder | None = None):
+    def __init__(self, backbone: Aim, clip: Encoder | None = None):
         super().__init__()
         self.backbone, self.clip = backbone, clip
-        self.image_size = backbone.tower.config.image_size
-        self.identity = {"family": self.name, "weights": weights_hash, "clip": clip.identity if clip else None}
+        tower = backbone.tower.config
+        self.image_size = tower.image_size
+        self.mean, self.std = tuple(backbone.settings["mean"]), tuple(backbone.settings["std"])
+        self.identity = {"family": self.name, "weights": hash_weights(backbone), "heads": tower.num_attention_heads,
+                         "activation": tower.hidden_act, "norm_eps": tower.layer_norm_eps, "scale": backbone.settings["scale"],
+                         "mean": self.mean, "std": self.std, "clip": clip.identity if clip else None}
 
     @classmethod
     def load(cls, weights: str | Path, clip: str | None = None, **official) -> "AimEncoder":
-        """Read a folder written by `aim_files.save_aim`, or an official checkpoint (`official`: see aim_files.load_official).
+        """Read a folder of `save_pretrained`, or an official checkpoint file (`official`: options of `load_official`).
 
-        clip: hub id or folder of the CLIP model the tower comes from. With it frame features go through its visual
-        projection, and texts through its text tower; without it they are the raw features of the paper, and no text is read.
+        clip: hub id or folder of the CLIP model that the tower comes from. With it frame features go through its visual
+        projection and texts through its text tower; without it they are the paper's raw features, and no text is read.
         """
-        from . import aim_files  # it needs the classes above
-
-        model = aim_files.load_aim(weights, **official)
-        backbone = model.backbone if isinstance(model, AimClassifier) else model
-        return cls(backbone, aim_files.hash_weights(backbone), load_encoder("clip", clip) if clip else None)
+        model = load_pretrained(weights, **official)
+        return cls(getattr(model, "backbone", model), load_encoder("clip", clip) if clip else None)
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         features = self.backbone(self.prepare(frames).unflatten(0, frames.shape[:2]))
@@ -191,5 +51,117 @@ class AimEncoder(Encoder):
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         if self.clip is None:
-            raise ValueError("this AIM was loaded without a text tower; pass clip=, the CLIP model it was made from.")
+            raise ValueError("this AIM was loaded without a text tower; pass clip=, the CLIP model that it was made from.")
         return self.clip.encode_texts(texts)
+
+
+def start_aim(source: str, **settings) -> Aim:
+    """Put fresh adapters on the vision tower of a CLIP: a hub id, a Hugging Face folder, or `timm:` and a timm model's name.
+
+    settings: of `Aim`. timm's `vit_base_patch16_clip_224.openai` has GELU where OpenAI's weights want QuickGELU;
+    take `vit_base_patch16_clip_quickgelu_224.openai`.
+    """
+    kind, _, name = source.rpartition(":")
+    if kind == "timm":
+        vit = timm.create_model(name, pretrained=True)
+        mean, std = vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"]
+        return Aim(tower_from_timm(vit), mean=mean, std=std, source=source, **settings)
+    folder = local_folder(source)
+    preprocessing = json.loads(Path(cached_file(folder, "preprocessor_config.json")).read_text())
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32)
+    return Aim(getattr(model, "vision_model", model), mean=preprocessing["image_mean"], std=preprocessing["image_std"], source=source,
+               **settings)
+
+
+def tower_from_timm(vit: nn.Module) -> CLIPVisionModel:
+    """A timm VisionTransformer of CLIP's kind (class token, norm before the blocks, no patch bias) as transformers' tower."""
+    attention, mlp = vit.blocks[0].attn, vit.blocks[0].mlp
+    tower = CLIPVisionModel(CLIPVisionConfig(
+        hidden_size=vit.embed_dim, intermediate_size=mlp.fc1.out_features, num_hidden_layers=len(vit.blocks),
+        num_attention_heads=attention.num_heads, image_size=vit.patch_embed.img_size[0], patch_size=vit.patch_embed.patch_size[0],
+        hidden_act="quick_gelu" if isinstance(mlp.act, QuickGELU) else "gelu", layer_norm_eps=vit.norm.eps))
+    state, unknown = rename({name: value for name, value in vit.state_dict().items() if not name.startswith("head.")}, TIMM_VISION)
+    for name in state.keys() & {"embeddings.class_embedding", "embeddings.position_embedding.weight"}:
+        state[name] = state[name].flatten(0, -2).squeeze(0)  # timm keeps a batch axis
+    fill(tower, state, unknown, "this timm model", "a CLIP ViT such as vit_base_patch16_clip_quickgelu_224")
+    return tower
+
+
+def fill(model: nn.Module, state: dict[str, torch.Tensor], unknown: list[str], given: str, expected: str) -> None:
+    """Load weights of which none may be missing, left over or of another shape."""
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    wrong = {
+        "lacks": sorted(shapes.keys() - state.keys()),
+        "also holds": sorted([*unknown, *(state.keys() - shapes.keys())]),
+        "has in another shape": sorted(name for name in shapes.keys() & state.keys() if shapes[name] != state[name].shape),
+    }
+    if any(wrong.values()):
+        said = "; ".join(f"{what} {', '.join(names)}" for what, names in wrong.items() if names)
+        raise ValueError(f"{given} {said}; pass {expected}.")
+    model.load_state_dict(state)
+
+
+def save_pretrained(model: Aim | AimClassifier, folder: Path) -> None:
+    """Write config.json and model.safetensors: the whole model, so that its CLIP is not needed to read it."""
+    backbone = getattr(model, "backbone", model)
+    head = {"labels": model.labels, "dropout": model.dropout.p} if isinstance(model, AimClassifier) else None
+    with replacing(Path(folder) / "model.safetensors") as temporary:
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
+    write_json({"tower": backbone.tower.config.to_diff_dict(), "aim": backbone.settings, "head": head}, Path(folder) / "config.json")
+
+
+def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
+    """Read what `save_pretrained` wrote, as the class that was saved; a path to a file is read by `load_official`. In eval mode."""
+    folder = Path(local_folder(str(weights)))
+    if folder.is_file():
+        return load_official(folder, **official)
+    if not (folder / "config.json").exists():
+        raise FileNotFoundError(f"{weights} holds no config.json of an AIM; train one by notebook 04, or pass an official checkpoint file.")
+    config = json.loads((folder / "config.json").read_text())
+    model = Aim(CLIPVisionModel(CLIPVisionConfig.from_dict(config["tower"])), **config["aim"])
+    if config["head"]:
+        model = AimClassifier(model, **config["head"])
+    fill(model, load_file(folder / "model.safetensors"), [], str(weights), "a folder whose two files belong together")
+    return model.eval()
+
+
+def load_official(path: Path, *, scale: float = 0.5, heads: int | None = None, labels: list[str] | None = None) -> AimClassifier:
+    """Load a recogniser's checkpoint of AIM's authors, or TF-CoVR's stage 1, in eval mode. Sizes are read off the weights.
+
+    scale is in the training configuration alone: .5 on Kinetics and Diving48, 1 on Something-Something. heads: the
+    width / 64 unless given. labels: in the order of the classes; their numbers unless given.
+    """
+    state = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
+    weights, unknown = rename(state, AIM)
+    expected = "a recogniser's checkpoint of AIM with backbone.* and cls_head.*"
+    needed = ["backbone.conv1.weight", "backbone.positional_embedding", "backbone.temporal_embedding", "cls_head.fc_cls.weight",
+              "backbone.transformer.resblocks.0.mlp.c_fc.weight", "backbone.transformer.resblocks.0.S_Adapter.D_fc1.weight"]
+    if missing := [name for name in needed if name not in state]:
+        raise ValueError(f"{path} lacks {', '.join(missing)}; pass {expected}.")
+    patches, positions, temporal, classes, mlp, adapter = (state[name].shape for name in needed)
+    width = patches[0]
+    tower = CLIPVisionModel(CLIPVisionConfig(
+        hidden_size=width, intermediate_size=mlp[0], patch_size=patches[-1], image_size=patches[-1] * math.isqrt(positions[0] - 1),
+        num_hidden_layers=len({name.split(".")[3] for name in state if name.startswith("backbone.transformer.")}), num_attention_heads=heads or width // HEAD_WIDTH))
+    aim = Aim(tower, num_frames=temporal[1], num_tadapter=2 if any("T_Adapter_in" in name for name in state) else 1, scale=scale,
+              adapter_ratio=adapter[0] / width, source=Path(path).name)
+    model = AimClassifier(aim, labels or [str(label) for label in range(classes[0])])
+    if len(model.labels) != classes[0]:
+        raise ValueError(f"labels are {len(model.labels)}, but {path} has {classes[0]} classes; pass one label a class.")
+    fill(model, weights, unknown, str(path), expected)
+    return model.eval()
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read the state dict of a .pth or .ckpt, itself or under "state_dict" or "model", without running what a pickle names."""
+    try:
+        read = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} holds more than tensors and plain data, or is cut short, so nothing of it was run; save its state "
+                         "dict alone by torch.save, or get the file again.") from error
+    for key in ("state_dict", "model"):
+        if isinstance(read, dict) and isinstance(read.get(key), dict):
+            read = read[key]
+    if not isinstance(read, dict) or not all(isinstance(value, torch.Tensor) for value in read.values()):
+        raise ValueError(f"{path} holds no state dict, nor one under 'state_dict' or 'model'; pass a checkpoint of weights.")
+    return read
