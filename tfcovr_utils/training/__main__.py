@@ -1,0 +1,87 @@
+"""Train on a benchmark, or on the official release.
+
+    python -m tfcovr_utils.training stage2 --benchmark DIR --profile mini --seed 0 --out DIR
+    python -m tfcovr_utils.training stage2 --release DIR --profile released --out DIR
+
+The second needs no video: it trains on the released embeddings and scores the released test queries, or scores an
+official checkpoint given with --checkpoint. Results are the same for the same seed, a resumed run's too.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from ..encoders import ENCODERS, load_encoder
+from ..files import write_json, write_table
+from ..profiles import get_profile, provenance
+from ..text_tower import BERT, load_text_tower
+from ..triplets import Benchmark
+from . import released
+from .inputs import from_encoder, token_reader
+from .settings import STAGE2, change
+from .stage2 import fit_fusion
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tfcovr_utils.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    stages = parser.add_subparsers(dest="stage", required=True)
+    stage2 = stages.add_parser("stage2", help="fusion by contrast, on embeddings")
+    stage2.set_defaults(run=_stage2)
+    read = stage2.add_mutually_exclusive_group(required=True)
+    read.add_argument("--benchmark", type=Path, help="folder of its tables")
+    read.add_argument("--release", type=Path, help="folder of the official CSVs and embeddings")
+    stage2.add_argument("--clips", type=Path, help="where the paths of the benchmark's clips begin; default: the benchmark's folder")
+    stage2.add_argument("--encoder", default="clip", choices=ENCODERS, help="of the benchmark's clips and texts")
+    stage2.add_argument("--weights", help="the encoder's, hub id or folder; default: the profile's CLIP")
+    stage2.add_argument("--protocol", default="full", help="whose val mAP@50 chooses the step, on a benchmark")
+    stage2.add_argument("--embeddings", type=Path, help="file or folder of released embeddings; default: the AIM file of the release")
+    stage2.add_argument("--text-weights", default=BERT, help="BERT of the release's texts, or of a text tower that is trained: hub id or folder")
+    stage2.add_argument("--checkpoint", type=Path, help="an official stage-2 checkpoint to score instead of training")
+    for stage in (stage2,):
+        stage.add_argument("--profile", help="default: mini, or released with --release")
+        stage.add_argument("--seed", type=int, default=0)
+        stage.add_argument("--out", type=Path, required=True)
+        stage.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
+        stage.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings that differ from the profile's")
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+
+
+def _stage2(options: argparse.Namespace) -> None:
+    profile = get_profile(options.profile or ("released" if options.release else "mini"))
+    settings = change(STAGE2[profile.name], options.set)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if options.release is not None:
+        scores = released.run(
+            options.release, options.out, settings, options.seed, embeddings=options.embeddings, text_weights=options.text_weights,
+            checkpoint=options.checkpoint, resume=options.resume, device=device, progress=True,
+        )  # fmt: skip
+        for protocol, values in scores.items():
+            print(f"{protocol:<9}" + "  ".join(f"{name} {value:.2f}" for name, value in values.items()))
+        return
+    encoder = load_encoder(options.encoder, options.weights or profile.clip_weights).to(device)
+    text = {}
+    if settings.text_tower == "trained":
+        text = {"read": token_reader(options.text_weights), "tower": load_text_tower(options.text_weights).to(device)}
+    inputs = from_encoder(Benchmark.load(options.benchmark), encoder, options.clips or options.benchmark, profile.frames, **text)
+    fusion, history = fit_fusion(
+        inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, options.seed, inputs.validator(options.protocol),
+        tower=inputs.tower, target_labels=inputs.target_labels(), checkpoint=options.out / "checkpoint.pt", resume=options.resume,
+        progress=True,
+    )  # fmt: skip
+    fusion.save_pretrained(options.out / "fusion")
+    write_table(history, options.out / "history.parquet")
+    told = {"settings": vars(settings), "encoder": encoder.identity, "coverage": inputs.coverage}
+    write_json(provenance(profile, options.seed, **told), options.out / "run.json")
+    print(f"written to {options.out}; val mAP@50 {100 * history['val'].max():.2f} by protocol {options.protocol}")
+
+
+if __name__ == "__main__":
+    main()
