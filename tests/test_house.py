@@ -15,9 +15,9 @@ ROOT = Path(__file__).parent.parent
 ROWS = [
     ["files", "profiles", "labels", "metrics", "intervals", "losses"],
     ["video", "frames", "store", "pairing", "modifications", "sources", "cutting", "mini", "splitting", "queries", "doctor", "counts",
-     "triplets", "official"],
-    ["pretraining", "encoders", "fusion", "embedding", "training"],
-    ["protocols", "methods", "results", "evaluation"],
+     "triplets", "official", "protocols"],
+    ["pretraining", "encoders", "text_tower", "fusion", "checkpoints", "embedding", "training"],
+    ["methods", "results", "evaluation"],
     ["plots", "explorer", "reproduce", "publish"],
 ]
 PLACE = {name: (row, column) for row, names in enumerate(ROWS) for column, name in enumerate(names)}
