@@ -53,3 +53,35 @@ def test_a_contact_sheet_shows_pixels_as_they_are():
 def test_text_stays_text(tmp_path):
     paths = plots.save_figure(plots.pipeline([("clips", "6,726 clips")]), "x", COUNTS, tmp_path)
     assert "6,726 clips" in paths[1].read_text()
+
+
+SCORES = pd.DataFrame({"method": ["random", "clip"], "family": ["control", "zero-shot"], "mAP@50": [1.2, 9.], "mAP@50 low": [1., 8.], "mAP@50 high": [1.5, 10.]})
+CURVE = pd.DataFrame({"step": [1, 2, 1, 2], "loss": [3., 2., 4., 1.], "val": [.1, .2, .1, .4], "beta": ["0", "0", ".5", ".5"]})
+READ = pd.DataFrame({"encoder": ["a", "a", "b", "b"], "attribute": ["shape", "saltos"] * 2, "accuracy": [50., 60., 70., 80.], "commonest": [40., 30.] * 2})
+GRID = pd.DataFrame({"method": ["a", "a", "b", "b"], "factor": ["shape", "saltos"] * 2, "mAP@50": [1., 2., 3., 4.]})
+
+
+def texts(figure) -> str:
+    return " ".join(text.get_text() for ax in figure.axes for text in ax.findobj(lambda part: hasattr(part, "get_text")))
+
+
+def test_scores_show_each_method_with_its_number():
+    shown = texts(plots.scores(SCORES))
+    assert all(word in shown for word in ("random", "clip", "1.20", "9.00", "control", "zero-shot"))
+
+
+def test_curves_have_a_line_for_each_run_in_each_panel():
+    figure = plots.curves(CURVE, "step", {"loss": "loss", "val": "mAP"}, by="beta")
+    assert [len(ax.lines) for ax in figure.axes] == [2, 2]
+    assert figure.axes[1].lines[1].get_ydata().tolist() == [.1, .4]
+
+
+def test_attributes_and_factors_are_drawn_from_their_tables():
+    bars = plots.attribute_accuracy(READ).axes[0].patches
+    assert sorted(bar.get_height() for bar in bars) == [50, 60, 70, 80]
+    assert all(word in texts(plots.factor_scores(GRID, "mAP@50", "mAP@50")) for word in ("shape", "saltos", "1", "4"))
+
+
+def test_the_map_has_a_panel_for_each_encoder():
+    points = pd.DataFrame({"encoder": ["a", "b"], "x": [0., 1.], "y": [1., 0.], "event": ["FX", "DV"], "group": ["salto", "dive"]})
+    assert [ax.get_title() for ax in plots.embedding_map(points).axes] == ["a", "b"]
