@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from tfcovr_utils import plots
@@ -62,7 +63,8 @@ GRID = pd.DataFrame({"method": ["a", "a", "b", "b"], "factor": ["shape", "saltos
 
 
 def texts(figure) -> str:
-    return " ".join(text.get_text() for ax in figure.axes for text in ax.findobj(lambda part: hasattr(part, "get_text")))
+    figure.canvas.draw()  # tick labels are written when drawn
+    return " ".join(text.get_text() for ax in figure.axes for text in ax.findobj(Text))
 
 
 def test_scores_show_each_method_with_its_number():
