@@ -63,7 +63,7 @@ GRID = pd.DataFrame({"method": ["a", "a", "b", "b"], "factor": ["shape", "saltos
 
 
 def texts(figure) -> str:
-    figure.canvas.draw()  # tick labels are written when drawn
+    figure.savefig(io.BytesIO())  # tick labels are written when drawn
     return " ".join(text.get_text() for ax in figure.axes for text in ax.findobj(Text))
 
 
