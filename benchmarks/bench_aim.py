@@ -4,7 +4,7 @@ The plain one keeps (L, N, D) axes, nn.MultiheadAttention, rearranged copies and
 weights and train the same parameters; their steps alternate, so that what else the machine does meets both.
 
     python benchmarks/bench_aim.py            the mini profile's size, on the CPU
-    python benchmarks/bench_aim.py --paper    ViT-B/16, 12 x 224 x 224, 306 classes; bf16 and the card's matrix rate on a GPU
+    python benchmarks/bench_aim.py --paper    ViT-B/16, 12 x 224 x 224, 306 classes; on a GPU where there is one
 """
 
 import argparse
@@ -30,6 +30,7 @@ SIZES = {
               "patch_size": 16},
 }
 NUM_CLASSES = {"mini": 40, "paper": 306}
+WARM_UP = 2  # steps that load and compile
 MATRIX = 8192  # side of the square product that shows what the card can do
 
 
@@ -143,6 +144,7 @@ def matrix_rate(device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--paper", action="store_true", help="the paper's size instead of mini's")
+    parser.add_argument("--bf16", action="store_true", help="bf16 autocast too, as always on a GPU")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -167,25 +169,28 @@ def main():
     print(f"{name}: {arguments.batch} clips a step, {trained / 1e6:.2f}M of {total / 1e6:.2f}M parameters train, {device}, "
           f"{arguments.threads} threads; largest difference of frame features {difference:.1e}")
 
-    with FlopCounterMode(display=False) as counter:
-        training_step(plain, pixels, labels, False, False)()
-    steps = {"plain float32": training_step(plain, pixels, labels, False, False)}
-    if device == "cuda":
-        steps["plain bf16"] = training_step(plain, pixels, labels, True, False)
-    steps[f"ours {'bf16' if device == 'cuda' else 'float32'}"] = training_step(
-        torch.compile(ours) if arguments.compile else ours, pixels, labels, device == "cuda", True)
-    times = {kind: [] for kind in steps}
-    for repeat in range(arguments.steps + 2):
+    compiled = torch.compile(ours) if arguments.compile else ours
+    steps = {}
+    for precision in ("float32", "bf16") if arguments.bf16 or device == "cuda" else ("float32",):
+        steps[f"plain {precision}"] = training_step(plain, pixels, labels, precision == "bf16", fused=False)
+        steps[f"ours {precision}"] = training_step(compiled, pixels, labels, precision == "bf16", fused=True)
+    flops, times = {}, {kind: [] for kind in steps}
+    for kind, step in steps.items():
+        with FlopCounterMode(display=False) as counter:
+            step()
+        flops[kind] = counter.get_total_flops()
+    for repeat in range(arguments.steps + WARM_UP):
         for kind, step in steps.items():
             took = seconds(step, device)
-            if repeat >= 2:  # the first ones load and compile
+            if repeat >= WARM_UP:
                 times[kind].append(took)
-    medians = {kind: statistics.median(values) for kind, values in times.items()}
     rate = matrix_rate(device) if device == "cuda" else None
-    for kind, median in medians.items():
-        share = f", {counter.get_total_flops() / median / rate:.0%} of the card's {rate / 1e12:.0f} TFLOP/s" if rate else ""
+    for kind, values in times.items():
+        median = statistics.median(values)
+        ratio = statistics.median(times["plain float32"]) / median
+        share = f", {flops[kind] / median / rate:.0%} of the card's {rate / 1e12:.0f} bf16 TFLOP/s" if rate else ""
         print(f"{kind:14s} {median * 1e3:9.1f} ms a step  {median / arguments.batch * 1e3:7.2f} ms a clip  "
-              f"{arguments.batch / median:8.1f} clips/s  {medians['plain float32'] / median:5.2f} x{share}")
+              f"{arguments.batch / median:8.1f} clips/s  {ratio:5.2f} x{share}")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,8 @@ def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
     if folder.is_file():
         return load_official(folder, **official)
     if not (folder / "config.json").exists():
-        raise FileNotFoundError(f"{weights} holds no config.json of an AIM; train one by notebook 04, or pass an official checkpoint file.")
+        raise FileNotFoundError(f"{weights} is no checkpoint file and holds no config.json of an AIM; train one with `python -m "
+                                "tfcovr_utils.training stage1`, or pass an official checkpoint file.")
     config = json.loads((folder / "config.json").read_text())
     model = Aim(CLIPVisionModel(CLIPVisionConfig.from_dict(config["tower"])), **config["aim"])
     if config["head"]:
@@ -139,10 +140,11 @@ def load_official(path: Path, *, scale: float = 0.5, heads: int | None = None, l
     if missing := [name for name in needed if name not in state]:
         raise ValueError(f"{path} lacks {', '.join(missing)}; pass {expected}.")
     patches, positions, temporal, classes, mlp, adapter = (state[name].shape for name in needed)
-    width = patches[0]
+    width, patch_size = patches[0], patches[-1]
+    layers = {name.split(".")[3] for name in state if name.startswith("backbone.transformer.")}
     tower = CLIPVisionModel(CLIPVisionConfig(
-        hidden_size=width, intermediate_size=mlp[0], patch_size=patches[-1], image_size=patches[-1] * math.isqrt(positions[0] - 1),
-        num_hidden_layers=len({name.split(".")[3] for name in state if name.startswith("backbone.transformer.")}), num_attention_heads=heads or width // HEAD_WIDTH))
+        hidden_size=width, intermediate_size=mlp[0], num_hidden_layers=len(layers), num_attention_heads=heads or width // HEAD_WIDTH,
+        image_size=patch_size * math.isqrt(positions[0] - 1), patch_size=patch_size))
     aim = Aim(tower, num_frames=temporal[1], num_tadapter=2 if any("T_Adapter_in" in name for name in state) else 1, scale=scale,
               adapter_ratio=adapter[0] / width, source=Path(path).name)
     model = AimClassifier(aim, labels or [str(label) for label in range(classes[0])])

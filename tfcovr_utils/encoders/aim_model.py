@@ -114,7 +114,8 @@ class Aim(nn.Module):
         width, layers = tower.config.hidden_size, tower.config.num_hidden_layers
         self.temporal_embedding = nn.Parameter(torch.zeros(1, num_frames, width))
         self.adapters = nn.ModuleList(
-            AimBlock(width, round(width * adapter_ratio), num_tadapter, scale, drop_path * depth / max(layers - 1, 1)) for depth in range(layers))
+            AimBlock(width, round(width * adapter_ratio), num_tadapter, scale, drop_path * depth / max(layers - 1, 1))
+            for depth in range(layers))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised pixels (B, T, 3, H, W), any T -> frame features (B, T, D): the layer-normed class token of each frame."""
