@@ -247,6 +247,28 @@ def test_drop_path_drops_whole_clips_and_keeps_the_mean():
     assert rates == pytest.approx([0, 0.1, 0.2])
 
 
+def test_drop_path_is_of_the_temporal_and_the_joint_branch():
+    layer, tokens = tiny_tower().encoder.layers[0], torch.randn(2, 3, 5, TINY["hidden_size"])
+    block = AimBlock(TINY["hidden_size"], 8, 1, 0.5, 1 - 1e-9).train()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    dropped = block(tokens, layer, False)
+    assert (block.eval()(tokens, layer, False) - dropped).abs().max() > 0.1
+    for adapter in (block.T_Adapter, block.MLP_Adapter):
+        for parameter in adapter.D_fc2.parameters():
+            torch.nn.init.zeros_(parameter)
+    assert (block(tokens, layer, False) - dropped).abs().max() < TOLERANCE
+
+
+def test_the_last_layer_computes_the_class_token_alone():
+    aim = trained_aim()
+    shapes = []
+    for layer in aim.tower.encoder.layers:
+        layer.layer_norm2.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape[:3])))
+    aim(clips())
+    assert shapes == [(2, 4, 5), (2, 4, 1)]
+
+
 def test_checkpointing_changes_no_gradient():
     aim = trained_aim(drop_path=0.5).train()
     plain = gradients(aim, clips(8))
