@@ -1,0 +1,422 @@
+"""CLIP from every layout it comes in, against a plain implementation of OpenAI's own model; and where no weights are to be had."""
+import json
+import time
+import warnings
+from collections import OrderedDict
+from copy import deepcopy
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+from transformers import CLIPImageProcessor
+
+from tfcovr_utils.encoders import hub, load_encoder
+from tfcovr_utils.encoders.clip_openai import OPENAI_CLIP
+from tfcovr_utils.encoders.key_maps import rename
+from tfcovr_utils.pretraining import build_tokenizer
+
+CONTEXT, PROJECTION, PATCH, SIZE = 12, 48, 8, 32
+WORDS = ["an athlete, tucked, over the pool", "show with 2.5 twists"]
+LONG = " ".join(["pool twist"] * CONTEXT)
+
+
+# ---- OpenAI's model, plainly: names of weights as in its files
+
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.attn, self.ln_1, self.ln_2 = nn.MultiheadAttention(width, heads, batch_first=True), nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mlp = nn.Sequential(OrderedDict(c_fc=nn.Linear(width, 4 * width), c_proj=nn.Linear(4 * width, width)))
+
+    def forward(self, x, mask):
+        normed = self.ln_1(x)
+        x = x + self.attn(normed, normed, normed, attn_mask=mask)[0]
+        hidden = self.mlp.c_fc(self.ln_2(x))
+        return x + self.mlp.c_proj(hidden * torch.sigmoid(1.702 * hidden))
+
+
+class Transformer(nn.Module):
+    def __init__(self, width, layers):
+        super().__init__()
+        self.resblocks = nn.ModuleList(Block(width, width // 64) for _ in range(layers))
+
+    def forward(self, x, mask=None):
+        for block in self.resblocks:
+            x = block(x, mask)
+        return x
+
+
+class Vit(nn.Module):
+    def __init__(self, width=128, layers=2):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, PATCH, PATCH, bias=False)
+        self.class_embedding = nn.Parameter(torch.empty(width))
+        self.positional_embedding = nn.Parameter(torch.empty((SIZE // PATCH) ** 2 + 1, width))
+        self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.transformer = Transformer(width, layers)
+        self.proj = nn.Parameter(torch.empty(width, PROJECTION))
+
+    def pool(self, pixels):
+        x = self.conv1(pixels).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], 1) + self.positional_embedding
+        return self.ln_post(self.transformer(self.ln_pre(x))[:, 0])
+
+    def forward(self, pixels):
+        return self.pool(pixels) @ self.proj
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inside, width, stride):
+        super().__init__()
+        self.stride = stride
+        self.conv1, self.bn1 = nn.Conv2d(inside, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
+        if stride > 1 or inside != 4 * width:
+            self.downsample = nn.Sequential(nn.Conv2d(inside, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width))
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(F.avg_pool2d(y, self.stride)))
+        return F.relu(y + (self.downsample(F.avg_pool2d(x, self.stride)) if hasattr(self, "downsample") else x))
+
+
+class AttentionPool(nn.Module):
+    def __init__(self, width, positions, heads, out):
+        super().__init__()
+        self.heads = heads
+        self.positional_embedding = nn.Parameter(torch.empty(positions + 1, width))
+        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(width, width) for _ in range(3))
+        self.c_proj = nn.Linear(width, out)
+
+    def pool(self, x):
+        x = x.flatten(2).transpose(1, 2)
+        x = torch.cat([x.mean(1, keepdim=True), x], 1) + self.positional_embedding
+        q, k, v = (linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for linear in (self.q_proj, self.k_proj, self.v_proj))
+        weights = (q[:, :, :1] @ k.transpose(2, 3) / q.shape[-1] ** .5).softmax(-1)
+        return (weights @ v).transpose(1, 2).flatten(1)
+
+
+class ResNet(nn.Module):
+    def __init__(self, width=64, layers=(3, 4, 6, 3), out=1024):
+        super().__init__()
+        half = width // 2
+        self.conv1, self.bn1 = nn.Conv2d(3, half, 3, 2, 1, bias=False), nn.BatchNorm2d(half)
+        self.conv2, self.bn2 = nn.Conv2d(half, half, 3, 1, 1, bias=False), nn.BatchNorm2d(half)
+        self.conv3, self.bn3 = nn.Conv2d(half, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
+        inside = width
+        for stage, depth in enumerate(layers):
+            blocks = []
+            for block in range(depth):
+                blocks.append(Bottleneck(inside, width << stage, 2 if stage and not block else 1))
+                inside = 4 * width << stage
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.attnpool = AttentionPool(inside, (224 // 32) ** 2, inside // 64, out)
+
+    def pool(self, pixels):
+        x = pixels
+        for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
+            x = F.relu(norm(conv(x)))
+        x = F.avg_pool2d(x, 2)
+        return self.attnpool.pool(self.layer4(self.layer3(self.layer2(self.layer1(x)))))
+
+    def forward(self, pixels):
+        return self.attnpool.c_proj(self.pool(pixels))
+
+
+class Official(nn.Module):
+    """`encode_text` is given whole rows of tokens, the last kind of token being the end."""
+
+    def __init__(self, visual, vocabulary, projection=PROJECTION, width=64, layers=2):
+        super().__init__()
+        self.visual, self.transformer = visual, Transformer(width, layers)
+        self.token_embedding, self.ln_final = nn.Embedding(vocabulary, width), nn.LayerNorm(width)
+        self.positional_embedding = nn.Parameter(torch.empty(CONTEXT, width))
+        self.text_projection = nn.Parameter(torch.empty(width, projection))
+        self.logit_scale = nn.Parameter(torch.ones([]))
+
+    def encode_text(self, tokens):
+        length = tokens.shape[1]
+        mask = torch.full((length, length), -torch.inf).triu(1)
+        x = self.ln_final(self.transformer(self.token_embedding(tokens) + self.positional_embedding[:length], mask))
+        return x[torch.arange(len(x)), tokens.argmax(-1)] @ self.text_projection
+
+    def forward(self, pixels, tokens):
+        return self.visual(pixels), self.encode_text(tokens)
+
+
+def randomise(model):
+    """Random weights of which each matters, in the half precision of the official files; features near one."""
+    torch.manual_seed(0)
+    for name, value in model.state_dict().items():
+        if name.endswith("running_var"):
+            value.uniform_(.5, 1.5)
+        elif value.ndim > 1:
+            value.normal_(std=value[0].numel() ** -.5)
+        elif value.is_floating_point():
+            value.normal_(std=.1).add_(1. if name.endswith("weight") else 0.)
+    return model.half().float().eval().requires_grad_(False)
+
+
+def half(model):
+    return {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+
+
+# ---- files
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """Folder of a small tokenizer of CLIP's kind."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    build_tokenizer(WORDS, vocab_size=540).save_pretrained(folder)
+    return str(folder)
+
+
+def tokens_of(tokenizer, text):
+    return hub.AutoTokenizer.from_pretrained(tokenizer)([text], truncation=True, max_length=CONTEXT, return_tensors="pt")["input_ids"]
+
+
+@pytest.fixture(scope="module")
+def official(tokenizer):
+    return randomise(Official(Vit(), len(hub.AutoTokenizer.from_pretrained(tokenizer))))
+
+
+@pytest.fixture(scope="module")
+def files(official, tokenizer, tmp_path_factory):
+    """The same ViT in each layout, by name."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.save(half(official), folder / "weights.pt")
+    torch.save({"epoch": 3, "state_dict": half(official)}, folder / "nested.pth")
+    archived = deepcopy(official)
+    archived.register_buffer("input_resolution", torch.tensor(SIZE))
+    archived.register_buffer("context_length", torch.tensor(CONTEXT))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and is what OpenAI's files are made with
+        traced = torch.jit.trace(archived, (torch.zeros(1, 3, SIZE, SIZE), tokens_of(tokenizer, "pool")), check_trace=False)
+        traced.half().save(folder / "archive.pt")
+    encoder = load_encoder("clip", str(folder / "weights.pt"), tokenizer=tokenizer)
+    encoder.model.save_pretrained(folder / "folder")
+    hub.AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder / "folder")
+    CLIPImageProcessor().save_pretrained(folder / "folder")
+    return {"state dict": folder / "weights.pt", "nested": folder / "nested.pth", "archive": folder / "archive.pt", "folder": folder / "folder"}
+
+
+@pytest.fixture(scope="module")
+def load(files, tokenizer):
+    return lambda layout="state dict", **options: load_encoder("clip", str(files[layout]), **{"tokenizer": tokenizer, **options})
+
+
+@pytest.fixture(scope="module")
+def resnet(tokenizer, tmp_path_factory):
+    """RN50 of the real size with a small text half: the plain model, and the path of its file."""
+    model = randomise(Official(ResNet(), len(hub.AutoTokenizer.from_pretrained(tokenizer)), 1024))
+    path = tmp_path_factory.mktemp("resnet") / "RN50.pt"
+    torch.save(half(model), path)
+    yield model, path
+    path.unlink()
+
+
+def frames(n=2, t=3, height=SIZE, width=SIZE, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, t, height, width, 3), dtype=np.uint8)
+
+
+def apart(a, b):
+    """Largest difference of unit features."""
+    return (F.normalize(a, dim=-1) - F.normalize(b, dim=-1)).abs().max().item()
+
+
+# ---- ViT
+
+@pytest.mark.parametrize("layout", ["state dict", "nested", "archive", "folder"])
+def test_a_vit_has_the_features_of_openais(official, load, tokenizer, layout):
+    encoder, clip = load(layout), frames()
+    pixels = encoder.prepare(clip)
+    assert encoder.image_size == SIZE and next(encoder.parameters()).dtype == torch.float32
+    assert apart(encoder.encode_frames(clip), official.visual(pixels).unflatten(0, (2, 3))) < 4e-7
+    assert apart(load(layout, read_out="pooled").encode_frames(clip), official.visual.pool(pixels).unflatten(0, (2, 3))) < 4e-7
+    texts = [*WORDS, LONG]  # in one batch, so padded; the reference reads each alone
+    expected = torch.cat([official.encode_text(tokens_of(tokenizer, text)) for text in texts])
+    assert apart(encoder.encode_texts(texts), expected) < 4e-7
+
+
+def test_every_weight_of_the_file_is_asked_for(official, tokenizer, tmp_path):
+    state = half(official)
+    for name in state:
+        torch.save({other: value for other, value in state.items() if other != name}, tmp_path / "less.pt")
+        new, unknown = rename({name: state[name]}, OPENAI_CLIP)
+        assert not unknown
+        with pytest.raises(ValueError, match="less.pt lacks .* pass a CLIP file of OpenAI's") as raised:
+            load_encoder("clip", str(tmp_path / "less.pt"))
+        said = str(raised.value).replace(";", ",").replace(" ", ",").split(",")
+        assert name in said or set(new) <= set(said), (name, said)
+
+
+@pytest.mark.parametrize(("of_resnet", "name", "said"), [
+    (False, "visual.adapter.weight", "visual.adapter.weight"),
+    (False, "visual.ln_post.scale", "vision_model.post_layernorm.scale"),
+    (True, "adapter.weight", "adapter.weight"),
+    (True, "visual.layer1.0.bn3.scale", "stages.0.0.conv3_1x1.bn.scale"),
+])
+def test_a_weight_too_much_is_named(official, resnet, tmp_path, of_resnet, name, said):
+    torch.save({**half(resnet[0] if of_resnet else official), name: torch.ones(2)}, tmp_path / "more.pt")
+    with pytest.raises(ValueError, match=f"more.pt also holds {said}; pass a CLIP file of OpenAI's"):
+        load_encoder("clip", str(tmp_path / "more.pt"))
+
+
+@pytest.mark.parametrize("written", [b"", b"PK\x03\x04 cut short", "lines"])
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(tmp_path, written):
+    path = tmp_path / "broken.pt"
+    torch.save({"names": ["a"]}, path) if written == "lines" else path.write_bytes(written)
+    with pytest.raises(ValueError, match=r"^\S*broken.pt holds [^\n]*$"):
+        load_encoder("clip", str(path))
+
+
+# ---- RN50
+
+def test_rn50_has_the_features_of_openais(resnet, tokenizer):
+    model, path = resnet
+    encoder, clip = load_encoder("clip", str(path), tokenizer=tokenizer), frames(1, 2, 4, 6)
+    assert encoder.image_size == 224
+    pixels = encoder.prepare(clip)
+    pooled = model.visual.pool(pixels)
+    expected = model.visual.attnpool.c_proj(pooled)
+    found = encoder.encode_frames(clip)
+    assert found.shape == (1, 2, 1024) and (expected[0] - expected[1]).norm() > 1e-3 * expected.norm()
+    assert (found[0] - expected).norm() < 1e-5 * expected.norm()
+    other = load_encoder("clip", str(path), read_out="pooled")
+    assert (other.encode_frames(clip)[0] - pooled).norm() < 1e-5 * pooled.norm() and other.identity != encoder.identity
+    expected = torch.cat([model.encode_text(tokens_of(tokenizer, text)) for text in [*WORDS, LONG]])
+    assert (encoder.encode_texts([*WORDS, LONG]) - expected).norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize(("name", "said"), [("visual.attnpool.c_proj.weight",) * 2, ("visual.layer3.2.bn2.running_mean", "stages.2.2.conv2_kxk.bn"),
+                                            ("ln_final.bias", "text_model.final_layer_norm.bias")])
+def test_a_weight_that_rn50_lacks_is_named(resnet, tmp_path, name, said):
+    state = half(resnet[0])
+    del state[name]
+    torch.save(state, tmp_path / "less.pt")
+    with pytest.raises(ValueError, match="less.pt lacks") as raised:
+        load_encoder("clip", str(tmp_path / "less.pt"))
+    assert said in str(raised.value)
+
+
+# ---- what every CLIP does
+
+def test_frames_and_texts_do_not_influence_each_other(load):
+    encoder, clips = load(), frames(2, 3)
+    one_by_one = [[encoder.encode_frames(clips[i:i + 1, t:t + 1])[0, 0] for t in range(3)] for i in range(2)]
+    assert apart(encoder.encode_frames(clips), torch.stack([torch.stack(row) for row in one_by_one])) < 1e-6
+    together = encoder.encode_texts([*WORDS, LONG])
+    assert apart(together, torch.cat([encoder.encode_texts([text]) for text in [*WORDS, LONG]])) < 1e-6
+    assert apart(together[0], together[1]) > .01
+
+
+def test_a_text_longer_than_the_context_is_cut(load):
+    encoder = load()
+    cut, same, other = encoder.encode_texts([LONG, LONG + " tucked", "tucked " + LONG])
+    assert torch.equal(cut, same) and apart(cut, other) > .01
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 80), (20, 27), (SIZE, SIZE)])
+def test_pixels_are_squared_as_pillow_does(load, height, width):
+    encoder = load()
+    clip = frames(1, 2, height, width) // 2 + 64  # Pillow clips between its two passes
+    found = encoder.prepare(clip) * torch.tensor(encoder.std).view(3, 1, 1) + torch.tensor(encoder.mean).view(3, 1, 1)
+    expected = np.stack([np.asarray(Image.fromarray(frame).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for frame in clip[0]])
+    off = (found * 255 - torch.from_numpy(expected).permute(0, 3, 1, 2)).abs()
+    assert off.max() < 1.01 and off.mean() < .25  # a level where Pillow, which rounds twice, rounds the other way
+
+
+def test_identity_is_of_what_decides_the_embeddings(official, files, load, tmp_path):
+    first = load().identity
+    assert json.loads(json.dumps(first)) == json.loads(json.dumps(load("folder").identity)) == json.loads(json.dumps(load("archive").identity))
+    state = half(official)
+    state["visual.ln_post.bias"][0] += .5
+    torch.save(state, tmp_path / "other.pt")
+    config = json.loads((files["folder"] / "config.json").read_text())
+    config["vision_config"]["hidden_act"] = "gelu"
+    (tmp_path / "gelu").mkdir()
+    for path in files["folder"].iterdir():
+        (tmp_path / "gelu" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "gelu" / "config.json").write_text(json.dumps(config))
+    others = [load_encoder("clip", str(tmp_path / name)) for name in ("other.pt", "gelu")]
+    for other in others:
+        assert apart(other.encode_frames(frames()), load().encode_frames(frames())) > 1e-4
+    identities = [first, load(read_out="pooled").identity, *(other.identity for other in others)]
+    assert len({json.dumps(identity) for identity in identities}) == 4
+
+
+def test_an_unknown_read_out_lists_the_known(load):
+    with pytest.raises(ValueError, match="read_out 'cls' is not known; choose one of projected, pooled."):
+        load(read_out="cls")
+
+
+# ---- weights that are not to be had
+
+@pytest.fixture
+def asked(monkeypatch):
+    """No network: what the hub was asked for."""
+    urls = []
+
+    def silent(url, timeout):
+        urls.append(url)
+        raise ConnectionError("Name or service not known\nand more")
+    monkeypatch.setattr(hub, "get_hf_file_metadata", silent)
+    return urls
+
+
+@pytest.mark.parametrize(("weights", "said", "requests"), [
+    ("nobody/such-clip", "nobody/such-clip is neither .* run `hf download nobody/such-clip`", 1),
+    ("data/weights/none", "data/weights/none is no folder here and no hub id; .*tfcovr_utils.pretraining", 0),
+    ("none/ViT-B-16.pt", "none/ViT-B-16.pt is not there; put a CLIP file of OpenAI's", 0),
+])
+def test_one_sentence_says_how_to_get_weights_that_are_not_there(asked, weights, said, requests):
+    started = time.monotonic()
+    with pytest.raises(OSError, match=f"^{said}[^\n]*$"):
+        load_encoder("clip", weights)
+    assert len(asked) == requests and time.monotonic() - started < 3
+
+
+def test_a_folder_that_lacks_a_file_is_told_so(asked, files, tmp_path):
+    for path in files["folder"].iterdir():
+        if path.name != "model.safetensors":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"^[^\n]* does not hold .* model.safetensors[^\n]*; make or fetch that folder again.$"):
+        load_encoder("clip", str(tmp_path))
+    assert asked == []
+
+
+def test_the_cache_is_read_before_the_hub_is_asked(asked, files, load, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--someone--clip"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    (repository / "snapshots").mkdir()
+    (repository / "snapshots" / ("0" * 40)).symlink_to(files["folder"])
+    assert load_encoder("clip", "someone/clip").identity == load().identity
+    assert asked == []
+
+
+def test_what_is_not_cached_is_fetched(monkeypatch):
+    calls = []
+
+    def read(source, local_files_only):
+        calls.append((source, local_files_only))
+        if local_files_only:
+            raise OSError("not cached")
+        return "weights"
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda url, timeout: calls.append(url))
+    assert hub.from_hub(read, "someone/clip") == "weights"
+    assert calls == [("someone/clip", True), huggingface_hub.hf_hub_url("someone/clip", "config.json"), ("someone/clip", False)]
+
+
+def test_a_tokenizer_is_wanted_when_the_first_text_comes(asked, load):
+    encoder = load(tokenizer="nobody/such-tokenizer")
+    assert encoder.encode_frames(frames()).isfinite().all() and asked == []
+    with pytest.raises(FileNotFoundError, match="run `hf download nobody/such-tokenizer`"):
+        encoder.encode_texts(WORDS)

@@ -1,0 +1,43 @@
+"""What others share by a hub id: from the cache, else from the hub, else within seconds one sentence that says how to get it."""
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from transformers import AutoTokenizer
+
+from .base import local_folder
+
+REACH_S = 5  # for the hub to answer; without it the hub's client tries again and again for half a minute
+
+
+def from_hub(read: Callable, weights: str):
+    """Give read(source, local_files_only=...) of a local folder, of what is cached of a hub id, or of the hub."""
+    source = local_folder(weights)
+    try:
+        return read(source, local_files_only=True)
+    except (OSError, ValueError) as error:
+        if Path(source).is_dir():
+            reason = re.split(r"[.]?\s*\n|[.] ", str(error))[0]
+            raise FileNotFoundError(f"{weights} does not hold what a Hugging Face folder of this kind does ({reason}); "
+                                    "make or fetch that folder again.") from error
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", weights):
+            raise FileNotFoundError(f"{weights} is no folder here and no hub id; pass one of these: "
+                                    "`python -m tfcovr_utils.pretraining --out FOLDER` makes those of the rendered benchmark.") from error
+    try:
+        get_hf_file_metadata(hf_hub_url(source, "config.json"), timeout=REACH_S)
+        return read(source, local_files_only=False)
+    except Exception as error:
+        raise FileNotFoundError(f"{weights} is neither a folder here nor in the hub's cache, and the hub did not give it "
+                                f"({type(error).__name__}); where there is a network, run `hf download {weights}`.") from error
+
+
+class LateTokenizer:
+    """A tokenizer by hub id or folder, read when the first text comes."""
+
+    def __init__(self, source: str):
+        self.source, self._tokenizer = source, None
+
+    def __call__(self, texts: list[str], **options):
+        self._tokenizer = self._tokenizer or from_hub(AutoTokenizer.from_pretrained, self.source)
+        return self._tokenizer(texts, **options)
