@@ -189,8 +189,10 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path):
     with pytest.raises(ValueError, match="other seed"):
         fit(seed=1, checkpoint=path, resume=True)
     video, texts, target, triplets = problem()
-    with pytest.raises(ValueError, match="other triplets"):
-        fit_fusion(video, texts, target, triplets.flip(0), SMALL, checkpoint=path, resume=True)
+    for data in ((video, texts, target, triplets.flip(0)), (video.flip(0), texts, target, triplets), (video, texts + 1, target, triplets),
+                 (video, texts, -target, triplets)):  # fmt: skip
+        with pytest.raises(ValueError, match="other data"):
+            fit_fusion(*data, SMALL, checkpoint=path, resume=True)
     again = fit(replace(SMALL, lr=1e-4), checkpoint=path)[0]  # without resume it begins again
     assert not same(again, fit()[0])
 

@@ -121,10 +121,6 @@ class Fusion(nn.Module):
             )
         config = json.loads((folder / "config.json").read_text("utf-8"))
         sizes = config.pop("tower")
-        fusion = cls(**config, tower=None if sizes is None else TextTower(tower_config(**_of_ours(sizes))))
+        fusion = cls(**config, tower=None if sizes is None else TextTower(tower_config(**sizes)))
         fusion.load_state_dict(load_file(folder / "model.safetensors"))
         return fusion.eval()
-
-
-def _of_ours(sizes: dict) -> dict:
-    return {name: value for name, value in sizes.items() if name != "use_qformer_text_input"}

@@ -65,10 +65,10 @@ class TextTower(nn.Module):
 
 
 def tower_config(**sizes):
-    """The configuration of a text branch; `sizes` as in BERT's config. The text layers must be asked for."""
+    """The configuration of a text branch; `sizes` as in BERT's config, which are the defaults."""
     from transformers import Blip2QFormerConfig
 
-    return Blip2QFormerConfig(use_qformer_text_input=True, **sizes)
+    return Blip2QFormerConfig(**sizes | {"use_qformer_text_input": True})  # without it the text layers are left out
 
 
 def read_tokens(tower: nn.Module, tokens: Tokens) -> torch.Tensor:

@@ -47,12 +47,12 @@ def fit_fusion(
     query_video: (N, D) raw clip vectors; texts: (M, Dt) features, or tokens where `tower` trains, a module of
     (input_ids, attention_mask) -> (M, Dt); target: (N2, D) raw; triplets: (R, 3) int64 rows of the three. An
     epoch is one permutation of the triplets, its last partial batch dropped. target_labels: (N2,) int64, needed
-    by multi_positive: targets of one label answer the same queries.
+    by multi_positive: targets of one label answer the same queries. `tower` is trained in place.
 
     `validate` scores a fusion (higher is better) every `select_every` steps; the first best one is returned,
     without `validate` the last. `checkpoint` is written as often, and with `resume` gone on from, to the same
     curve. Everything runs where the tensors are. History columns: step, epoch, lr, loss (mean since the row
-    before), val (NaN without `validate`), seconds.
+    before), val (NaN without `validate`), seconds (of training alone).
     """
     _check(query_video, texts, target, triplets, settings, tower, target_labels)
     device = query_video.device
@@ -176,9 +176,11 @@ def _check(query_video, texts, target, triplets, settings, tower, target_labels)
 
 def _identity(query_video, texts, target, triplets, settings, seed) -> dict:
     """What a checkpoint belongs to: another run must not go on from it."""
-    shapes = [tuple(query_video.shape), len(texts), tuple(target.shape), tuple(triplets.shape)]
-    rows = hashlib.sha256(triplets.cpu().numpy().tobytes()).hexdigest()
-    return {"settings": asdict(settings), "seed": seed, "shapes": [list(np.atleast_1d(s).tolist()) for s in shapes], "triplets": rows}
+    digest = hashlib.sha256()
+    for tensor in (query_video, target, triplets, texts.input_ids if isinstance(texts, Tokens) else texts):
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return {"settings": asdict(settings), "seed": seed, "data": digest.hexdigest()}
 
 
 def _save(path, identity, fusion, optimizer, state) -> None:
