@@ -85,5 +85,5 @@ def test_attributes_and_factors_are_drawn_from_their_tables():
 
 
 def test_the_map_has_a_panel_for_each_encoder():
-    points = pd.DataFrame({"encoder": ["a", "b"], "x": [0., 1.], "y": [1., 0.], "event": ["FX", "DV"], "group": ["salto", "dive"]})
+    points = pd.DataFrame({"encoder": ["a", "b"], "x": [0., 1.], "y": [1., 0.], "group": ["0 twists", "1 twists"]})
     assert [ax.get_title() for ax in plots.embedding_map(points).axes] == ["a", "b"]

@@ -4,6 +4,7 @@
 `build` writes them.
 """
 from .build import benchmark_dir, build, check
+from .captions import middle_frames
 from .dataset import plan, render_clip, render_hall
 
-__all__ = ["benchmark_dir", "build", "check", "plan", "render_clip", "render_hall"]
+__all__ = ["benchmark_dir", "build", "check", "middle_frames", "plan", "render_clip", "render_hall"]

@@ -4,7 +4,10 @@ A caption names the apparatus, the body's shape, which way head and chest point,
 the athlete is in the air. It is read from the joints of that frame alone, never from the skill, so it
 cannot hold a count, a direction of travel or a label.
 """
+from dataclasses import fields
+
 import numpy as np
+import pandas as pd
 
 from .dataset import _filming, _generator
 from .motion import perform
@@ -33,6 +36,14 @@ def frame_facts(skill: Skill, clip_id: str, source_video: str, seed: int = 0) ->
 
 def caption(facts: dict[str, str]) -> str:
     return "an athlete " + ", ".join(facts.values())
+
+
+def middle_frames(clips: pd.DataFrame, factors: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Facts of the middle frame of each clip, a row a clip; `factors` is what `build` wrote beside the clips."""
+    made_from = factors.set_index("clip_id").loc[clips["clip_id"]]
+    skills = made_from[[field.name for field in fields(Skill)]].to_dict("records")
+    return pd.DataFrame([frame_facts(Skill(**skill), clip_id, source, seed)[n_frames // 2] for skill, clip_id, source, n_frames
+                         in zip(skills, clips["clip_id"], clips["source_video"], made_from["n_frames"])])
 
 
 def _describe(joints: np.ndarray, view: np.ndarray) -> dict[str, str]:

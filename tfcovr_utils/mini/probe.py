@@ -137,3 +137,43 @@ def run_hall(halls: np.ndarray, factors: pd.DataFrame, label_idx: np.ndarray, he
             rows.append({"factor": factor, "accuracy": (guess == code)[scored].mean(), "chance": (common == code)[scored].mean(),
                          "clips": int(scored.sum())})
     return pd.DataFrame(rows)
+
+
+def probe_frame(features: torch.Tensor, factors: pd.DataFrame, facts: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> pd.DataFrame:
+    """What a linear map reads from features (N, D) of one frame a clip: a row a fact of the frame, and a row a count.
+
+    A fact is classified among its values, beside always naming the commonest; a count within its groups, beside chance.
+    `factors` and `facts` have a row a clip.
+    """
+    features = (features - features[train].mean(0)) / features[train].std(0).clamp_min(1e-6)
+    rows = []
+    for name in facts:
+        code, values = pd.factorize(facts[name])
+        guess = _fit_linear(features, code, np.ones((len(code), len(values)), bool), train).argmax(1)
+        rows.append({"read": name, "accuracy": 100 * (guess == code)[test].mean(), "by chance": 100 * np.bincount(code[test]).max() / test.sum(),
+                     "clips": int(test.sum())})
+    label_idx = factors.groupby([*FACTORS, *COUNTS]).ngroup().to_numpy()
+    for count in COUNTS:
+        group = count_groups(factors, count)
+        inside = group >= 0
+        logits = _fit_linear(features, label_idx, _group_mask(label_idx, group, label_idx.max() + 1), train & inside)
+        scored = group_accuracy(logits, label_idx, group, test)
+        rows.append({"read": f"{count} within its group", "accuracy": 100 * scored["accuracy"], "by chance": 100 * scored["chance"], "clips": scored["clips"]})
+    return pd.DataFrame(rows)
+
+
+def _fit_linear(features: torch.Tensor, classes: np.ndarray, mask: np.ndarray, train: np.ndarray, decay: float = 1e-3) -> np.ndarray:
+    """Logits (N, C) of multinomial logistic regression on the rows `train`, each row among the classes its mask (N, C) allows."""
+    weights = torch.zeros(features.shape[1] + 1, mask.shape[1], requires_grad=True)
+    inputs = torch.cat([features, torch.ones(len(features), 1)], 1)
+    used, target = torch.from_numpy(np.flatnonzero(train)), torch.from_numpy(classes)
+    barred = torch.from_numpy(~mask)
+    optimiser = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss():
+        optimiser.zero_grad()
+        value = F.cross_entropy((inputs[used] @ weights).masked_fill(barred[used], -1e4), target[used]) + decay * weights.square().sum()
+        value.backward()
+        return value
+    optimiser.step(loss)
+    return (inputs @ weights).detach().masked_fill(barred, -1e4).numpy()

@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .base import APPARATUS_COLOURS, COLUMN, PAGE, styled
+from .base import COLUMN, PAGE, styled
 
 # A family of methods, and a kind of change, keeps its colour in every figure.
 FAMILY_COLOURS = {"control": "#999999", "zero-shot": "#56B4E9", "fine-tuned": "#0072B2", "beyond the paper": "#D55E00"}
@@ -78,14 +78,18 @@ def attribute_accuracy(table: pd.DataFrame) -> Figure:
 
 @styled
 def embedding_map(points: pd.DataFrame) -> Figure:
-    """Clips in the plane, a panel an encoder. Columns encoder, x, y, event, and `group`: what tells markers apart within an event."""
-    encoders = list(dict.fromkeys(points["encoder"]))
-    figure, axes = plt.subplots(1, len(encoders), figsize=(PAGE, PAGE / len(encoders)), squeeze=False)
+    """Clips in the plane, a panel an encoder, coloured and marked by `group` in its sorted order. Columns encoder, x, y, group."""
+    encoders, groups = list(dict.fromkeys(points["encoder"])), sorted(points["group"].unique())
+    figure, axes = plt.subplots(1, len(encoders), figsize=(PAGE, PAGE / max(len(encoders), 3) + .5), squeeze=False)
+    colours = plt.get_cmap("viridis")(np.linspace(0, .95, len(groups)))
     for ax, encoder in zip(axes[0], encoders):
-        for event, in_event in points[points["encoder"] == encoder].groupby("event"):
-            for marker, (_, part) in zip("os^DvP*X", in_event.groupby("group")):
-                ax.scatter(part["x"], part["y"], s=7, marker=marker, color=APPARATUS_COLOURS[event], alpha=.8, linewidths=0)
-        ax.set_title(encoder, fontsize=8)
+        part = points[points["encoder"] == encoder]
+        for marker, colour, group in zip("os^DvP*X", colours, groups):
+            inside = part[part["group"] == group]
+            ax.scatter(inside["x"], inside["y"], s=9, marker=marker, color=colour, linewidths=0, label=group)
+        ax.set_title(encoder, fontsize=7)
         ax.set_xticks([])
         ax.set_yticks([])
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncols=len(groups), frameon=False)
+    figure.subplots_adjust(bottom=.14, wspace=.06)
     return figure

@@ -2,6 +2,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional as F
 
 from ..labels import Attributes, difference
 
@@ -55,3 +56,23 @@ def confusions(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame
     for column in ("true", "predicted"):
         pairs[column] = labels["text"].to_numpy()[pairs[column]]
     return pairs
+
+
+def neighbours(features: torch.Tensor, asked: np.ndarray, among: np.ndarray, label_idx: np.ndarray, labels: pd.DataFrame) -> pd.Series:
+    """How often, in per cent, the nearest clip by cosine shares the label and each attribute of it.
+
+    features: (N, D), centred here; `asked` and `among`: which rows ask, and of which rows the nearest is taken, (N,) bool.
+    """
+    unit = F.normalize(features - features[torch.from_numpy(among)].mean(0), dim=1)
+    nearest = np.flatnonzero(among)[(unit[torch.from_numpy(asked)] @ unit[torch.from_numpy(among)].T).argmax(1).numpy()]
+    ours, theirs = label_idx[asked], label_idx[nearest]
+    shared = {"label": (ours == theirs).mean()} | {name: (of[ours] == of[theirs]).mean() for name, of in attribute_classes(labels)[1].items()}
+    return 100 * pd.Series(shared)
+
+
+def flatten(features: torch.Tensor) -> pd.DataFrame:
+    """The two principal axes of features (N, D): columns x, y, each of unit spread."""
+    centred = features - features.mean(0)
+    axes = torch.linalg.svd(centred, full_matrices=False)[2][:2]
+    plane = centred @ axes.T
+    return pd.DataFrame((plane / plane.std(0)).numpy(), columns=["x", "y"])

@@ -33,6 +33,8 @@ class Stage1Settings:
     weight_decay: float = .05     # not of norms and biases of the frozen tower, which do not train, nor of one-dimensional parameters
     warm_up: float = .025         # share of the steps: 2.5 of 100 epochs
     label_smoothing: float = 0.
+    adapter_ratio: float = .25    # width of AIM's adapters, as a share of the tower's
+    drop_path: float = .2
     augment: str = "crop"         # none, crop, strong; pixels only
     factor_weight: float = 0.     # of the attributes' heads, where the reader has them
     contrast_weight: float = 0.   # of supervised contrast between clip features
@@ -42,6 +44,16 @@ class Stage1Settings:
     clip_norm: float = 1.         # largest norm of the gradient
     precision: str = "float32"    # bf16: autocast, for a GPU
     save_every_s: float = 60.     # seconds between checkpoints within an epoch
+
+
+# Adapters trained from pixels. "paper" is the official code's; the rest was chosen on val of the rendered benchmark.
+_ADAPTERS = Stage1Settings(epochs=4, batch=16, lr=2.5e-3, warm_up=.05, label_smoothing=.1, adapter_ratio=.5, drop_path=0., augment="none")
+STAGE1 = {"smoke": replace(_ADAPTERS, epochs=2), "mini": _ADAPTERS, "sim": replace(_ADAPTERS, epochs=12, batch=64, augment="crop"),
+          "released": Stage1Settings(), "paper": Stage1Settings()}
+# Readers of frame features in memory.
+_READERS = Stage1Settings(epochs=12, batch=64, lr=1e-3, warm_up=.1, label_smoothing=.1)
+STAGE1_READERS = {"smoke": replace(_READERS, epochs=6, batch=32), "mini": _READERS, "sim": replace(_READERS, epochs=30, batch=256),
+                  "released": replace(_READERS, epochs=30, batch=256), "paper": replace(_READERS, epochs=30, batch=256)}
 
 
 class Stage1(nn.Module):
@@ -199,7 +211,8 @@ def _save(path, identity, model, optimiser, state) -> None:
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
     with replacing(path) as temporary:
-        torch.save({"identity": identity, "model": trained_state(model), "optimiser": optimiser.state_dict(), "random": random, **state}, temporary)
+        torch.save({"identity": identity, "model": trained_state(model), "optimiser": optimiser.state_dict(), "random": random, **state},
+                   temporary)
 
 
 def _restore(path, identity, model, optimiser) -> dict:
@@ -225,4 +238,4 @@ def _check(model, clips, label_idx, train, val, settings, factor_idx) -> None:
         raise ValueError(f"label_idx has {len(label_idx)} places up to class {label_idx.max()}; there are {len(clips)} clips and "
                          f"{len(model.reader.labels)} labels.")
     if len(train) < settings.batch or not len(val):
-        raise ValueError(f"there are {len(train)} training and {len(val)} validation clips; a batch takes {settings.batch} and val at least 1.")
+        raise ValueError(f"there are {len(train)} training and {len(val)} validation clips; a batch takes {settings.batch}, val at least 1.")

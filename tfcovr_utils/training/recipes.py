@@ -1,0 +1,136 @@
+"""Named ways to learn an encoder of clips from the labels: the paper's stage 1, and those that go past it.
+
+A recipe ends in a folder: `reader.*` (readout and heads), `aim/` where adapters were trained, `curve.parquet`, and
+`recipe.json`, which says what made it. Asked again with the same ingredients, `learn` reads the folder.
+"""
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..embedding import embed_clips
+from ..encoders import Encoder, load_encoder
+from ..encoders.aim import AimEncoder, load_pretrained, save_pretrained, start_aim
+from ..encoders.readout import ClipReader, Readout
+from ..files import write_json, write_table
+from ..profiles import Profile
+from ..triplets import Benchmark
+from .clips import FeatureClips, PixelClips, load_pixels, may_flip
+from .report import attribute_classes
+from .stage1 import STAGE1, STAGE1_READERS, Stage1, Stage1Settings, fit_stage1, predict, read_clip_features
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, on what."""
+    about: str
+    readout: str             # one of READOUTS
+    adapters: bool = False   # AIM's adapters train, from pixels; without them features of the frozen CLIP are read
+    start: str = ""          # recipe whose reader this one starts from
+    factors: bool = False    # the labels' attributes as heads beside the labels
+    changes: tuple = ()      # (setting, value) that differ from the profile's
+
+
+RECIPES = {
+    "aim": Recipe("the paper's: AIM's adapters, the mean over frames", "mean", adapters=True),
+    "frozen-mlp": Recipe("frozen frames, their mean through an MLP: what the labels alone give", "mlp"),
+    "frozen-set": Recipe("frozen frames through a transformer that does not know their order", "set"),
+    "frozen-ordered": Recipe("frozen frames through a transformer over time", "ordered"),
+    "frozen-factors": Recipe("frozen-ordered, and the labels' attributes as heads beside", "ordered", factors=True, changes=(("factor_weight", 1.),)),
+    "frozen-supcon": Recipe("frozen-ordered, and supervised contrast between clips", "ordered", changes=(("contrast_weight", .5),)),
+    "aim-ordered": Recipe("frozen-ordered, then AIM's adapters below it", "ordered", adapters=True, start="frozen-ordered"),
+    "aim-shuffled": Recipe("a control: the paper's, on frames in random order", "mean", adapters=True, changes=(("shuffle_frames", True),)),
+    "ordered-shuffled": Recipe("a control: frozen-ordered, on frames in random order", "ordered", changes=(("shuffle_frames", True),)),
+}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a recipe gives: an encoder of frames, and a model whose reader makes clips of them."""
+    encoder: Encoder
+    model: Stage1
+    curve: pd.DataFrame
+    facts: dict
+
+    def clip_features(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frame features (N, T, D) of `encoder` -> clip features (N, W)."""
+        return read_clip_features(Stage1(self.model.reader), FeatureClips(frames), np.arange(len(frames)))
+
+    def logits(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frame features (N, T, D) of `encoder` -> logits (N, C) in the order of `model.reader.labels`."""
+        return predict(Stage1(self.model.reader), FeatureClips(frames), np.arange(len(frames)))
+
+
+def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, seed: int = 0, folder: Path | None = None, *,
+          settings: Stage1Settings | None = None, clip_weights: str | None = None, store_dir: Path | None = None, resume: bool = True,
+          progress: bool = False) -> Learned:
+    """Train a recipe on the training clips of a benchmark, choosing on val; or read it from `folder` if it is there already."""
+    if name not in RECIPES:
+        raise ValueError(f"recipe {name!r} is not known; choose one of {', '.join(RECIPES)}.")
+    recipe, clip_weights = RECIPES[name], clip_weights or profile.clip_weights
+    settings = replace(settings or default_settings(recipe, profile), **dict(recipe.changes))
+    clip = load_encoder("clip", clip_weights, read_out="pooled")
+    clips = benchmark.clips[benchmark.clips["split"] != "test"]
+    made_of = {"recipe": name, **asdict(recipe), "settings": asdict(settings), "seed": seed, "clip": clip.identity, "frames": profile.frames,
+               "clips": _hash(clips["clip_id"] + clips["label_id"] + clips["split"])}
+    made_of = json.loads(json.dumps(made_of))
+    if folder is not None and (Path(folder) / "recipe.json").exists():
+        if json.loads((Path(folder) / "recipe.json").read_text())["made_of"] == made_of:
+            return _read(Path(folder), clip)
+    values, classes = attribute_classes(benchmark.labels)
+    labels = benchmark.labels["label_id"].tolist()
+    start = None
+    if recipe.start:
+        below = Path(folder).with_name(recipe.start) if folder else None
+        start = learn(recipe.start, benchmark, clips_dir, profile, seed, below, clip_weights=clip_weights, store_dir=store_dir, progress=progress)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        reader = ClipReader(Readout(recipe.readout, clip.model.config.vision_config.hidden_size, num_frames=profile.frames), labels,
+                            values if recipe.factors else None)
+        backbone = start_aim(clip_weights, num_frames=profile.frames, adapter_ratio=settings.adapter_ratio, drop_path=settings.drop_path) if recipe.adapters else None
+    if start is not None:
+        reader.load_state_dict(start.model.reader.state_dict())
+    if recipe.adapters:
+        frames, broken = load_pixels([Path(clips_dir) / path for path in clips["path"]], profile.frames, profile.image_size, progress)
+        clips, frames = clips.drop(clips.index[list(broken)]), np.delete(frames, list(broken), 0) if broken else frames
+        inputs = PixelClips(frames, clip.mean, clip.std, settings.augment, flip=may_flip(benchmark.labels["text"]))
+    else:
+        embedded = embed_clips(clip, clips, clips_dir, frames=profile.frames, store_dir=store_dir, progress=progress)
+        clips, inputs = clips[clips["clip_id"].isin(embedded.clip_ids)], FeatureClips(embedded.values)
+        reader.readout.set_statistics(embedded.values[torch.from_numpy((clips["split"] == "train").to_numpy())])
+    label_idx = pd.Index(labels).get_indexer(clips["label_id"])
+    train, val = (np.flatnonzero(clips["split"] == split) for split in ("train", "val"))
+    model = Stage1(reader, backbone)
+    checkpoint = Path(folder) / "checkpoint.pt" if folder else None
+    curve = fit_stage1(model, inputs, label_idx, train, val, settings, seed, checkpoint=checkpoint, resume=resume, progress=progress,
+                       factor_idx={name: of_label[label_idx] for name, of_label in classes.items()} if recipe.factors else None)
+    facts = {"made_of": made_of, "seconds": float(curve["seconds"].sum()), "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+             "coverage": len(clips) / (benchmark.clips["split"] != "test").sum()}
+    if folder is not None:
+        reader.save(folder)
+        if backbone is not None:
+            save_pretrained(backbone, Path(folder) / "aim")
+        write_table(curve, Path(folder) / "curve.parquet")
+        write_json(facts, Path(folder) / "recipe.json")  # last: its presence says that the rest is whole
+        checkpoint.unlink(missing_ok=True)
+    return Learned(AimEncoder(backbone).eval() if backbone is not None else clip, model, curve, facts)
+
+
+def default_settings(recipe: Recipe, profile: Profile) -> Stage1Settings:
+    """The profile's settings for adapters trained from pixels, or for a reader of features in memory."""
+    return (STAGE1 if recipe.adapters else STAGE1_READERS)[profile.name]
+
+
+def _read(folder: Path, clip: Encoder) -> Learned:
+    reader = ClipReader.load(folder)
+    backbone = load_pretrained(folder / "aim").requires_grad_(False) if (folder / "aim").exists() else None
+    return Learned(AimEncoder(backbone).eval() if backbone is not None else clip, Stage1(reader, backbone).eval(),
+                   pd.read_parquet(folder / "curve.parquet"), json.loads((folder / "recipe.json").read_text()))
+
+
+def _hash(rows: pd.Series) -> str:
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12]
