@@ -54,10 +54,9 @@ def evaluate(fitted: Fitted, benchmark: Benchmark, protocol: str = "full", split
     recall and hit know one target, as in the released code.
     """
     task = make_task(benchmark, protocol, split)
-    query_emb, gallery_emb, embedded = _embed(fitted, task)
+    query_emb, gallery_emb, asked, embedded = _embed(fitted, task)
     rank = _rank_official if protocol == "official" else _rank
     metrics, retrieved, scores = rank(task, query_emb, gallery_emb, embedded)
-    asked = query_emb.isfinite().all(1).numpy()
     answered = np.array([bool(clips) for clips in task.answers])
     metrics = pd.DataFrame(metrics)
     metrics.loc[~(asked & answered)] = np.nan
@@ -75,24 +74,29 @@ def evaluate(fitted: Fitted, benchmark: Benchmark, protocol: str = "full", split
     return table.assign(missed=_missed(table["retrieved"], task, benchmark), coverage=asked * embedded.mean())
 
 
-def _embed(fitted: Fitted, task: Task) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Embeddings of the queries (Q, D) and of the places of the gallery (G, D), and which of those could be had: (G,)."""
-    clips, place = np.unique(task.gallery, return_inverse=True)
-    query_emb, clip_emb = fitted.embed_queries(task.queries).float(), fitted.embed_gallery(clips.tolist()).float()
+def _embed(fitted: Fitted, task: Task) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, np.ndarray]:
+    """Embeddings of the queries (Q, D) and of the places of the gallery (G, D), and which of each could be had: (Q,), (G,).
+
+    What could not is 0.
+    """
+    clips = list(dict.fromkeys(task.gallery))
+    query_emb, clip_emb = fitted.embed_queries(task.queries).float(), fitted.embed_gallery(clips).float()
     wanted = (len(task.queries), len(clips))
     if query_emb.ndim != 2 or clip_emb.ndim != 2 or (len(query_emb), len(clip_emb)) != wanted or query_emb.shape[1] != clip_emb.shape[1]:
         raise ValueError(
             f"the method gave queries of shape {tuple(query_emb.shape)} and gallery clips of {tuple(clip_emb.shape)}; "
             f"expected (Q, D) and (G, D) with Q = {wanted[0]}, G = {wanted[1]} and one D."
         )
-    gallery_emb = clip_emb[torch.from_numpy(place)]
-    return query_emb, gallery_emb, gallery_emb.isfinite().all(1).numpy()
+    if len(clips) < len(task.gallery):
+        clip_emb = clip_emb[torch.from_numpy(pd.Index(clips).get_indexer(task.gallery))]
+    had = [vectors.sum(1).isfinite() for vectors in (query_emb, clip_emb)]
+    filled = [vectors if ok.all() else vectors.masked_fill(~ok[:, None], 0) for vectors, ok in zip((query_emb, clip_emb), had)]
+    return *filled, *(ok.numpy() for ok in had)
 
 
 def _score(query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedded: np.ndarray) -> torch.Tensor:
     """Scores (Q, G): the product, and minus infinity where a gallery clip could not be embedded."""
-    scores = query_emb.nan_to_num() @ gallery_emb.nan_to_num().T
-    return scores.masked_fill(~torch.from_numpy(embedded), -torch.inf)
+    return (query_emb @ gallery_emb.T).masked_fill_(~torch.from_numpy(embedded), -torch.inf)
 
 
 def _rank(task: Task, query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedded: np.ndarray):
@@ -163,7 +167,8 @@ def _missed(retrieved: pd.Series, task: Task, benchmark: Benchmark) -> list[str 
 
     "" where it has each of them right; None where a label is not known or nothing was retrieved.
     """
-    label_of = benchmark.clips.set_index("clip_id")["label_id"].to_dict()
+    first = [clips[0] if clips else "" for clips in retrieved]
+    labels = benchmark.clips.set_index("clip_id")["label_id"].reindex(first).fillna("")
     attributes = benchmark.labels.set_index("label_id")["attributes"].map(Attributes.from_json).to_dict()
 
     @lru_cache(maxsize=None)
@@ -171,11 +176,7 @@ def _missed(retrieved: pd.Series, task: Task, benchmark: Benchmark) -> list[str 
         changes = [[change.attribute for change in difference(attributes[target], attributes[label])] for target in right]
         return ",".join(name for name in changes[0] if all(name in others for others in changes))
 
-    missed = []
-    for clips, right in zip(retrieved, task.queries["target_labels"]):
-        label = label_of[clips[0]] if clips else ""
-        missed.append(differing(label, tuple(right)) if label and len(right) else None)
-    return missed
+    return [differing(label, tuple(right)) if label and len(right) else None for label, right in zip(labels, task.queries["target_labels"])]
 
 
 def run(method: Method, setting: Setting, protocols: list[str], results_dir: Path, split: str = "test") -> pd.DataFrame | None:
