@@ -11,6 +11,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
 
 from tfcovr_utils.encoders import load_encoder
@@ -299,6 +300,18 @@ def test_bfloat16_autocast_stays_close():
         assert gradient.dtype == torch.float32
         similarity = torch.nn.functional.cosine_similarity(gradient.flatten(), exact[name].flatten(), dim=0)
         assert similarity > 0.95, name
+
+
+def test_attention_on_a_cpu_is_in_float32_under_autocast():
+    class Attentions(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            if "scaled_dot_product" in str(function):
+                dtypes.append(arguments[0].dtype)
+            return function(*arguments, **(options or {}))
+    dtypes = []
+    with Attentions(), torch.autocast("cpu", torch.bfloat16):
+        trained_aim()(clips())
+    assert dtypes == [torch.float32] * 2 * TINY["num_hidden_layers"]
 
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler on a CPU")

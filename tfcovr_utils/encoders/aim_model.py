@@ -126,7 +126,7 @@ class Aim(nn.Module):
         layers = self.tower.encoder.layers
         for block, layer in zip(self.adapters, layers):
             class_only = layer is layers[-1]  # nothing reads the other tokens after it
-            if self.gradient_checkpointing and self.training:
+            if self.gradient_checkpointing:
                 x = checkpoint(block, x, layer, class_only, use_reentrant=False)
             else:
                 x = block(x, layer, class_only)
