@@ -59,17 +59,17 @@ class Store:
                 if not here:
                     continue
                 shard = self._values(path)
-                if not found.any():
-                    values = torch.empty(len(keys), *shard.shape[1:])
-                rows, taken = np.array(here).T
-                values[taken] = shard[rows]
             except FileNotFoundError:  # another process found it damaged
                 continue
-            except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+            except (SafetensorError, KeyError, TypeError, ValueError) as error:
                 warnings.warn(f"{path} is damaged ({error}); it is removed, and what it held is to be made again.", stacklevel=2)
                 with suppress(OSError):  # a folder that may only be read keeps it
                     path.unlink()
                 continue
+            if not found.any():
+                values = torch.empty(len(keys), *shard.shape[1:])
+            rows, taken = np.array(here).T
+            values[taken] = shard[rows]
             found[taken] = True
         return (values if found.all() else values[torch.from_numpy(found[:len(values)])]), found
 
