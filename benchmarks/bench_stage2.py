@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from tfcovr_utils.fusion import Fusion, unit
 from tfcovr_utils.losses import info_nce
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.text_tower import MAX_TOKENS, TextTower, Tokens, official_text, tokenise, tower_config
+from tfcovr_utils.text_tower import MAX_TOKENS, TextTower, official_text, tokenise, tower_config
 from tfcovr_utils.training.stage2 import STAGE2, fit_fusion
 
 PAPER = STAGE2["paper"]
@@ -110,7 +110,8 @@ def run_alone(*given):
 
 def main():
     steps = TRIPLETS // PAPER.batch
-    print(f"batch {PAPER.batch}, {DIM} -> {PAPER.projection_dim} -> {PAPER.hidden_dim}, {TRIPLETS:,} triplets, best step, {torch.get_num_threads()} threads")
+    sizes = f"{DIM} -> {PAPER.projection_dim} -> {PAPER.hidden_dim}"
+    print(f"batch {PAPER.batch}, {sizes}, {TRIPLETS:,} triplets, best step, {torch.get_num_threads()} threads")
     for trained in (False, True):
         plain_s, plain_gib, distinct, tower_size = run_alone("plain", trained, "float32")
         print(f"tower {'trained' if trained else 'frozen'} ({tower_size / 1e6:.0f}M parameters), {distinct} distinct texts a batch")

@@ -137,7 +137,7 @@ class Touch:
 
 def test_a_checkpoint_that_names_another_class_is_refused_and_nothing_runs(official, tmp_path):
     other = official(tmp_path / "other.ckpt", weights(STAGE2), scheduler="OtherSchedule")
-    with pytest.raises(ValueError, match=r"other.ckpt holds more than tensors .* names src.tools.scheduler.OtherSchedule.*nothing of it was run"):
+    with pytest.raises(ValueError, match=r"other.ckpt holds more .* names src.tools.scheduler.OtherSchedule.*nothing of it was run"):
         read_checkpoint(other)
     torch.save({"model": Touch(tmp_path / "canary")}, tmp_path / "evil.ckpt")
     with pytest.raises(ValueError, match="was refused"):

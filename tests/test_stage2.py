@@ -1,6 +1,5 @@
-"""Stage 2: what the loop draws, chooses and resumes; the released row from its files to its score."""
+"""Stage 2: what the loop draws, chooses and resumes, and its settings."""
 
-import json
 import math
 from dataclasses import replace
 
@@ -8,28 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_fusion import FIXTURES, HEADS, STAGE2_JSON, tiny_tower
-from test_fusion import STAGE2 as OFFICIAL
-from test_fusion import weights as official_weights
+from test_fusion import tiny_tower
 
 from tfcovr_utils import losses
-from tfcovr_utils.checkpoints import load_stage2
-from tfcovr_utils.embedding import Embedded
-from tfcovr_utils.encoders import Encoder
 from tfcovr_utils.fusion import Fusion, unit
-from tfcovr_utils.labels import parse_label
-from tfcovr_utils.metrics import average_precision_at, average_precision_official, rank_official
-from tfcovr_utils.sources import Source
-from tfcovr_utils.sources.embedding_files import write_embeddings
-from tfcovr_utils.sources.official_csv import read_queries, read_train
-from tfcovr_utils.sources.released import export_official
-from tfcovr_utils.sources.tables import label_row
-from tfcovr_utils.text_tower import Tokens, official_text
-from tfcovr_utils.training import __main__ as command
-from tfcovr_utils.training import stage2
+from tfcovr_utils.metrics import average_precision_at
+from tfcovr_utils.text_tower import Tokens
 from tfcovr_utils.training.settings import STAGE2, Stage2Settings, change
 from tfcovr_utils.training.stage2 import fit_fusion, learning_rate
-from tfcovr_utils.triplets import Benchmark
 
 SMALL = replace(STAGE2["smoke"], batch=16, steps=24, select_every=8, projection_dim=16, hidden_dim=32)
 CLIPS, TEXTS, TRIPLETS, DIM = 40, 6, 96, 8
@@ -288,170 +273,3 @@ def test_settings_are_changed_by_name_and_kind():
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
             change(SMALL, [text])
-
-
-# The released row
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory):
-    """A release in the official formats with embeddings of two frames a clip, and a BERT folder that knows its words."""
-    from transformers import BertConfig, BertModel, BertTokenizer
-
-    folder = tmp_path_factory.mktemp("release")
-    skills = [f"(BB) salto {way}{twist}" for way in ("forward tucked", "forward piked", "backward piked", "backward tucked")
-              for twist in ("", " with 1.5 twist")]  # fmt: skip
-    labels = pd.DataFrame([label_row(f"{k}", text, "made", parse_label(text), "1") for k, text in enumerate(skills)])
-    rows = [(f"{split}{n}_{label}", split, label, f"{split}{n}") for split, count in (("train", 8), ("val", 3), ("test", 3))
-            for n in range(count) for label in labels["label_id"]]  # fmt: skip
-    clips = pd.DataFrame(rows, columns=["clip_id", "split", "label_id", "source_video"])
-    clips = clips.assign(dataset="made", start_s=0.0, end_s=1.0, path=clips["clip_id"] + ".mp4")
-    made = Benchmark.build(Source(clips, labels, {}), budget=1000)
-    export_official(made, folder)
-    for path in (folder / "own_tables").iterdir():
-        path.unlink()
-    (folder / "own_tables").rmdir()  # so that it is read as theirs
-    rng = np.random.default_rng(0)
-    centre = rng.normal(size=(len(labels), 32))
-    frames = {row.clip_id: (centre[int(row.label_id)] + 0.3 * rng.normal(size=(2, 32))).astype(np.float32) for row in clips.itertuples()}
-    write_embeddings(frames, folder / "files", "aim_embeddings_12f_all_files")
-    texts = [official_text(text) for text in made.modifications["text"]]
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({word for text in texts for word in text.split()})]
-    BertTokenizer(vocab={word: row for row, word in enumerate(words)}).save_pretrained(folder / "bert")
-    torch.manual_seed(0)
-    sizes = {name: STAGE2_JSON["config"][name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")}
-    assert len(words) <= sizes["vocab_size"]
-    BertModel(BertConfig(**sizes)).save_pretrained(folder / "bert")
-    return folder
-
-
-CHANGES = ["batch=64", "steps=120", "select_every=40", "lr=0.003", "projection_dim=32", "hidden_dim=64", "schedule=cosine", "dropout=0.1"]
-
-
-def train(released, out, *more, changes=()):
-    given = ["--release", str(released), "--out", str(out), "--text-weights", str(released / "bert")]
-    command.main(["stage2", *given, *more, "--set", *CHANGES, *changes])
-    return json.loads((out / "results.json").read_text())
-
-
-def official_scores(released, fusion, read):
-    """The released evaluation from the CSVs, apart from the package's tables: AP of each query at 50."""
-    from tfcovr_utils.sources.embedding_files import read_embeddings
-
-    video = {clip: torch.from_numpy(frames).mean(0) for clip, frames in read_embeddings(released / "files" / "aim_embeddings_12f_all_files.pkl").items()}
-    queries = read_queries(released, "test")
-    with torch.no_grad():
-        query_emb = fusion(torch.stack([video[clip] for clip in queries["query_clip"]]), read(queries["text"].tolist()))
-        gallery = fusion.embed_target(torch.stack([video[clip] for clip in queries["target_clip"]]))
-    ranked = rank_official(query_emb @ gallery.T, queries["target_clip"], queries["query_clip"])
-    return average_precision_official(ranked, queries["targets"], [50])[:, 0]
-
-
-def test_one_command_makes_the_row_from_a_release(released, tmp_path, capsys):
-    results = train(released, tmp_path)
-    printed = capsys.readouterr().out
-    assert f"mAP@50 {results['official']['mAP@50']:.2f}" in printed and printed.startswith("official")
-    untrained = train(released, tmp_path / "untrained", changes=["steps=1", "lr=1e-12"])
-    assert results["capped"]["mAP@50"] > untrained["capped"]["mAP@50"] + 10
-    table = pd.read_parquet(tmp_path / "queries.parquet")
-    n_queries = len(read_queries(released, "test"))
-    assert table["protocol"].value_counts().to_dict() == {"official": n_queries, "capped": n_queries}
-    for protocol, part in table.groupby("protocol"):
-        assert 100 * part["ap@50"].mean() == pytest.approx(results[protocol]["mAP@50"])
-    assert set(results["coverage"].values()) == {1.0} and results["settings"]["batch"] == 64 and results["seed"] == 0
-    history = pd.read_parquet(tmp_path / "history.parquet")
-    assert history["step"].tolist() == [40, 80, 120] and history["val"].notna().all()
-
-    from tfcovr_utils.training.inputs import feature_reader
-
-    fusion = Fusion.load(tmp_path / "fusion")
-    expected = official_scores(released, fusion, feature_reader(str(released / "bert"), torch.device("cpu")))
-    assert results["official"]["mAP@50"] == pytest.approx(100 * expected.mean(), abs=1e-4)
-
-
-def test_a_trained_tower_and_the_label_loss_go_the_same_way(released, tmp_path):
-    results = train(released, tmp_path, changes=["text_tower=trained", "loss=multi_positive"])
-    again = train(released, tmp_path, "--resume", changes=["text_tower=trained", "loss=multi_positive"])
-    assert results["official"] == again["official"] and results["settings"]["text_tower"] == "trained"
-    fusion = Fusion.load(tmp_path / "fusion")
-    assert isinstance(fusion.tower, torch.nn.Module)
-    bert = load_stage2_words(released)
-    assert torch.equal(fusion.tower.embeddings.word_embeddings.weight, bert)
-
-
-def load_stage2_words(released):
-    from tfcovr_utils.text_tower import load_text_tower
-
-    return load_text_tower(str(released / "bert")).embeddings.word_embeddings.weight
-
-
-def test_an_official_checkpoint_is_scored_without_training(released, tmp_path):
-    torch.save({"epoch": 1, "model": official_weights(OFFICIAL)}, tmp_path / "best.ckpt")
-    results = train(released, tmp_path / "out", "--checkpoint", str(tmp_path / "best.ckpt"))
-    assert not (tmp_path / "out" / "fusion").exists() and results["checkpoint"] == "best.ckpt"
-
-    from tfcovr_utils.training.inputs import token_reader
-
-    expected = official_scores(released, load_stage2(tmp_path / "best.ckpt")[0], token_reader(str(released / "bert")))
-    assert results["official"]["mAP@50"] == pytest.approx(100 * expected.mean(), abs=1e-4)
-
-
-def test_clips_without_embeddings_are_left_out_and_counted(released, tmp_path):
-    from tfcovr_utils.sources.embedding_files import read_embeddings
-
-    whole = read_embeddings(released / "files" / "aim_embeddings_12f_all_files.pkl")
-    lost = read_queries(released, "test")["target_clip"].iloc[0]
-    dropped = read_train(released)["query_clip"].iloc[0]
-    path, _ = write_embeddings({clip: frames for clip, frames in whole.items() if clip not in (lost, dropped)}, tmp_path, "some")
-    results = train(released, tmp_path / "out", "--embeddings", str(path))
-    assert 0 < results["coverage"]["triplets"] < 1 and 0 < results["coverage"]["targets"] < 1
-    other, _ = write_embeddings({"x": whole[lost]}, tmp_path, "other")
-    with pytest.raises(SystemExit, match=r"holds none of the \d+ clips that .* names, such as"):
-        train(released, tmp_path / "none", "--embeddings", str(other))
-
-
-def test_what_a_release_lacks_is_one_sentence(released, tmp_path, monkeypatch):
-    with pytest.raises(SystemExit, match=r"holds 0 files of AIM embeddings \(none\); name the one to read"):
-        command.main(["stage2", "--release", str(tmp_path), "--profile", "released", "--out", str(tmp_path)])
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(SystemExit, match="text model bert-base-uncased could not be loaded .*hf download bert-base-uncased"):
-        command.main(["stage2", "--release", str(released), "--profile", "released", "--out", str(tmp_path)])
-
-
-# A benchmark's clips through an encoder
-
-
-class Colours(Encoder):
-    """Reads the label off a clip's id and the words off a text."""
-
-    name, identity = "colours", {"family": "colours"}
-
-    def __init__(self):
-        super().__init__()
-        self.anything = torch.nn.Parameter(torch.zeros(1))
-
-
-def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkeypatch):
-    from tfcovr_utils.sources.embedding_files import read_embeddings
-    from tfcovr_utils.sources.released import read_release
-
-    Benchmark(**read_release(released)).save(tmp_path / "benchmark")
-    frames = read_embeddings(released / "files" / "aim_embeddings_12f_all_files.pkl")
-    asked = {}
-
-    def embed_clips(encoder, clips, clips_dir, *, frames: int, per_frame: bool):
-        asked.update(splits=set(clips["split"]), clips_dir=clips_dir, per_frame=per_frame)
-        values = torch.stack([torch.from_numpy(stored[clip]) for clip in clips["clip_id"]])
-        return Embedded(clips["clip_id"].tolist(), values, {})
-
-    stored = frames
-    monkeypatch.setattr("tfcovr_utils.training.inputs.embed_clips", embed_clips)
-    monkeypatch.setattr("tfcovr_utils.training.inputs.embed_texts", lambda _, texts: torch.eye(64)[: len(texts)])
-    monkeypatch.setattr(command, "load_encoder", lambda name, weights: Colours().eval())
-    given = ["--benchmark", str(tmp_path / "benchmark"), "--profile", "smoke", "--protocol", "capped", "--out", str(tmp_path / "out")]
-    command.main(["stage2", *given, "--set", *CHANGES])
-    assert asked == {"splits": {"train", "val"}, "clips_dir": tmp_path / "benchmark", "per_frame": True}
-    history = pd.read_parquet(tmp_path / "out" / "history.parquet")
-    assert history["val"].iloc[-1] > 0.3 and Fusion.load(tmp_path / "out" / "fusion").config["video_dim"] == 32
-    told = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert told["encoder"] == {"family": "colours"} and told["profile"]["name"] == "smoke"

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     stage2.add_argument("--weights", help="the encoder's, hub id or folder; default: the profile's CLIP")
     stage2.add_argument("--protocol", default="full", help="whose val mAP@50 chooses the step, on a benchmark")
     stage2.add_argument("--embeddings", type=Path, help="file or folder of released embeddings; default: the AIM file of the release")
-    stage2.add_argument("--text-weights", default=BERT, help="BERT of the release's texts, or of a text tower that is trained: hub id or folder")
+    stage2.add_argument("--text-weights", default=BERT, help="BERT of the release's texts, or of a trained tower: hub id or folder")
     stage2.add_argument("--checkpoint", type=Path, help="an official stage-2 checkpoint to score instead of training")
     for stage in (stage2,):
         stage.add_argument("--profile", help="default: mini, or released with --release")

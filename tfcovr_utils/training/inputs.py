@@ -105,7 +105,7 @@ def token_reader(weights: str) -> Callable[[list[str]], Tokens]:
     return lambda texts: tokenise([official_text(text) for text in texts], tokenizer)
 
 
-def feature_reader(weights: str, device: torch.device) -> Callable[[list[str]], torch.Tensor]:
+def feature_reader(weights: str, device: torch.device | str) -> Callable[[list[str]], torch.Tensor]:
     """Make a `read` that gives the frozen tower's features, each text read once."""
     read, tower = token_reader(weights), load_text_tower(weights).to(device)
 

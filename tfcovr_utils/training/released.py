@@ -36,7 +36,7 @@ def find_embeddings(release: Path) -> Path:
     return found[0]
 
 
-def read_inputs(release: Path, embeddings: Path, read, tower: TextTower | None, device: torch.device) -> Inputs:
+def read_inputs(release: Path, embeddings: Path, read, tower: TextTower | None, device: torch.device | str) -> Inputs:
     """Read a release for stage 2; `read` and `tower` as in `Inputs`. A clip is the mean of its frames where the file has them."""
     benchmark = Benchmark(**read_release(release))
     pooled = {clip_id: torch.from_numpy(array).reshape(-1, array.shape[-1]).mean(0) for clip_id, array in stream_embeddings(embeddings)}
@@ -52,7 +52,7 @@ def read_inputs(release: Path, embeddings: Path, read, tower: TextTower | None, 
 
 def run(
     release: Path, out: Path, settings: Stage2Settings, seed: int = 0, *, embeddings: Path | None = None, text_weights: str = BERT,
-    checkpoint: Path | None = None, resume: bool = False, device: torch.device = torch.device("cpu"), progress: bool = False,
+    checkpoint: Path | None = None, resume: bool = False, device: torch.device | str = "cpu", progress: bool = False,
 ) -> dict:  # fmt: skip
     """Train stage 2 on a release, choose the step on val, and score test; with `checkpoint` only score that.
 

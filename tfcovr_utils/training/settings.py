@@ -75,7 +75,8 @@ def change(settings: Stage2Settings, changes: list[str]) -> Stage2Settings:
         key, _, value = text.partition("=")
         if key not in known:
             close = get_close_matches(key, known, 1)
-            raise ValueError(f"{key!r} is no setting of stage 2; " + (f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}."))
+            hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}."
+            raise ValueError(f"{key!r} is no setting of stage 2; {hint}")
         kind = type(known[key])
         try:
             read = value if kind is str else ast.literal_eval(value)
