@@ -43,9 +43,10 @@ def make_inputs():
     gallery = pd.DataFrame({"gallery": "full", "split": "test", "clip_id": rest})
     benchmark = replace(benchmark, clips=pd.concat([benchmark.clips, clips]), gallery=pd.concat([benchmark.gallery, gallery]))
     task = make_task(benchmark)
-    rng = np.random.default_rng(0)
-    query_emb, clip_emb = (torch.nn.functional.normalize(torch.tensor(rng.normal(size=(n, DIM)), dtype=torch.float32), dim=1)
-                           for n in (len(task.queries), len(task.gallery)))  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    query_emb, clip_emb = (torch.randn(n, DIM, generator=generator) for n in (len(task.queries), len(task.gallery)))
+    for vectors in (query_emb, clip_emb):
+        vectors /= vectors.norm(dim=1, keepdim=True)  # in place, so that no copy hides a peak
     return benchmark, task, query_emb, clip_emb
 
 
