@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import time
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from .labels import label_text
 from .profiles import ROOT
 from .mini.captions import caption
-from .mini.pictures import SIZE, render_pictures
+from .mini.pictures import SIZE, SOURCES, render_pictures
 from .mini.skills import SKILLS
 from .modifications import read_table
 
@@ -95,7 +96,8 @@ def draw_captions(facts: pd.DataFrame, rng: np.random.Generator, kept: float) ->
             for row in facts[list(FACTS)].to_dict("records")]
 
 
-def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame, progress: bool = True) -> tuple[CLIPModel, CLIPTokenizer, pd.DataFrame]:
+def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame,
+             progress: bool = True) -> tuple[CLIPModel, CLIPTokenizer, pd.DataFrame]:
     """Train on frames (N, H, W, 3) uint8 and their facts; return the model, its tokenizer and the losses.
 
     Two losses. CLIP's contrast, where equal captions are equally right. And words: one linear layer, thrown
@@ -165,7 +167,7 @@ def _read_words(to_words, embedding, bags):
 
 def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write the Hugging Face folder, weights in half precision."""
-    model.half().save_pretrained(folder)
+    deepcopy(model).half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     size = {"height": SIZE, "width": SIZE}
     CLIPImageProcessor(size=size, do_center_crop=False).save_pretrained(folder)
@@ -175,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.pretraining", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--steps", type=int, default=Pretraining.steps)
-    parser.add_argument("--sources", type=int, default=2000, help="sources to render pictures from")
+    parser.add_argument("--sources", type=int, default=SOURCES, help="sources to render pictures from")
     options = parser.parse_args(arguments)
     settings = Pretraining(steps=options.steps)
     frames, facts = render_pictures(options.sources)
