@@ -48,9 +48,9 @@ def tiny_tower(**config):
     return tower.eval()
 
 
-def trained_aim(layers=TINY["num_hidden_layers"], **settings):
+def trained_aim(tower=None, **settings):
     """An Aim whose trainable weights are no longer what they start at."""
-    aim = Aim(tiny_tower(num_hidden_layers=layers), **{"num_frames": 4, **settings}).eval()
+    aim = Aim(tiny_tower(**(tower or {})), **{"num_frames": 4, **settings}).eval()
     for parameter in aim.trainable_parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return aim
@@ -209,6 +209,12 @@ def test_a_fresh_aim_learns_and_only_where_it_may():
     assert all(parameter.grad is None for name, parameter in model.named_parameters() if name not in trainable)
 
 
+def test_dropout_is_before_the_labels():
+    model = AimClassifier(trained_aim(), ["a", "b"], dropout=1).train()
+    torch.nn.init.ones_(model.fc_cls.bias)
+    assert torch.equal(model(clips()), torch.ones(2, 2)) and not torch.equal(model.eval()(clips()), torch.ones(2, 2))
+
+
 def test_frames_see_each_other_through_the_adapters_alone():
     pixels = clips()
     other = pixels.clone()
@@ -316,7 +322,7 @@ def test_attention_on_a_cpu_is_in_float32_under_autocast():
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler on a CPU")
 def test_compiles_whole():
-    aim = trained_aim(layers=1)
+    aim = trained_aim({"num_hidden_layers": 1})
     compiled = torch.compile(aim, fullgraph=True)
     exact, found = gradients(aim, clips()), gradients(compiled, clips())
     for name, gradient in exact.items():
@@ -418,7 +424,8 @@ def test_identity_is_of_what_decides_the_features(tmp_path, clip_folder):
     other = trained_aim()
     other.temporal_embedding.data[0, 0, 0] += 1
     others = [identity(other), identity(trained_aim(scale=0.6)), identity(trained_aim(mean=MEAN)), identity(trained_aim(std=STD)),
-              identity(trained_aim(), clip=str(clip_folder))]
+              identity(trained_aim(), clip=str(clip_folder)), identity(trained_aim({"hidden_act": "gelu"})),
+              identity(trained_aim({"num_attention_heads": 4})), identity(trained_aim({"layer_norm_eps": 1e-6}))]
     assert len({first, *others}) == 1 + len(others)
 
 
