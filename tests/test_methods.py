@@ -214,22 +214,34 @@ def test_clips_that_cannot_be_read_are_left_out_and_told(here, tmp_path, name):
     n_test = (labels["split"] == "test").sum()
     assert set(table["coverage"]) == {0, 1 - 1 / n_test}
     if name in TRAINED:
-        n_seen = len(labels) - n_test
-        assert row.facts["train_coverage"]["triplets"] < 1 and row.facts["train_coverage"]["clips"] == round((n_seen - 2) / len(labels), 4)
+        used = ~here.benchmark.triplets[["query_clip", "target_clip"]].isin(lost).any(axis=1)
+        assert row.facts["triplets_used"] == round(used.mean(), 4) < 1
 
 
 def test_a_row_without_weights_or_clips_stands_in_the_table(here, tmp_path, monkeypatch):
     def not_to_be_had(name, weights):
-        raise OSError(f"{weights} is not a local folder and the hub is out of reach\nand more")
+        raise FileNotFoundError(f"{weights} is not to be had; run `hf download {weights}`.")
 
     run(METHODS["random"], here, ["full"], tmp_path)
     assert run(METHODS["clip-avg-zs"], replace(here, clips_dir=tmp_path), ["full"], tmp_path) is None
     monkeypatch.setattr(clip, "load_encoder", not_to_be_had)
     assert run(METHODS["clip-mlp-15"], replace(here, clip_weights="some/clip"), ["full"], tmp_path) is None
     status = summarise(tmp_path).set_index("method")["status"]
-    assert status["clip-mlp-15"] == ("not run: the CLIP weights 'some/clip' are not to be had (some/clip is not a local folder and the hub "
-                                     "is out of reach). To run it: `hf download some/clip`.")  # fmt: skip
+    assert status["clip-mlp-15"] == "not run: some/clip is not to be had; run `hf download some/clip`."
     assert status["clip-avg-zs"].startswith(f"not run: {tmp_path} holds none of {len(here.benchmark.clips)} clips, such as ")
+
+
+def test_a_tokenizer_that_is_fetched_late_is_wanted_by_rows_with_texts_only(here, tmp_path, monkeypatch):
+    def no_tokenizer(self, texts):
+        raise FileNotFoundError("the tokenizer is not to be had.")
+
+    monkeypatch.setattr(Small, "encode_texts", no_tokenizer)
+    elsewhere = replace(here, store_dir=tmp_path / "store")
+    for name in READS:
+        ran = run(METHODS[name], elsewhere, ["full"], tmp_path / "results") is not None
+        assert ran == ("text" not in READS[name]), name
+    status = summarise(tmp_path / "results").set_index("method")["status"]
+    assert status["clip-avg-zs"] == "not run: the tokenizer is not to be had."
 
 
 def test_label_controls_need_labels(here):

@@ -184,20 +184,17 @@ def run(method: Method, setting: Setting, protocols: list[str], results_dir: Pat
     started = time.perf_counter()
     try:
         fitted = method.fit(setting)
+        fit_s = time.perf_counter() - started
+        tables = [evaluate(fitted, setting.benchmark, protocol, split) for protocol in protocols]
     except NotRun as missing:
-        save_not_run(results_dir, method.name, missing.reason, missing.command)
+        save_not_run(results_dir, method.name, str(missing))
         return None
-    fit_s = time.perf_counter() - started
-    tables = []
-    for protocol in protocols:
-        started = time.perf_counter()
-        tables.append(evaluate(fitted, setting.benchmark, protocol, split))
-        record = provenance(
-            setting.profile, setting.seed, method=method.name, about=method.about, split=split, protocol=protocol,
-            coverage=tables[-1]["coverage"].mean(), fit_s=round(fit_s, 1), evaluate_s=round(time.perf_counter() - started, 2),
-            versions={package: version(package) for package in VERSIONED}, **fitted.facts,
-        )  # fmt: skip
-        save_result(tables[-1], results_dir, method.name, setting.seed, record)
+    made = provenance(
+        setting.profile, setting.seed, method=method.name, about=method.about, fit_s=round(fit_s, 1),
+        versions={package: version(package) for package in VERSIONED}, **fitted.facts,
+    )  # fmt: skip
+    for table in tables:
+        save_result(table, results_dir, method.name, setting.seed, made | {"coverage": table["coverage"].mean()})
     return pd.concat(tables, ignore_index=True)
 
 

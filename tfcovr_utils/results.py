@@ -39,9 +39,9 @@ def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, 
     return path
 
 
-def save_not_run(results_dir: Path, method: str, reason: str, command: str) -> None:
+def save_not_run(results_dir: Path, method: str, reason: str) -> None:
     """Write why a method could not run, so that its row stands in the table. Earlier results are left."""
-    write_json({"reason": reason, "command": command}, _not_run_path(results_dir, method))
+    write_json({"reason": reason}, _not_run_path(results_dir, method))
 
 
 def read_results(results_dir: Path, split: str = "test") -> pd.DataFrame:
@@ -176,9 +176,7 @@ def _not_run_path(results_dir: Path, method: str) -> Path:
 
 def _why_not_run(results_dir: Path, method: str) -> str:
     path = _not_run_path(results_dir, method)
-    said = {"reason": "nobody asked for it yet.", "command": _COMMAND.format(method)}
-    said = json.loads(path.read_text("utf-8")) if path.exists() else said
-    return f"{said['reason']} To run it: `{said['command']}`."
+    return json.loads(path.read_text("utf-8"))["reason"] if path.exists() else f"nobody asked for it yet. To run it: `{_COMMAND.format(method)}`."
 
 
 def _methods_in(results_dir: Path) -> list[str]:

@@ -15,11 +15,10 @@ FAMILIES = ("control", "zero-shot", "fine-tuned")
 
 
 class NotRun(Exception):
-    """Something a row needs is not to be had here; the row stands in its table with this reason."""
+    """Something a row needs is not to be had here; the row stands in its table with this reason and what would run it."""
 
     def __init__(self, reason: str, command: str = ""):
-        super().__init__(f"{reason} To run it: {command}" if command else reason)
-        self.reason, self.command = reason, command
+        super().__init__(f"{reason} To run it: `{command}`." if command else reason)
 
 
 @dataclass(frozen=True)

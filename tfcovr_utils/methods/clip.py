@@ -3,7 +3,8 @@
 A gallery clip is the mean of its frames under every row; "1" means that the query shows one frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -25,7 +26,6 @@ class _Features:
 
     def __init__(self, setting: Setting):
         self.setting, profile = setting, setting.profile
-        weights = setting.clip_weights or profile.clip_weights
         paths = setting.benchmark.clips["path"]
         if not any(clip_exists(setting.clips_dir / path) for path in paths):
             raise NotRun(
@@ -33,13 +33,8 @@ class _Features:
                 f"python -m tfcovr_utils.evaluation --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
             )
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            self.encoder = load_encoder("clip", weights).to(self.device)
-        except OSError as error:
-            raise NotRun(
-                f"the CLIP weights {weights!r} are not to be had ({str(error).splitlines()[0]}).",
-                f"hf download {weights}",
-            ) from error
+        with _weights_wanted():
+            self.encoder = load_encoder("clip", setting.clip_weights or profile.clip_weights).to(self.device)
         self.clips_table = setting.benchmark.clips.set_index("clip_id", drop=False)
         self.facts = {"encoder": self.encoder.identity, "frames": profile.frames}
 
@@ -62,7 +57,17 @@ class _Features:
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts (M, D)."""
-        return embed_texts(self.encoder, list(texts), store_dir=self.setting.store_dir)
+        with _weights_wanted():  # a tokenizer may have to be fetched, too
+            return embed_texts(self.encoder, list(texts), store_dir=self.setting.store_dir)
+
+
+@contextmanager
+def _weights_wanted() -> Iterator[None]:
+    """Make of weights that are not to be had, which say themselves how to get them, a row that is not run."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotRun(str(error)) from error
 
 
 def _fit_zero_shot(setting: Setting, *, video: str | None, text: bool) -> Fitted:
@@ -114,7 +119,7 @@ def _train(features: _Features, read_video, setting: Setting, use_video: bool) -
         inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, setting.seed, inputs.validator(protocol),
         target_labels=inputs.target_labels(),
     )  # fmt: skip
-    return fusion.cpu(), {"stage2": asdict(settings), "train_coverage": inputs.coverage, "history": history.to_dict("records")}
+    return fusion.cpu(), {"stage2": asdict(settings), "triplets_used": inputs.coverage["triplets"], "history": history.to_dict("records")}
 
 
 _TARGET = "a gallery clip is the unit mean of its frames' CLIP features"
