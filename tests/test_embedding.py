@@ -398,6 +398,7 @@ BREAKS = {
     "empty": lambda path: path.write_bytes(b""),
     "no header": lambda path: path.write_bytes(b"\xff" * 500),
     "no keys": lambda path: path.write_bytes(store.save({"values": torch.zeros(4, FRAMES, 8)})),
+    "other metadata": lambda path: path.write_bytes(store.save({"values": torch.zeros(4, FRAMES, 8)}, {"format": "pt"})),
     "of another store": lambda path: path.write_bytes(store.save({"values": torch.zeros(1)}, {"rows": '{"address": "x", "keys": []}'})),
 }
 

@@ -156,8 +156,8 @@ class _Batches:
             start += len(group)
         encoded = torch.cat(values)
         if len(encoded) != len(inputs) or not encoded.isfinite().all():
-            raise ValueError(f"encoder {self.encoder.name!r} gave values of shape {tuple(encoded.shape)}, {(~encoded.isfinite()).sum()} of them "
-                             f"not finite, for {len(inputs)} inputs; expected a finite row for each, so check its weights.")
+            raise ValueError(f"encoder {self.encoder.name!r} gave values of shape {tuple(encoded.shape)}, {(~encoded.isfinite()).sum()} of "
+                             f"them not finite, for {len(inputs)} inputs; expected a finite row for each, so check its weights.")
         return encoded
 
 

@@ -55,7 +55,7 @@ class Store:
         for path in sorted(self.folder.glob("shard-*.safetensors")):
             try:
                 # Keys first: a store holds the rows of many benchmarks, and most shards may not be wanted.
-                here = [(row, place) for row, key in enumerate(self._keys(path)) for place in places.get(key, ()) if not found[place]]
+                here = [(row, place) for row, key in enumerate(self._keys(path)) for place in places.get(key, ())]
                 if not here:
                     continue
                 shard = self._values(path)
