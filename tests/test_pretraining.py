@@ -339,20 +339,19 @@ def held_out():
         parts = [pictures._render_source(source, 0) for source in range(4)]
     facts = pd.concat([facts for _, facts in parts], ignore_index=True)
     assert set(facts.source_video) == {f"held-out-{source:04d}" for source in range(4)}
-    return np.concatenate([frames for frames, _ in parts]), facts
+    return np.concatenate([frames for frames, _ in parts])[::2], facts[::2]
 
 
 @pytest.mark.parametrize("fact", ["place", "shape", "head", "chest"])
-def test_the_committed_weights_choose_the_caption_that_is_right(committed, held_out, fact):
-    """Among a frame's captions that differ in one fact, and against always naming the commonest."""
+def test_the_committed_weights_choose_the_right_caption(committed, held_out, fact):
+    """Among a frame's captions that differ in one fact alone, it closes half of what the commonest answer leaves open."""
     frames, facts = held_out
+    values = sorted(facts[fact].unique())
     with torch.no_grad():
         image_emb = F.normalize(committed.encode_frames(frames[:, None])[:, 0], dim=-1)
-        values = sorted(facts[fact].unique())
-        right = []
-        for emb, row in zip(image_emb, facts[list(FACTS)].to_dict("records")):
-            text_emb = F.normalize(committed.encode_texts([caption({**row, fact: value}) for value in values]), dim=-1)
-            right.append(values[int((text_emb @ emb).argmax())] == row[fact])
+        options = [caption({**row, fact: value}) for row in facts[list(FACTS)].to_dict("records") for value in values]
+        text_emb = torch.cat([committed.encode_texts(options[start:start + 500]) for start in range(0, len(options), 500)])
+    scores = torch.einsum("nd,nvd->nv", image_emb, F.normalize(text_emb, dim=-1).unflatten(0, (len(frames), len(values))))
+    right = (np.array(values)[scores.argmax(1)] == facts[fact]).mean()
     commonest = facts[fact].value_counts(normalize=True).max()
-    print(fact, len(values), np.mean(right), commonest)
-    assert np.mean(right) > commonest + .2
+    assert right > (1 + commonest) / 2
