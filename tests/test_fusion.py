@@ -115,8 +115,9 @@ def test_every_key_of_a_checkpoint_is_asked_for(official, tmp_path):
         rest = {name: value for name, value in weights(STAGE2).items() if name != key}
         with pytest.raises(ValueError, match="is no official stage-2 checkpoint"):
             load_stage2(official(tmp_path / "short.ckpt", rest), heads=HEADS)
-    with pytest.raises(ValueError, match=r"0 weights are missing \(\) and 1 are not known \(visual_encoder.x\)"):
-        load_stage2(official(tmp_path / "long.ckpt", weights(STAGE2) | {"visual_encoder.x": torch.ones(2)}), heads=HEADS)
+    for key in ("visual_encoder.x", "combiner.x"):
+        with pytest.raises(ValueError, match=rf"0 weights are missing \(\) and 1 are not known \({key}\)"):
+            load_stage2(official(tmp_path / "long.ckpt", weights(STAGE2) | {key: torch.ones(2)}), heads=HEADS)
 
 
 def test_a_checkpoint_of_a_wrapped_model_or_of_weights_alone_loads(official, tmp_path):
