@@ -145,7 +145,8 @@ def probe_frame(features: torch.Tensor, factors: pd.DataFrame, facts: pd.DataFra
     A fact is classified among its values, beside always naming the commonest; a count within its groups, beside chance.
     `factors` and `facts` have a row a clip.
     """
-    features = (features - features[train].mean(0)) / features[train].std(0).clamp_min(1e-6)
+    taught = features[torch.from_numpy(np.flatnonzero(train))]
+    features = (features - taught.mean(0)) / taught.std(0).clamp_min(1e-6)
     rows = []
     for name in facts:
         code, values = pd.factorize(facts[name])

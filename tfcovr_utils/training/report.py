@@ -16,19 +16,14 @@ def accuracies(logits: torch.Tensor, label_idx: np.ndarray) -> dict[str, float]:
             "mean class": 100 * float(by_class.mean()), "clips": len(label_idx)}
 
 
-def attribute_table(labels: pd.DataFrame) -> pd.DataFrame:
-    """The attributes that differ among labels, a row a label in the table's order, values as JSON would hold them."""
-    table = pd.DataFrame([vars(Attributes.from_json(text)) for text in labels["attributes"]], index=labels["label_id"])
-    table = table.apply(lambda column: column.map(lambda value: " ".join(value) if isinstance(value, tuple) else value))
-    return table.loc[:, [column for column in table if table[column].astype(str).nunique() > 1]]
-
-
 def attribute_classes(labels: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
-    """Each attribute's values as strings, and the class (C,) of every label in the table's order: what factor heads learn."""
+    """Attributes in which labels differ: their values as strings, and the class (C,) of every label in the table's order."""
+    attributes = [vars(Attributes.from_json(text)) for text in labels["attributes"]]
     values, classes = {}, {}
-    for name, column in attribute_table(labels).items():
-        classes[name], found = pd.factorize(column.astype(str), sort=True)
-        values[name] = found.tolist()
+    for name in attributes[0]:
+        found, of_label = np.unique([str(of[name]) for of in attributes], return_inverse=True)
+        if len(found) > 1:
+            values[name], classes[name] = found.tolist(), of_label
     return values, classes
 
 
