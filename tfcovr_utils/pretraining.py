@@ -23,14 +23,43 @@ from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from .files import replacing
 from .labels import label_text
-from .profiles import ROOT
 from .mini.captions import caption
 from .mini.pictures import SIZE, SOURCES, render_pictures
 from .mini.skills import SKILLS
 from .modifications import read_table
+from .profiles import ROOT
 
 FACTS = ("place", "shape", "head", "chest", "arms", "phase")
+
+
+CARD = """\
+---
+license: mit
+library_name: transformers
+---
+# mini-clip
+
+A CLIP of {parameters:,} parameters for the rendered benchmark `mini` of this repository. It stands where the paper has OpenAI's CLIP:
+frozen, it turns frames and texts into vectors of {projection} numbers. Loaded by `CLIPModel.from_pretrained`.
+
+- **Taught on** {frames:,} frames of 64 x 64 pixels, rendered from sources that no split of any benchmark shares, each with a caption of
+  what that frame shows: place, shape, head, chest, arms, support.
+- **Not taught** any label, count, direction of travel or order of frames; no caption holds one (tested). Its tokenizer was learned from
+  the captions, the labels and the short modification texts; its text tower was asked to keep words apart by strings of random words,
+  which no picture goes with.
+- **What it reads from one frame**, and that it reads no count, is measured in `notebooks/04_stage1_temporal_pretraining.ipynb`.
+- **Not for** anything but this benchmark's pictures.
+- **Made again** by `python -m tfcovr_utils.pretraining --out data/weights/mini-clip`: seven minutes of rendering, then the seconds below
+  on one thread. Weights and everything they were taught on are this repository's own, under its MIT licence.
+
+What the command printed:
+
+```json
+{report}
+```
+"""
 
 
 @dataclass(frozen=True)
@@ -173,6 +202,12 @@ def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     CLIPImageProcessor(size=size, do_center_crop=False).save_pretrained(folder)
 
 
+def write_card(report: dict, folder: Path) -> None:
+    """Write the model card: what the weights are, and the report of the run that made them."""
+    with replacing(Path(folder) / "README.md") as temporary:
+        temporary.write_text(CARD.format(**report | {"report": json.dumps(report, indent=1)}))
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.pretraining", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
@@ -184,8 +219,10 @@ def main(arguments: list[str] | None = None) -> None:
     started = time.monotonic()
     model, tokenizer, losses = pretrain(settings, frames, facts)
     save(model, tokenizer, options.out)
-    print(json.dumps({**asdict(settings), "frames": len(frames), "seconds": round(time.monotonic() - started),
-                      "parameters": model.num_parameters(), "last losses": losses.tail(100).mean().round(3).to_dict()}, indent=1))
+    report = {**asdict(settings), "frames": len(frames), "seconds": round(time.monotonic() - started), "parameters": model.num_parameters(),
+              "last losses": losses.drop(columns="step").tail(100).mean().round(3).to_dict()}
+    write_card(report, options.out)
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
