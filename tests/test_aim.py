@@ -153,6 +153,15 @@ def test_every_key_is_accounted_for(tmp_path):
         load_fixture("aim_t2", tmp_path, lambda weights: {**weights, "cls_head.fc_cls.bias": torch.zeros(5)})
 
 
+def test_adapters_of_another_width_are_read_off_the_weights(tmp_path):
+    def widen(weights):  # by channels that do nothing
+        doubled = {name: torch.cat([value, torch.zeros_like(value)], dim=1 if "D_fc2" in name else 0)
+                   for name, value in weights.items() if "D_fc1" in name or "D_fc2.weight" in name}
+        return {**weights, **doubled}
+    tensors, model = load_fixture("aim_t1", tmp_path, widen)
+    assert (model(tensors["input.video"].transpose(1, 2)) - tensors["output.logits"]).abs().max() < TOLERANCE
+
+
 class Planted:
     def __reduce__(self):
         return os.mkdir, ("planted",)
