@@ -274,8 +274,8 @@ def _run(options: argparse.Namespace) -> str:
     table = "modifications" if options.readout == "texts" else "clips"
     path = options.benchmark / f"{table}.parquet"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there; give --benchmark a folder that `python -m tfcovr_utils.triplets` or "
-                                "`python -m tfcovr_utils.mini` wrote.")
+        raise FileNotFoundError(f"{path} is not there; give --benchmark a folder that `python -m tfcovr_utils.triplets` wrote, "
+                                "or for clips a rendering's.")
     rows, profile = pd.read_parquet(path), get_profile(options.profile)
     encoder = load_encoder(options.encoder, options.weights or profile.clip_weights)
     encoder.to("cuda" if torch.cuda.is_available() else "cpu")
