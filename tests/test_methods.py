@@ -117,7 +117,8 @@ def test_zero_shot_rows_are_unit_averages_of_the_frames_they_name(here, fitted):
         return vectors / vectors.norm(dim=1, keepdim=True)
 
     mean, middle = frames.mean(1), frames[:, 2]
-    expected = {"video-only": mean, "text-only-zs": text, "clip-avg-zs": unit(mean) + unit(text), "clip-avg-1-zs": unit(middle) + unit(text)}
+    expected = {"video-only": mean, "text-only-zs": text, "clip-avg-zs": unit(mean) + unit(text),
+                "clip-avg-1-zs": unit(middle) + unit(text)}  # fmt: skip
     for name, vectors in expected.items():
         torch.testing.assert_close(fitted[name].embed_queries(queries), unit(vectors))
         torch.testing.assert_close(fitted[name].embed_gallery(queries["query_clip"].tolist()), unit(mean))

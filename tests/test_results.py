@@ -101,6 +101,12 @@ def test_a_row_that_cannot_run_says_why_until_it_runs(benchmark, tmp_path):
     assert not (tmp_path / "wanting" / "not-run.json").exists()
 
 
+def test_a_folder_of_rows_that_cannot_run_is_still_a_table(tmp_path):
+    results.save_not_run(tmp_path, "clip-mlp-1", "no weights.")
+    table = results.summarise(tmp_path).set_index("method")
+    assert table.loc["clip-mlp-1", "status"] == "not run: no weights." and table["mAP@5 sd"].isna().all() and len(table) == len(METHODS)
+
+
 def test_the_csv_is_recomputed_from_the_parquet(folder, tmp_path):
     results.write_results_csv(folder, tmp_path / "results_mini.csv")
     written = pd.read_csv(tmp_path / "results_mini.csv", dtype=str)

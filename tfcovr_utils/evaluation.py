@@ -44,9 +44,10 @@ DEPTH = max(*RANKS, *RECALL_RANKS)  # how many clips a query's row keeps
 def evaluate(fitted: Fitted, benchmark: Benchmark, protocol: str = "full", split: str = "test") -> pd.DataFrame:
     """Score a method: one row a query, by query_id.
 
-    Columns: query_id, split, protocol, task (a hash of what was asked), kind (temporal, event), changed (attributes the modification changes),
-    ap@5/10/25/50, recall@1/5/10/50, hit@1/5/10/50, first_rank (of the first right clip, infinity if it can never be
-    found), n_targets, retrieved and scores (lists, best first, of at most 50), missed (see `_missed`), coverage.
+    Columns: query_id, split, protocol, task (a hash of what was asked), kind (temporal, event), changed (attributes that
+    the modification changes), ap@5/10/25/50, recall@1/5/10/50, hit@1/5/10/50, first_rank (of the first right clip,
+    infinity if it can never be found), n_targets, retrieved and scores (lists, best first, of at most 50), missed (see
+    `_missed`), coverage.
 
     Metrics are fractions, NaN where a query has no target or could not be embedded. A gallery clip that could not be
     embedded is never found, and still counts among the answers. `coverage` is the share of the gallery that was
@@ -227,7 +228,8 @@ def _run_all(options: argparse.Namespace) -> str:
         run(method, setting, options.protocol, results_dir, options.split)
     table = summarise(results_dir, options.split, options.protocol)
     table = table[table["method"].isin([method.name for method in methods])]
-    return table[["method", "protocol", "status", "n_seeds", "n_queries", "coverage", *HEADLINES]].to_string(index=False, float_format="%.2f")
+    shown = ["method", "protocol", "n_seeds", "n_queries", "coverage", *HEADLINES, "status"]
+    return table[shown].to_string(index=False, float_format="%.2f", na_rep="")
 
 
 if __name__ == "__main__":

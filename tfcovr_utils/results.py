@@ -15,6 +15,8 @@ from .methods import METHODS
 from .metrics import RANKS
 
 HEADLINES = [f"mAP@{k}" for k in RANKS]
+SUMMARY_COLUMNS = ["method", "family", "protocol", "status", "n_seeds", "n_queries", "coverage",
+                   *(f"mAP@{k}{what}" for k in RANKS for what in ("", " sd", " low", " high"))]  # fmt: skip
 CSV_COLUMNS = ["method", "protocol", "seed", *HEADLINES, "n_queries", "coverage", "revision"]
 BOOTSTRAP_SEED = 0  # intervals are part of the results: the same every time
 _COMMAND = "python -m tfcovr_utils.evaluation --method {} --benchmark DIR --out DIR"
@@ -46,14 +48,9 @@ def save_not_run(results_dir: Path, method: str, reason: str) -> None:
 
 def read_results(results_dir: Path, split: str = "test") -> pd.DataFrame:
     """All results on a split, in the order of METHODS, with columns `method` and `seed` more."""
-    parts = []
-    for path in sorted(Path(results_dir).glob("*/seed-*.parquet"), key=_in_order):
-        table = pd.read_parquet(path)
-        parts.append(table[table["split"] == split].assign(method=path.parent.name, seed=_seed(path)))
-    if not any(map(len, parts)):
+    results = _read_all(results_dir, split)
+    if results.empty:
         raise FileNotFoundError(f"{results_dir} has no results on {split}; make some with `{_COMMAND.format('random')}`.")
-    results = pd.concat(parts, ignore_index=True)
-    _check_same_task(results)
     return results
 
 
@@ -64,22 +61,21 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
     each K `mAP@K` (mean over seeds), `mAP@K sd` (over seeds; NaN for one seed), `mAP@K low` and `mAP@K high` (95 %
     percentile interval over queries of the per-query means over seeds).
     """
-    results = read_results(results_dir, split)
+    results = _read_all(results_dir, split)
     if protocols is not None:
         results = results[results["protocol"].isin(protocols)]
     rows = []
     for (method, protocol), part in results.groupby(["method", "protocol"], sort=False):
-        row = {"method": method, "protocol": protocol, "status": "run", "n_seeds": part["seed"].nunique(), "coverage": part["coverage"].mean()}
+        row = {"method": method, "protocol": protocol, "status": "run", "n_seeds": part["seed"].nunique()}
         for k in RANKS:
             by_seed = 100 * part.groupby("seed")[f"ap@{k}"].mean()
             interval = bootstrap_interval(100 * per_query(part, f"ap@{k}"), BOOTSTRAP_SEED)
             row |= {f"mAP@{k}": interval.mean, f"mAP@{k} sd": by_seed.std(), f"mAP@{k} low": interval.low, f"mAP@{k} high": interval.high}
-        rows.append(row | {"n_queries": interval.num_queries})
+        rows.append(row | {"n_queries": interval.num_queries, "coverage": part["coverage"].mean()})
     absent = [name for name in _methods_in(results_dir) if name not in set(results["method"])]
     rows += [{"method": name, "protocol": "", "status": f"not run: {_why_not_run(results_dir, name)}", "n_seeds": 0} for name in absent]
-    table = pd.DataFrame(rows)
-    family = table["method"].map(lambda name: METHODS[name].family if name in METHODS else "")
-    table.insert(1, "family", family)
+    table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64"})
+    table["family"] = [METHODS[name].family if name in METHODS else "" for name in table["method"]]
     order = table["method"].map({name: place for place, name in enumerate(_methods_in(results_dir))})
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
@@ -101,7 +97,9 @@ def compare(results_a: pd.DataFrame, results_b: pd.DataFrame, metric: str = "ap@
     """
     tasks = pd.concat([results_a, results_b])["task"].unique()
     if len(tasks) != 1:
-        raise ValueError(f"the results answer {len(tasks)} different sets of questions; compare methods under one protocol of one benchmark.")
+        raise ValueError(
+            f"the results answer {len(tasks)} different sets of questions; compare methods under one protocol of one benchmark."
+        )
     a, b = per_query(results_a, metric).align(per_query(results_b, metric))
     undefined = a.isna() | b.isna()
     return paired_bootstrap(100 * a.mask(undefined), 100 * b.mask(undefined), BOOTSTRAP_SEED)
@@ -159,6 +157,16 @@ def write_results_csv(results_dir: Path, path: Path, split: str = "test") -> pd.
     return shown
 
 
+def _read_all(results_dir: Path, split: str) -> pd.DataFrame:
+    parts = [pd.DataFrame(columns=["method", "protocol"])]
+    for path in sorted(Path(results_dir).glob("*/seed-*.parquet"), key=_in_order):
+        table = pd.read_parquet(path)
+        parts.append(table[table["split"] == split].assign(method=path.parent.name, seed=_seed(path)))
+    results = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    _check_same_task(results)
+    return results
+
+
 def _check_same_task(results: pd.DataFrame) -> None:
     for protocol, part in results.groupby("protocol", sort=False):
         if part["task"].nunique() > 1:
@@ -176,7 +184,9 @@ def _not_run_path(results_dir: Path, method: str) -> Path:
 
 def _why_not_run(results_dir: Path, method: str) -> str:
     path = _not_run_path(results_dir, method)
-    return json.loads(path.read_text("utf-8"))["reason"] if path.exists() else f"nobody asked for it yet. To run it: `{_COMMAND.format(method)}`."
+    if path.exists():
+        return json.loads(path.read_text("utf-8"))["reason"]
+    return f"nobody asked for it yet. To run it: `{_COMMAND.format(method)}`."
 
 
 def _methods_in(results_dir: Path) -> list[str]:

@@ -123,18 +123,18 @@ def _train(features: _Features, read_video, setting: Setting, use_video: bool) -
 
 
 _TARGET = "a gallery clip is the unit mean of its frames' CLIP features"
+_AVERAGE = "A query is the average of two unit CLIP features, of its text and its clip's {}; " + _TARGET + "."
+_MLP = "A query is the stage-2 MLP of its text and its clip's {}, on frozen CLIP features; " + _TARGET + "."
 CLIP_ROWS = (
-    Method("video-only", "control", f"A query is its clip alone, as {_TARGET}.", partial(_fit_zero_shot, video="clips", text=False), False),
+    Method("video-only", "control", f"A query is its clip alone, as {_TARGET}.",
+           partial(_fit_zero_shot, video="clips", text=False), seeded=False),
     Method("text-only-zs", "control", f"A query is the CLIP text feature of its modification alone; {_TARGET}.",
-           partial(_fit_zero_shot, video=None, text=True), False),
+           partial(_fit_zero_shot, video=None, text=True), seeded=False),
     Method("text-only", "control", "As clip-mlp-15, trained alike, with zeros in place of the query clip.",
-           partial(_fit_mlp, video="clips", use_video=False), True),
-    Method("clip-avg-1-zs", "zero-shot", f"A query is the average of two unit CLIP features, its clip's middle frame and its text; {_TARGET}.",
-           partial(_fit_zero_shot, video="middle", text=True), False),
-    Method("clip-avg-zs", "zero-shot", f"A query is the average of two unit CLIP features, its clip's mean frame and its text; {_TARGET}.",
-           partial(_fit_zero_shot, video="clips", text=True), False),
-    Method("clip-mlp-1", "fine-tuned", f"A query is the stage-2 MLP of its clip's middle frame and its text, on frozen CLIP features; {_TARGET}.",
-           partial(_fit_mlp, video="middle"), True),
-    Method("clip-mlp-15", "fine-tuned", f"A query is the stage-2 MLP of its clip's mean frame and its text, on frozen CLIP features; {_TARGET}.",
-           partial(_fit_mlp, video="clips"), True),
+           partial(_fit_mlp, video="clips", use_video=False), seeded=True),
+    Method("clip-avg-1-zs", "zero-shot", _AVERAGE.format("middle frame"),
+           partial(_fit_zero_shot, video="middle", text=True), seeded=False),
+    Method("clip-avg-zs", "zero-shot", _AVERAGE.format("mean frame"), partial(_fit_zero_shot, video="clips", text=True), seeded=False),
+    Method("clip-mlp-1", "fine-tuned", _MLP.format("middle frame"), partial(_fit_mlp, video="middle"), seeded=True),
+    Method("clip-mlp-15", "fine-tuned", _MLP.format("mean frame"), partial(_fit_mlp, video="clips"), seeded=True),
 )  # fmt: skip
