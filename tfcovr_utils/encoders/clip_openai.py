@@ -60,7 +60,7 @@ class ClipResNetEncoder(Encoder):
 
 
 def read_openai(path: str) -> dict[str, torch.Tensor]:
-    """Read a file's weights by OpenAI's names, in float32; a path may begin at the project's root."""
+    """Read a file's weights by OpenAI's names; a path may begin at the project's root."""
     file = next((file for file in (ROOT / path, Path(path)) if file.is_file()), None)
     if file is None:
         raise FileNotFoundError(f"{path} is not there; put {EXPECTED} there (the addresses stand in OpenAI's clip/clip.py), "
@@ -69,7 +69,7 @@ def read_openai(path: str) -> dict[str, torch.Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated, and is what OpenAI's files are made with
         state = torch.jit.load(file, map_location="cpu").state_dict() if archive else read_tensors(file)
-    state = {name: value.float() for name, value in state.items() if name not in REPEATED}
+    state = {name: value for name, value in state.items() if name not in REPEATED}
     needed = ["token_embedding.weight", "positional_embedding", "text_projection", "transformer.resblocks.0.mlp.c_fc.weight",
               *(["visual.attnpool.c_proj.weight"] if is_resnet(state) else
                 ["visual.conv1.weight", "visual.positional_embedding", "visual.transformer.resblocks.0.mlp.c_fc.weight"])]

@@ -3,7 +3,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub import model_info
 from transformers import AutoTokenizer
 
 from .base import local_folder
@@ -22,10 +22,10 @@ def from_hub(read: Callable, weights: str):
             raise FileNotFoundError(f"{weights} does not hold what a Hugging Face folder of this kind does ({reason}); "
                                     "make or fetch that folder again.") from error
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", weights):
-            raise FileNotFoundError(f"{weights} is no folder here and no hub id; pass one of these: "
-                                    "`python -m tfcovr_utils.pretraining --out FOLDER` makes those of the rendered benchmark.") from error
+            raise FileNotFoundError(f"{weights} is no folder here and no hub id such as openai/clip-vit-base-patch16; fetch it, or make "
+                                    "the rendered benchmark's weights by `python -m tfcovr_utils.pretraining --out FOLDER`.") from error
     try:
-        get_hf_file_metadata(hf_hub_url(source, "config.json"), timeout=REACH_S)
+        model_info(source, timeout=REACH_S)
         return read(source, local_files_only=False)
     except Exception as error:
         raise FileNotFoundError(f"{weights} is neither a folder here nor in the hub's cache, and the hub did not give it "
