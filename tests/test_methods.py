@@ -11,7 +11,7 @@ from small_benchmark import small_benchmark
 
 from tfcovr_utils.encoders import Encoder
 from tfcovr_utils.evaluation import evaluate, run
-from tfcovr_utils.methods import FAMILIES, METHODS, NotRun, Setting, clip
+from tfcovr_utils.methods import FAMILIES, METHODS, NotRun, Setting, fits
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.results import summarise
 from tfcovr_utils.training.settings import STAGE2
@@ -197,7 +197,7 @@ def test_settings_of_stage_2_are_the_profiles_unless_given(here, fitted, monkeyp
     row = METHODS["text-only"].fit(replace(here, stage2=few))
     assert [entry["step"] for entry in row.facts["history"]] == [1, 2, 3] and row.facts["stage2"]["use_video"] is False
     assert fitted["clip-mlp-15"].facts["stage2"] == asdict(STAGE_2)
-    monkeypatch.setitem(clip.STAGE2, here.profile.name, few)
+    monkeypatch.setitem(fits.STAGE2, here.profile.name, few)
     assert METHODS["clip-mlp-15"].fit(replace(here, stage2=None)).facts["stage2"] == asdict(few)
 
 

@@ -3,8 +3,9 @@
 from .base import FAMILIES, Fitted, Method, NotRun, Setting, stored
 from .clip import CLIP_ROWS
 from .controls import CONTROLS
+from .tfcovr import BEYOND_ROWS, SHUFFLED_ROWS, TFCOVR_ROWS
 
-METHODS: dict[str, Method] = {method.name: method for method in (*CONTROLS, *CLIP_ROWS)}
+METHODS: dict[str, Method] = {method.name: method for method in (*CONTROLS, *CLIP_ROWS, *TFCOVR_ROWS, *BEYOND_ROWS, *SHUFFLED_ROWS)}
 
 
 def get_method(name: str) -> Method:

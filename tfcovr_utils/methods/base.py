@@ -9,9 +9,10 @@ import torch
 
 from ..profiles import Profile
 from ..training.settings import Stage2Settings
+from ..training.stage1 import Stage1Settings
 from ..triplets import Benchmark
 
-FAMILIES = ("control", "zero-shot", "fine-tuned")
+FAMILIES = ("control", "zero-shot", "fine-tuned", "beyond the paper")
 
 
 class NotRun(Exception):
@@ -32,6 +33,8 @@ class Setting:
     folder: Path | None = None       # where what was trained is saved; None saves nothing
     checkpoint: Path | None = None   # such a folder, to evaluate instead of training
     clip_weights: str | None = None  # hub id or folder; None is the profile's
+    aim_weights: str | None = None   # AIM's, an official checkpoint or a folder, in place of training stage 1
+    stage1: Stage1Settings | None = None  # of rows that train stage 1; None is the profile's
     stage2: Stage2Settings | None = None  # of rows that train stage 2; None is the profile's
     store_dir: Path | None = None    # embeddings on disk; None is the usual place
 

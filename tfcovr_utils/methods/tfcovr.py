@@ -1,38 +1,39 @@
-"""TF-CoVR-Base, what it is made of, and what goes past it: stage-2 rows on encoders that stage 1 has taught."""
+"""TF-CoVR-Base, what it is made of, and what goes past it: stage 2 on encoders that stage 1 has taught."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
-import torch
-
-from ..embedding import embed_clips, embed_texts
-from ..encoders import load_encoder
-from ..encoders.aim import AimEncoder
-from ..fusion import unit, unit_average
-from ..training.recipes import RECIPES, learn
-from .base import Fitted, Method, Setting
-from .features import Features, weights_wanted
-from .fits import fit_mlp
-
-STAGE1_FOLDER = "stage1"  # beside the folders of the methods: encoders are shared by rows
+from .base import Method
+from .features import AimFeatures, LearnedFeatures
+from .fits import fit_mlp, fit_zero_shot
 
 
-class LearnedFeatures(Features):
-    """Clip features of a stage-1 recipe; texts stay those of the frozen CLIP.
+def _learned(recipe: str, **options):
+    return partial(LearnedFeatures, recipe=recipe, **options)
 
-    `setting.checkpoint` of an official AIM or stage 1 takes the place of training. `shuffled` puts the frames of
-    every clip in an order of their own before the encoder sees them.
-    """
 
-    def __init__(self, setting: Setting, recipe: str, shuffled: bool = False):
-        super().__init__(setting, read_out="pooled")
-        self.recipe, self.shuffled = recipe, shuffled
-        folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
-        self.learned = learn(recipe, setting.benchmark, setting.clips_dir, setting.profile, setting.seed, folder,
-                             clip_weights=setting.clip_weights, store_dir=setting.store_dir)
-        self.text_encoder, self.encoder = self.encoder, self.learned.encoder.to(self.device)
-        self.facts |= {"encoder": self.encoder.identity, "stage1": self.learned.facts}
-    
-    def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
-        return self.learned.clip_features(self.frames(clip_ids))
+_MLP = "A query is the stage-2 MLP of its text and its clip, clips as {}."
+TFCOVR_ROWS = (
+    Method("tfcovr-base-zs", "zero-shot", "A query is the average of two unit features, its text by CLIP and its clip by stage 1 (mean frame of "
+           "the paper's AIM) through CLIP's visual projection; a gallery clip likewise. The paper does not define this row.",
+           partial(fit_zero_shot, make=_learned("aim"), video="joint", text=True), seeded=True),
+    Method("tfcovr-stage2-only", "fine-tuned", _MLP.format("the mean frame of AIM before stage 1, which is the frozen CLIP, or of AIM weights given"),
+           partial(fit_mlp, make=AimFeatures), seeded=True),
+    Method("tfcovr-base", "fine-tuned", _MLP.format("the mean frame of AIM after stage 1: the paper's method"),
+           partial(fit_mlp, make=_learned("aim")), seeded=True),
+)
+BEYOND_ROWS = tuple(
+    Method(name, "beyond the paper", _MLP.format(f"the recipe {recipe} has it"), partial(fit_mlp, make=_learned(recipe)), seeded=True)
+    for name, recipe in (("labels-mlp", "frozen-mlp"), ("tfcovr-set", "frozen-set"), ("tfcovr-ordered", "frozen-ordered"),
+                         ("tfcovr-ordered-factors", "frozen-factors"), ("tfcovr-ordered-supcon", "frozen-supcon"),
+                         ("tfcovr-aim-ordered", "aim-ordered"))
+)
+SHUFFLED_ROWS = (
+    Method("tfcovr-base-shuffled-test", "control", "tfcovr-base, searching with the frames of every clip in random order.",
+           partial(fit_mlp, make=_learned("aim"), make_at_test=_learned("aim", shuffled=True)), seeded=True),
+    Method("tfcovr-base-shuffled", "control", "tfcovr-base, trained and searching with the frames of every clip in random order.",
+           partial(fit_mlp, make=_learned("aim-shuffled", shuffled=True)), seeded=True),
+    Method("tfcovr-ordered-shuffled-test", "control", "tfcovr-ordered, searching with the frames of every clip in random order.",
+           partial(fit_mlp, make=_learned("frozen-ordered"), make_at_test=_learned("frozen-ordered", shuffled=True)), seeded=True),
+    Method("tfcovr-ordered-shuffled", "control", "tfcovr-ordered, trained and searching with the frames of every clip in random order.",
+           partial(fit_mlp, make=_learned("ordered-shuffled", shuffled=True)), seeded=True),
+)

@@ -1,0 +1,125 @@
+"""What rows read: embeddings of a benchmark's clips and texts by frozen CLIP, by AIM, or by a recipe of stage 1."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from ..doctor import clip_exists
+from ..embedding import embed_clips, embed_texts
+from ..encoders import Encoder, load_encoder
+from ..training.recipes import learn
+from .base import NotRun, Setting, look_up
+
+STAGE1_FOLDER = "stage1"  # beside the folders of the methods: rows share encoders
+
+
+class Features:
+    """Raw CLIP features of a benchmark's clips and of texts, each made once and kept in the store."""
+
+    def __init__(self, setting: Setting, read_out: str = "projected"):
+        self.setting, profile = setting, setting.profile
+        paths = setting.benchmark.clips["path"]
+        if not any(clip_exists(setting.clips_dir / path) for path in paths):
+            raise NotRun(
+                f"{setting.clips_dir} holds none of {len(paths)} clips, such as {paths.iloc[0]}.",
+                f"python -m tfcovr_utils.evaluation --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
+            )
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with weights_wanted():
+            self.encoder = load_encoder("clip", setting.clip_weights or profile.clip_weights, read_out=read_out).to(self.device)
+        self.text_encoder = self.encoder
+        self.clips_table = setting.benchmark.clips.set_index("clip_id", drop=False)
+        self.facts = {"encoder": self.encoder.identity, "frames": profile.frames}
+
+    def frames(self, clip_ids: Sequence[str]) -> torch.Tensor:
+        """Frames of clips (N, T, D), NaN for a clip that could not be read."""
+        rows = self.clips_table.loc[list(dict.fromkeys(clip_ids))]
+        embedded = embed_clips(
+            self.encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, store_dir=self.setting.store_dir, progress=False
+        )
+        return look_up(embedded.clip_ids, embedded.values, clip_ids)
+
+    def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
+        """Means over frames (N, D)."""
+        return self.frames(clip_ids).mean(1)
+
+    def middle(self, clip_ids: Sequence[str]) -> torch.Tensor:
+        """The frame in the middle (N, D): of those sampled, as the official loader takes it."""
+        frames = self.frames(clip_ids)
+        return frames[:, frames.shape[1] // 2]
+
+    def texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Texts (M, D)."""
+        with weights_wanted():  # a tokenizer may have to be fetched, too
+            return embed_texts(self.text_encoder, list(texts), store_dir=self.setting.store_dir)
+
+
+class AimFeatures(Features):
+    """Means over AIM's frames: of `setting.aim_weights` where given, else of AIM as it begins, which is the frozen CLIP frame by frame."""
+
+    def __init__(self, setting: Setting):
+        super().__init__(setting, read_out="pooled")
+        if setting.aim_weights:
+            with weights_wanted():
+                self.encoder = load_encoder("aim", setting.aim_weights).to(self.device)
+            self.facts["encoder"] = self.encoder.identity
+
+    def joint(self, clip_ids: Sequence[str]) -> torch.Tensor:
+        """Means over frames in the joint space of clips and texts (N, D), by the projection of the CLIP that AIM was made from."""
+        with torch.no_grad():
+            return self.text_encoder.model.visual_projection(self.clips(clip_ids).to(self.device)).cpu()
+
+
+class LearnedFeatures(AimFeatures):
+    """What a recipe of stage 1 makes of a clip; texts stay the frozen CLIP's. Trained where it is not in its folder yet.
+
+    shuffled: each clip's frames come in an order of its own before anything sees them.
+    """
+
+    def __init__(self, setting: Setting, recipe: str, shuffled: bool = False):
+        super().__init__(setting)
+        if setting.aim_weights:
+            return
+        folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
+        self.learned = learn(
+            recipe, setting.benchmark, setting.clips_dir, setting.profile, setting.seed, folder, settings=setting.stage1,
+            clip_weights=setting.clip_weights, store_dir=setting.store_dir,
+        )  # fmt: skip
+        self.encoder = self.learned.encoder.to(self.device)
+        if shuffled:
+            self.encoder = ShuffledFrames(self.encoder)
+        self.facts |= {"encoder": self.encoder.identity, "stage1": self.learned.facts}
+
+    def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
+        if self.setting.aim_weights:
+            return super().clips(clip_ids)
+        return self.learned.clip_features(self.frames(clip_ids))
+
+
+class ShuffledFrames(Encoder):
+    """A control: another encoder that sees the frames of each clip in a random order, the same for the same pixels."""
+
+    name = "shuffled"
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.encoder = encoder
+        self.identity = {"family": self.name, "of": encoder.identity}
+        self.eval()
+
+    def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+        frames = np.asarray(frames)
+        orders = [np.random.default_rng(zlib.crc32(clip.tobytes())).permutation(len(clip)) for clip in frames]
+        return self.encoder.encode_frames(np.stack([clip[order] for clip, order in zip(frames, orders)]))
+
+
+@contextmanager
+def weights_wanted() -> Iterator[None]:
+    """Make of weights that are not to be had, which say themselves how to get them, a row that is not run."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotRun(str(error)) from error
