@@ -13,8 +13,8 @@ def _learned(recipe: str, **options):
 
 _MLP = "A query is the stage-2 MLP of its text and its clip, clips as {}."
 TFCOVR_ROWS = (
-    Method("tfcovr-base-zs", "zero-shot", "A query is the average of two unit features, its text by CLIP and its clip by stage 1 (mean frame of "
-           "the paper's AIM) through CLIP's visual projection; a gallery clip likewise. The paper does not define this row.",
+    Method("tfcovr-base-zs", "zero-shot", "A query is the average of two unit features, its text by CLIP and its clip by stage 1 (the paper's AIM, "
+           "mean frame) through CLIP's visual projection, a gallery clip the latter; our reading of a row that the paper does not define.",
            partial(fit_zero_shot, make=_learned("aim"), video="joint", text=True), seeded=True),
     Method("tfcovr-stage2-only", "fine-tuned", _MLP.format("the mean frame of AIM before stage 1, which is the frozen CLIP, or of AIM weights given"),
            partial(fit_mlp, make=AimFeatures), seeded=True),

@@ -40,7 +40,8 @@ RECIPES = {
     "frozen-mlp": Recipe("frozen frames, their mean through an MLP: what the labels alone give", "mlp"),
     "frozen-set": Recipe("frozen frames through a transformer that does not know their order", "set"),
     "frozen-ordered": Recipe("frozen frames through a transformer over time", "ordered"),
-    "frozen-factors": Recipe("frozen-ordered, and the labels' attributes as heads beside", "ordered", factors=True, changes=(("factor_weight", 1.),)),
+    "frozen-factors": Recipe("frozen-ordered, and the labels' attributes as heads beside", "ordered", factors=True,
+                             changes=(("factor_weight", 1.),)),
     "frozen-supcon": Recipe("frozen-ordered, and supervised contrast between clips", "ordered", changes=(("contrast_weight", .5),)),
     "aim-ordered": Recipe("frozen-ordered, then AIM's adapters below it", "ordered", adapters=True, start="frozen-ordered"),
     "aim-shuffled": Recipe("a control: the paper's, on frames in random order", "mean", adapters=True, changes=(("shuffle_frames", True),)),
@@ -86,12 +87,15 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     start = None
     if recipe.start:
         below = Path(folder).with_name(recipe.start) if folder else None
-        start = learn(recipe.start, benchmark, clips_dir, profile, seed, below, clip_weights=clip_weights, store_dir=store_dir, progress=progress)
+        start = learn(recipe.start, benchmark, clips_dir, profile, seed, below, clip_weights=clip_weights, store_dir=store_dir,
+                      progress=progress)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        reader = ClipReader(Readout(recipe.readout, clip.model.config.vision_config.hidden_size, num_frames=profile.frames), labels,
-                            values if recipe.factors else None)
-        backbone = start_aim(clip_weights, num_frames=profile.frames, adapter_ratio=settings.adapter_ratio, drop_path=settings.drop_path) if recipe.adapters else None
+        width = clip.model.config.vision_config.hidden_size
+        reader = ClipReader(Readout(recipe.readout, width, num_frames=profile.frames), labels, values if recipe.factors else None)
+        backbone = None
+        if recipe.adapters:
+            backbone = start_aim(clip_weights, num_frames=profile.frames, adapter_ratio=settings.adapter_ratio, drop_path=settings.drop_path)
     if start is not None:
         reader.load_state_dict(start.model.reader.state_dict())
     if recipe.adapters:
@@ -101,15 +105,15 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     else:
         embedded = embed_clips(clip, clips, clips_dir, frames=profile.frames, store_dir=store_dir, progress=progress)
         clips, inputs = clips[clips["clip_id"].isin(embedded.clip_ids)], FeatureClips(embedded.values)
-        reader.readout.set_statistics(embedded.values[torch.from_numpy((clips["split"] == "train").to_numpy())])
+        reader.readout.set_statistics(embedded.values[np.flatnonzero(clips["split"] == "train")])
     label_idx = pd.Index(labels).get_indexer(clips["label_id"])
     train, val = (np.flatnonzero(clips["split"] == split) for split in ("train", "val"))
     model = Stage1(reader, backbone)
     checkpoint = Path(folder) / "checkpoint.pt" if folder else None
     curve = fit_stage1(model, inputs, label_idx, train, val, settings, seed, checkpoint=checkpoint, resume=resume, progress=progress,
                        factor_idx={name: of_label[label_idx] for name, of_label in classes.items()} if recipe.factors else None)
-    facts = {"made_of": made_of, "seconds": float(curve["seconds"].sum()), "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
-             "coverage": len(clips) / (benchmark.clips["split"] != "test").sum()}
+    facts = {"made_of": made_of, "seconds": float(curve["seconds"].sum()), "coverage": len(clips) / int((benchmark.clips["split"] != "test").sum()),
+             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad)}
     if folder is not None:
         reader.save(folder)
         if backbone is not None:

@@ -1,0 +1,116 @@
+"""Rows on what stage 1 has taught: recipes with a real small CLIP, kept encoders, AIM weights given, shuffled frames."""
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_benchmark import small_benchmark
+
+from tfcovr_utils.encoders.aim import save_pretrained, start_aim
+from tfcovr_utils.evaluation import evaluate
+from tfcovr_utils.methods import METHODS, Setting, features
+from tfcovr_utils.pretraining import Pretraining, build_model, build_tokenizer, save
+from tfcovr_utils.profiles import PROFILES
+from tfcovr_utils.training import recipes
+from tfcovr_utils.training.recipes import RECIPES, learn
+from tfcovr_utils.training.settings import STAGE2
+from tfcovr_utils.training.stage1 import STAGE1, Stage1Settings
+
+STAGE_1 = Stage1Settings(epochs=2, batch=16, lr=3e-3, augment="none", adapter_ratio=.25, drop_path=0.)
+TAUGHT = [name for name in METHODS if name.startswith(("tfcovr-", "labels-"))]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    folder, weights = tmp_path_factory.mktemp("clips"), tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(["show with 2.5 twists on the beam"])
+    save(build_model(tokenizer, Pretraining(width=32, layers=2, heads=2, text_layers=1, projection=16)).eval(), tokenizer, weights)
+    return Setting(small_benchmark(folder), folder, replace(PROFILES["smoke"], frames=5), folder=tmp_path_factory.mktemp("run") / "row",
+                   clip_weights=str(weights), stage1=STAGE_1, stage2=replace(STAGE2["smoke"], steps=20, select_every=10, projection_dim=16, hidden_dim=32),
+                   store_dir=tmp_path_factory.mktemp("store"))
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_a_row_runs_and_its_encoder_is_kept(here, name, monkeypatch):
+    first = evaluate(METHODS[name].fit(here), here.benchmark)
+    assert first["ap@50"].notna().all() and (first["coverage"] == 1).all()
+    monkeypatch.setattr(recipes, "fit_stage1", lambda *_, **__: pytest.fail("stage 1 was trained again"))
+    assert evaluate(METHODS[name].fit(here), here.benchmark)["retrieved"].tolist() == first["retrieved"].tolist()
+
+
+def test_other_settings_teach_anew(here, monkeypatch):
+    taught = []
+    monkeypatch.setattr(recipes, "fit_stage1", lambda *_, **__: taught.append(1) or pd.DataFrame({"seconds": [0.]}))
+    folder = here.folder.parent / "stage1" / "frozen-mlp"
+    learn("frozen-mlp", here.benchmark, here.clips_dir, here.profile, 0, folder, settings=STAGE_1, clip_weights=here.clip_weights, store_dir=here.store_dir)
+    before = len(taught)
+    learn("frozen-mlp", here.benchmark, here.clips_dir, here.profile, 0, folder, settings=replace(STAGE_1, lr=1e-4), clip_weights=here.clip_weights,
+          store_dir=here.store_dir)
+    assert len(taught) == before + 1
+
+
+def test_adapters_begin_where_the_reader_ended(here):
+    folder = here.folder.parent / "chained"
+    still = replace(STAGE_1, epochs=1, lr=1e-12)
+    one = learn("aim-ordered", here.benchmark, here.clips_dir, here.profile, 0, folder / "aim-ordered", settings=still, clip_weights=here.clip_weights,
+                store_dir=here.store_dir)
+    below = learn("frozen-ordered", here.benchmark, here.clips_dir, here.profile, 0, folder / "frozen-ordered", clip_weights=here.clip_weights,
+                  store_dir=here.store_dir)
+    assert one.facts["made_of"]["start"] == "frozen-ordered"
+    torch.testing.assert_close(one.model.reader.readout.enter.weight, below.model.reader.readout.enter.weight, atol=1e-5, rtol=0)
+
+
+def test_stage_1_alone_does_not_see_test(here):
+    """Other labels on test clips change nothing."""
+    clips = here.benchmark.clips
+    swapped = clips.assign(label_id=np.where(clips["split"] == "test", clips["label_id"].iloc[0], clips["label_id"]))
+    settings = {"settings": STAGE_1, "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    one, other = (learn("frozen-ordered", replace(here.benchmark, clips=table), here.clips_dir, here.profile, 3, **settings) for table in (clips, swapped))
+    assert all(torch.equal(a, b) for a, b in zip(one.model.reader.parameters(), other.model.reader.parameters()))
+
+
+def test_given_aim_weights_take_the_place_of_training(here, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "learn", lambda *_, **__: pytest.fail("stage 1 was trained"))
+    torch.manual_seed(1)
+    aim = start_aim(here.clip_weights, num_frames=5)
+    for block in aim.adapters:
+        torch.nn.init.normal_(block.T_Adapter.D_fc2.weight, std=.5)
+    save_pretrained(aim, tmp_path)
+    given = replace(here, aim_weights=str(tmp_path))
+    for name in ("tfcovr-stage2-only", "tfcovr-base"):
+        row = METHODS[name].fit(given)
+        assert row.facts["encoder"]["family"] == "aim"
+    frozen = METHODS["tfcovr-stage2-only"].fit(here)
+    ids = here.benchmark.clips["clip_id"].tolist()
+    assert not torch.allclose(row.embed_gallery(ids), frozen.embed_gallery(ids), atol=1e-3)
+
+
+def test_order_matters_where_it_is_read_and_nowhere_else(here):
+    ids = here.benchmark.clips["clip_id"].tolist()
+    plain = features.AimFeatures(here)
+    shuffled = features.AimFeatures(here)
+    shuffled.encoder = features.ShuffledFrames(plain.encoder)
+    assert not torch.equal(plain.frames(ids), shuffled.frames(ids))
+    torch.testing.assert_close(plain.clips(ids), shuffled.clips(ids), atol=1e-5, rtol=0)
+    moved = {}
+    for recipe in ("frozen-mlp", "frozen-set", "frozen-ordered"):
+        pair = [features.LearnedFeatures(here, recipe, shuffled=shuffle).clips(ids) for shuffle in (False, True)]
+        moved[recipe] = (pair[0] - pair[1]).abs().max().item()
+    assert moved["frozen-mlp"] < 1e-4 and moved["frozen-set"] < 1e-4 < 1e-2 < moved["frozen-ordered"], moved
+
+
+def test_a_kept_recipe_says_what_made_it(here):
+    METHODS["tfcovr-base"].fit(here)
+    facts = json.loads((here.folder.parent / "stage1" / "aim" / "recipe.json").read_text())
+    assert facts["made_of"]["seed"] == here.seed and facts["made_of"]["settings"]["lr"] == STAGE_1.lr and facts["seconds"] > 0
+    assert not (here.folder.parent / "stage1" / "aim" / "checkpoint.pt").exists()
+
+
+def test_every_recipe_is_a_row_s_and_is_known_to_every_profile():
+    assert set(STAGE1) == set(PROFILES)
+    with pytest.raises(ValueError, match="frozen-ordered"):
+        learn("ordered", None, None, PROFILES["smoke"])
+    assert {recipe.start for recipe in RECIPES.values()} <= {"", *RECIPES}
