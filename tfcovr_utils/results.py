@@ -41,6 +41,17 @@ def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, 
     return path
 
 
+def training_curve(results_dir: Path, method: str, seed: int) -> pd.DataFrame:
+    """The curve of stage 2 that a trained row's record keeps: step, epoch, lr, loss, val, seconds."""
+    path = Path(results_dir) / method / f"seed-{seed}.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there; run `{_COMMAND.format(method)}` with --seed {seed}.")
+    record = next(iter(json.loads(path.read_text("utf-8")).values()))
+    if "history" not in record:
+        raise ValueError(f"{method!r} has no curve, since it trains nothing; choose a fine-tuned row.")
+    return pd.DataFrame(record["history"])
+
+
 def save_not_run(results_dir: Path, method: str, reason: str) -> None:
     """Write why a method could not run, so that its row stands in the table. Earlier results are left."""
     write_json({"reason": reason}, _not_run_path(results_dir, method))

@@ -8,6 +8,8 @@ import ast
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 
+import pandas as pd
+
 from ..losses import TEMPERATURE
 
 CHOICES = {
@@ -88,3 +90,22 @@ def change(settings: Stage2Settings, changes: list[str]) -> Stage2Settings:
             raise ValueError(f"{text!r} is not a value of {key}; it is of kind {kind.__name__}, such as {key}={known[key]}.")
         changed[key] = read
     return replace(settings, **changed)
+
+
+# Where the paper's words and its released code part.
+_PAPER_AND_CODE = [
+    ("hard-negative loss", "each row weighted by its own negatives", "a row's weights are divided by the sums of other rows", "loss=hn_nce_official"),
+    ("beta", "0 is best and the method's", "0.5 by default", "beta=0.5"),
+    ("text encoder", "BLIP-2's, frozen", "the Q-Former's text branch from BERT-base, trained", "text_tower=trained"),
+    ("word embeddings", "frozen with the tower", "tied to a frozen head, so frozen", "train_words=True trains them"),
+    ("query clip", "the stage-1 vector", "the vector as it is, not unit", "unit_video=True makes it unit (default at mini's size)"),
+    ("means", "not taken off", "not taken off", "centre=True takes them off (default at mini's size)"),
+    ("learning rate", "cosine", "cosine from epoch to epoch, held within one", "schedule=cosine_epoch, or cosine for step by step"),
+    ("epochs", "not given", "5 in the configuration, 100 in the README", "epochs=100"),
+    ("gallery", "several right answers each", "the column of one target a query, repetitions kept", "protocol official"),
+]
+
+
+def paper_and_code() -> pd.DataFrame:
+    """Where the paper's words and its released code part, and the option here that follows the code."""
+    return pd.DataFrame(_PAPER_AND_CODE, columns=["what", "the paper says", "the released code does", "option here"])
