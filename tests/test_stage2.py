@@ -267,7 +267,7 @@ def test_settings_are_changed_by_name_and_kind():
     changed = change(SMALL, ["lr=1", "centre=False", "loss=hn_nce", "beta=0.5", "steps=7"])
     assert changed == replace(SMALL, lr=1.0, centre=False, loss="hn_nce", beta=0.5, steps=7) and type(changed.lr) is float
     for text, message in [
-        ("learning_rate=1", "no setting of stage 2; choose one of loss"), ("temprature=1", "did you mean temperature"),
+        ("learning_rate=1", "no setting of this stage; choose one of loss"), ("temprature=1", "did you mean temperature"),
         ("steps=1.5", "'steps=1.5' is not a value of steps; it is of kind int"), ("centre=yes", "kind bool, such as centre=True"),
         ("batch", "'batch' is not a value"), ("loss=nce", "loss is 'nce'; choose one of info_nce"), ("lr=0", "lr is 0.0; give"),
     ]:  # fmt: skip

@@ -25,7 +25,7 @@ class Readout(nn.Module):
     training set's statistics first (`set_statistics`).
     """
 
-    def __init__(self, kind: str, dim: int, *, num_frames: int, width: int = 192, layers: int = 2, heads: int = 4, dropout: float = .1):
+    def __init__(self, kind: str, dim: int, *, num_frames: int, width: int = 192, layers: int = 1, heads: int = 4, dropout: float = .1):
         super().__init__()
         if kind not in READOUTS:
             raise ValueError(f"readout {kind!r} is not known; choose one of {', '.join(READOUTS)}.")

@@ -1,9 +1,10 @@
 """Train on a benchmark, or on the official release.
 
+    python -m tfcovr_utils.training stage1 --benchmark DIR --profile mini --seed 0 --out DIR
     python -m tfcovr_utils.training stage2 --benchmark DIR --profile mini --seed 0 --out DIR
     python -m tfcovr_utils.training stage2 --release DIR --profile released --out DIR
 
-The second needs no video: it trains on the released embeddings and scores the released test queries, or scores an
+The last needs no video: it trains on the released embeddings and scores the released test queries, or scores an
 official checkpoint given with --checkpoint. Results are the same for the same seed, a resumed run's too.
 """
 
@@ -20,6 +21,7 @@ from ..text_tower import BERT, load_text_tower
 from ..triplets import Benchmark
 from . import released
 from .inputs import from_encoder, token_reader
+from .recipes import RECIPES, default_settings, learn
 from .settings import STAGE2, change
 from .stage2 import fit_fusion
 
@@ -29,19 +31,23 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m tfcovr_utils.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     stages = parser.add_subparsers(dest="stage", required=True)
+    stage1 = stages.add_parser("stage1", help="an encoder of clips by classification, from video")
+    stage1.set_defaults(run=_stage1)
+    stage1.add_argument("--benchmark", type=Path, required=True, help="folder of its tables")
+    stage1.add_argument("--recipe", default="aim", choices=RECIPES, help="; ".join(f"{name}: {one.about}" for name, one in RECIPES.items()))
     stage2 = stages.add_parser("stage2", help="fusion by contrast, on embeddings")
     stage2.set_defaults(run=_stage2)
     read = stage2.add_mutually_exclusive_group(required=True)
     read.add_argument("--benchmark", type=Path, help="folder of its tables")
     read.add_argument("--release", type=Path, help="folder of the official CSVs and embeddings")
-    stage2.add_argument("--clips", type=Path, help="where the paths of the benchmark's clips begin; default: the benchmark's folder")
     stage2.add_argument("--encoder", default="clip", choices=ENCODERS, help="of the benchmark's clips and texts")
-    stage2.add_argument("--weights", help="the encoder's, hub id or folder; default: the profile's CLIP")
     stage2.add_argument("--protocol", default="full", help="whose val mAP@50 chooses the step, on a benchmark")
     stage2.add_argument("--embeddings", type=Path, help="file or folder of released embeddings; default: the AIM file of the release")
     stage2.add_argument("--text-weights", default=BERT, help="BERT of the release's texts, or of a trained tower: hub id or folder")
     stage2.add_argument("--checkpoint", type=Path, help="an official stage-2 checkpoint to score instead of training")
-    for stage in (stage2,):
+    for stage in (stage1, stage2):
+        stage.add_argument("--clips", type=Path, help="where the paths of the benchmark's clips begin; default: the benchmark's folder")
+        stage.add_argument("--weights", help="the encoder's, hub id or folder; default: the profile's CLIP")
         stage.add_argument("--profile", help="default: mini, or released with --release")
         stage.add_argument("--seed", type=int, default=0)
         stage.add_argument("--out", type=Path, required=True)
@@ -52,6 +58,18 @@ def main(arguments: list[str] | None = None) -> None:
         options.run(options)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
+
+
+def _stage1(options: argparse.Namespace) -> None:
+    profile = get_profile(options.profile)
+    settings = change(default_settings(RECIPES[options.recipe], profile), options.set)
+    learned = learn(
+        options.recipe, Benchmark.load(options.benchmark), options.clips or options.benchmark, profile, options.seed, options.out,
+        settings=settings, clip_weights=options.weights, resume=options.resume, progress=True,
+    )  # fmt: skip
+    learned.curve.to_csv(options.out / "curve.csv", index=False)
+    write_json(provenance(profile, options.seed, **learned.facts), options.out / "run.json")
+    print(f"written to {options.out}; top-1 on val {100 * learned.curve['val_top1'].max():.2f}")
 
 
 def _stage2(options: argparse.Namespace) -> None:

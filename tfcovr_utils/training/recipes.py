@@ -41,9 +41,10 @@ RECIPES = {
     "frozen-set": Recipe("frozen frames through a transformer that does not know their order", "set"),
     "frozen-ordered": Recipe("frozen frames through a transformer over time", "ordered"),
     "frozen-factors": Recipe("frozen-ordered, and the labels' attributes as heads beside", "ordered", factors=True,
-                             changes=(("factor_weight", 1.),)),
-    "frozen-supcon": Recipe("frozen-ordered, and supervised contrast between clips", "ordered", changes=(("contrast_weight", .5),)),
-    "aim-ordered": Recipe("frozen-ordered, then AIM's adapters below it", "ordered", adapters=True, start="frozen-ordered"),
+                             changes=(("factor_weight", .5),)),
+    "frozen-supcon": Recipe("frozen-ordered, and supervised contrast between clips", "ordered", changes=(("contrast_weight", .3),)),
+    "aim-ordered": Recipe("frozen-ordered, then AIM's adapters below it", "ordered", adapters=True, start="frozen-ordered",
+                          changes=(("epochs", 2), ("lr", 1e-3))),
     "aim-shuffled": Recipe("a control: the paper's, on frames in random order", "mean", adapters=True, changes=(("shuffle_frames", True),)),
     "ordered-shuffled": Recipe("a control: frozen-ordered, on frames in random order", "ordered", changes=(("shuffle_frames", True),)),
 }

@@ -69,8 +69,8 @@ STAGE2 = {
 }
 
 
-def change(settings: Stage2Settings, changes: list[str]) -> Stage2Settings:
-    """Apply `key=value` strings; a value must be of the kind of the one it replaces."""
+def change(settings, changes: list[str]):
+    """Apply `key=value` strings to settings of either stage; a value must be of the kind of the one it replaces."""
     known = {f.name: getattr(settings, f.name) for f in fields(settings)}
     changed = {}
     for text in changes:
@@ -78,7 +78,7 @@ def change(settings: Stage2Settings, changes: list[str]) -> Stage2Settings:
         if key not in known:
             close = get_close_matches(key, known, 1)
             hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}."
-            raise ValueError(f"{key!r} is no setting of stage 2; {hint}")
+            raise ValueError(f"{key!r} is no setting of this stage; {hint}")
         kind = type(known[key])
         try:
             read = value if kind is str else ast.literal_eval(value)

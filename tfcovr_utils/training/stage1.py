@@ -51,7 +51,7 @@ _ADAPTERS = Stage1Settings(epochs=4, batch=16, lr=2.5e-3, warm_up=.05, label_smo
 STAGE1 = {"smoke": replace(_ADAPTERS, epochs=2), "mini": _ADAPTERS, "sim": replace(_ADAPTERS, epochs=12, batch=64, augment="crop"),
           "released": Stage1Settings(), "paper": Stage1Settings()}
 # Readers of frame features in memory.
-_READERS = Stage1Settings(epochs=12, batch=64, lr=1e-3, warm_up=.1, label_smoothing=.1)
+_READERS = Stage1Settings(epochs=12, batch=64, lr=2e-3, warm_up=.1, label_smoothing=.1)
 STAGE1_READERS = {"smoke": replace(_READERS, epochs=6, batch=32), "mini": _READERS, "sim": replace(_READERS, epochs=30, batch=256),
                   "released": replace(_READERS, epochs=30, batch=256), "paper": replace(_READERS, epochs=30, batch=256)}
 
