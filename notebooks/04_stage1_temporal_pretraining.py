@@ -28,6 +28,7 @@
 # %%
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
@@ -54,7 +55,7 @@ benchmark = Benchmark.build(load_source("mini", folder))
 clips, labels = benchmark.clips, benchmark.labels
 out = runs_dir(profile)
 label_idx = pd.Index(labels.label_id).get_indexer(clips.label_id)
-rows = {split: (clips.split == split).to_numpy() for split in ("train", "val", "test")}
+rows = {split: np.flatnonzero(clips.split == split) for split in ("train", "val", "test")}
 display(Markdown(f"profile **{profile.name}**, seed {seed}, {torch.get_num_threads()} threads  \n`{provenance(profile, seed)}`"))
 pd.Series({name: RECIPES[name].about for name in recipes}, name="what is trained").to_frame()
 
@@ -116,9 +117,9 @@ agreement = pd.concat([neighbours(values, rows["test"], rows["train"], label_idx
 agreement.round(1)
 
 # %%
-twisting = clips.label_id.isin(labels.label_id[labels.text.str.startswith("(FX) salto backward stretched")]).to_numpy() & ~rows["train"]
-twists = clips.label_id.map(dict(zip(labels.label_id, labels.text.str.extract(r"with ([\d.]+) twist")[0].fillna("0"))))
-points = pd.concat([flatten(values[torch.from_numpy(twisting)]).assign(encoder=name, group=twists[twisting].to_numpy() + " twists") for name, values in features.items()])
+stretched = labels[labels.text.str.startswith("(FX) salto backward stretched")].set_index("label_id").text.str.extract(r"with ([\d.]+) twist")[0].fillna("0")
+twisting = np.flatnonzero(clips.label_id.isin(stretched.index) & (clips.split != "train"))
+points = pd.concat([flatten(values[twisting]).assign(encoder=name, group=(stretched[clips.label_id[twisting]] + " twists").to_numpy()) for name, values in features.items()])
 space = plots.embedding_map(points)
 space
 
@@ -133,7 +134,7 @@ space
 few = {n: learn("frozen-ordered", benchmark, folder, replace(profile, frames=n), seed, out / f"seed-{seed}" / "stage1" / f"{n}-frames" / "frozen-ordered")
        for n in (1, 4, 8) if n < profile.frames} | {profile.frames: learned["frozen-ordered"]}
 by_frames = pd.concat([accuracy_by_attribute(
-    one.logits(embed_clips(one.encoder, clips[rows["test"]], folder, frames=n, progress=False).values), label_idx[rows["test"]], labels).assign(frames=n)
+    one.logits(embed_clips(one.encoder, clips.iloc[rows["test"]], folder, frames=n, progress=False).values), label_idx[rows["test"]], labels).assign(frames=n)
     for n, one in few.items()])
 frames_curve = plots.curves(by_frames[by_frames.attribute.isin(["saltos", "rotation", "shape", "direction", "apparatus"])], "frames",
                             {"accuracy": "accuracy on test, per cent"}, by="attribute")
@@ -144,7 +145,7 @@ frames_curve
 # A linear probe on one frozen frame, within groups of labels that differ in one count, and what it reads of the rest.
 
 # %%
-some = clips[rows["test"] | (rows["train"] & (clips.index % 3 == 0))]
+some = clips.iloc[np.concatenate([rows["train"][::3], rows["test"]])]
 middle = embed_clips(learned["frozen-ordered"].encoder, some, folder, frames=1, policy="middle", progress=False).values[:, 0]
 factors = pd.read_parquet(folder / "factors.parquet").set_index("clip_id").loc[some.clip_id].reset_index()
 facts = mini.middle_frames(some, factors, profile.render_seed)
@@ -155,7 +156,7 @@ one_frame.round(1)
 # ## Checks
 
 # %%
-assert set(scored.clips) == {rows["test"].sum()}
+assert set(scored.clips) == {len(rows["test"])}
 assert all(one.curve.loss.iloc[-1] < one.curve.loss.iloc[0] for one in learned.values())
 assert clips.groupby("split").source_video.agg(set).pipe(lambda sets: not (sets["train"] & sets["test"]) and not (sets["train"] & sets["val"]))
 

@@ -13,7 +13,7 @@ from tfcovr_utils.encoders.readout import ClipReader, Readout
 from tfcovr_utils.labels import parse_label
 from tfcovr_utils.sources.tables import label_row
 from tfcovr_utils.training.clips import FeatureClips, PixelClips, make_augmentation, may_flip
-from tfcovr_utils.training.report import accuracies, accuracy_by_attribute, attribute_classes, confusions
+from tfcovr_utils.training.report import accuracies, accuracy_by_attribute, attribute_classes, confusions, flatten, neighbours
 from tfcovr_utils.training.stage1 import Stage1, Stage1Settings, fit_stage1, learning_rate, parameter_groups, predict
 
 QUICK = Stage1Settings(epochs=6, batch=16, lr=3e-3, warm_up=.1)
@@ -216,3 +216,18 @@ def test_a_reader_is_the_same_after_a_file(tmp_path):
     assert read(longer)[0].shape == (160, 16)
     with pytest.raises(FileNotFoundError, match="stage1"):
         ClipReader.load(tmp_path / "nothing")
+
+
+def test_the_nearest_clip_is_found_among_others_and_its_attributes_compared():
+    features = torch.tensor([[1., 0], [0, 1], [-1, 0], [.9, .1], [0, .8], [-.2, -1]])
+    label_idx = np.array([0, 1, 2, 0, 3, 2])  # the last one's nearest is row 2 or 1 by angle
+    shared = neighbours(features, np.array([3, 4]), np.array([0, 1, 2]), label_idx, LABELS)
+    assert shared["label"] == 50  # row 3 finds row 0, row 4 finds row 1, a pike on the floor
+    assert shared["apparatus"] == 50 and shared["shape"] == 50 and shared["saltos"] == 100
+
+
+def test_the_plane_keeps_the_widest_spread():
+    rng = np.random.default_rng(0)
+    wide = torch.from_numpy(rng.standard_normal((200, 5)) * [9, .1, 4, .1, .1])
+    plane = flatten(wide)
+    assert abs(np.corrcoef(plane["x"], wide[:, 0])[0, 1]) > .99 and abs(np.corrcoef(plane["y"], wide[:, 2])[0, 1]) > .99

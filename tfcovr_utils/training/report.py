@@ -56,10 +56,10 @@ def confusions(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame
 def neighbours(features: torch.Tensor, asked: np.ndarray, among: np.ndarray, label_idx: np.ndarray, labels: pd.DataFrame) -> pd.Series:
     """How often, in per cent, the nearest clip by cosine shares the label and each attribute of it.
 
-    features: (N, D), centred here; `asked` and `among`: which rows ask, and of which rows the nearest is taken, (N,) bool.
+    features: (N, D), centred here; `asked`: the rows that ask; `among`: the rows of which the nearest is taken.
     """
-    unit = F.normalize(features - features[torch.from_numpy(among)].mean(0), dim=1)
-    nearest = np.flatnonzero(among)[(unit[torch.from_numpy(asked)] @ unit[torch.from_numpy(among)].T).argmax(1).numpy()]
+    unit = F.normalize(features - features[among].mean(0), dim=1)
+    nearest = among[(unit[asked] @ unit[among].T).argmax(1).numpy()]
     ours, theirs = label_idx[asked], label_idx[nearest]
     shared = {"label": (ours == theirs).mean()} | {name: (of[ours] == of[theirs]).mean() for name, of in attribute_classes(labels)[1].items()}
     return 100 * pd.Series(shared)
