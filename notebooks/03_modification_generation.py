@@ -143,4 +143,4 @@ export = {"03_text_lengths": (by_length, lengths), "03_pipeline": (flow, pd.Data
 [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, out / "figures")]
 
 # %% [markdown]
-# Next: `04_stage1_temporal_pretraining` will train an encoder on these clips.
+# Next: `04_stage1_temporal_pretraining` trains an encoder on these clips.

@@ -14,15 +14,14 @@ from tfcovr_utils.reproduce import resolve_parameters, run_notebook, select_note
 def data(tmp_path_factory):
     """One data folder for all notebooks, so the benchmark is rendered once and never taken from an earlier run."""
     folder = tmp_path_factory.mktemp("data")
-    for kept in (ROOT / "data").iterdir():
-        if kept.name not in ("benchmarks", "embeddings"):
-            (shutil.copytree if kept.is_dir() else shutil.copy)(kept, folder / kept.name)
+    for kept in ("modifications", "paper"):
+        shutil.copytree(ROOT / "data" / kept, folder / kept)
     return folder
 
 
 def run(notebook, parameters, data, tmp_path, monkeypatch):
     monkeypatch.setenv("TFCOVR_DATA", str(data))
-    monkeypatch.setenv("TFCOVR_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("TFCOVR_RUNS", str(data / "runs"))
     out = tmp_path / notebook.name
     run_notebook(notebook, out, resolve_parameters([notebook], {}, {"profile": "smoke", "seed": 0, **parameters})[notebook])
     cells = json.loads(out.read_text())["cells"]

@@ -68,6 +68,14 @@ def test_a_seed_gives_the_same_run_and_leaves_the_callers_draws_alone():
     again, curve_again = fit()
     assert same(one, again) and curve["loss"].tolist() == curve_again["loss"].tolist()
     assert not same(one, fit(seed=1)[0])
+    still = replace(SMALL, steps=1, lr=1e-12)
+    assert (fit(still)[0].combiner.output_layer.weight - fit(still, seed=1)[0].combiner.output_layer.weight).abs().max() > 0.01
+
+
+def test_a_row_of_the_curve_is_the_mean_of_its_steps():
+    each, every = (fit(replace(SMALL, select_every=n))[1] for n in (1, 8))
+    assert every["loss"].tolist() == pytest.approx(each["loss"].to_numpy().reshape(3, 8).mean(1).tolist(), rel=1e-5)
+    assert each["loss"].nunique() == SMALL.steps
 
 
 def test_an_epoch_takes_each_triplet_once_in_a_new_order(monkeypatch):

@@ -3,10 +3,13 @@
 An encoder sees decoded frames and plain texts. It decodes nothing, stores nothing and trains nothing.
 """
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 import numpy as np
 import torch
+from transformers.utils import logging as transformers_logging
 
 from ..frames import square
 from ..profiles import ROOT
@@ -71,5 +74,18 @@ def load_encoder(name: str, weights: str, **options) -> Encoder:
     if name not in ENCODERS:
         raise ValueError(f"encoder {name!r} is not known; choose one of {', '.join(ENCODERS)}.")
     module, _, cls = ENCODERS[name].partition(":")
-    encoder = getattr(import_module(f".{module}", __package__), cls).load(weights, **options)
+    with _without_loading_bars():
+        encoder = getattr(import_module(f".{module}", __package__), cls).load(weights, **options)
     return encoder.eval().requires_grad_(False)
+
+
+@contextmanager
+def _without_loading_bars() -> Iterator[None]:
+    """Files are loaded without transformers' bars, which fill a notebook; downloads keep those of the hub's client."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

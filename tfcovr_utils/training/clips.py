@@ -1,4 +1,5 @@
 """What stage 1 reads: clips as pixels, decoded once and augmented, or as frame features in memory."""
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,8 @@ def load_pixels(paths: list[Path], frames: int, size: int, progress: bool = Fals
     wanted = len(paths) * frames * size * size * 3
     file = None
     if wanted > MEMORY_SHARE * free_memory():
-        file = data_dir() / "frames" / f"{len(paths)}x{frames}x{size}.npy"
+        key = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:10]
+        file = data_dir() / "frames" / f"{key}-{frames}x{size}.npy"
         file.parent.mkdir(parents=True, exist_ok=True)
     return decode_clips(paths, frames, size=size, file=file, progress=progress)
 

@@ -5,6 +5,7 @@ A recipe ends in a folder: `reader.*` (readout and heads), `aim/` where adapters
 """
 import hashlib
 import json
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 
 from ..embedding import embed_clips
 from ..encoders import Encoder, load_encoder
-from ..encoders.aim import AimEncoder, load_pretrained, save_pretrained, start_aim
+from ..encoders.aim import Aim, AimEncoder, load_pretrained, save_pretrained
 from ..encoders.readout import ClipReader, Readout
 from ..files import write_json, write_table
 from ..profiles import Profile
@@ -96,7 +97,8 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
         reader = ClipReader(Readout(recipe.readout, width, num_frames=profile.frames), labels, values if recipe.factors else None)
         backbone = None
         if recipe.adapters:
-            backbone = start_aim(clip_weights, num_frames=profile.frames, adapter_ratio=settings.adapter_ratio, drop_path=settings.drop_path)
+            backbone = Aim(deepcopy(clip.model.vision_model), num_frames=profile.frames, adapter_ratio=settings.adapter_ratio,
+                           drop_path=settings.drop_path, mean=clip.mean, std=clip.std, source=clip_weights)
     if start is not None:
         reader.load_state_dict(start.model.reader.state_dict())
     if recipe.adapters:
