@@ -42,7 +42,7 @@ class Stage1Settings:
     shuffle_frames: bool = False  # a control: a new order of the frames at each look
     frame_noise: float = 0.       # features only: spread of noise added, in units of theirs
     clip_norm: float = 1.         # largest norm of the gradient
-    precision: str = "float32"    # bf16: autocast, for a GPU
+    precision: str = "auto"       # bf16, mixed, where the machine multiplies it faster than float32; or float32, bf16
     save_every_s: float = 60.     # seconds between checkpoints within an epoch
 
 
@@ -175,7 +175,7 @@ def _look(clips, rows, rng, settings) -> torch.Tensor:
 
 
 def _loss(model, inputs, rows, targets, settings) -> torch.Tensor:
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=_in_bf16(settings.precision, inputs.device)):
         clip, logits = model(inputs)
     truth = {name: target[rows].to(inputs.device) for name, target in targets.items()}
     losses = {name: F.cross_entropy(value.float(), truth[name], label_smoothing=settings.label_smoothing) for name, value in logits.items()}
@@ -185,6 +185,12 @@ def _loss(model, inputs, rows, targets, settings) -> torch.Tensor:
     if settings.contrast_weight:
         loss = loss + settings.contrast_weight * supervised_contrast(F.normalize(clip.float(), dim=1), truth["label"], settings.contrast_temperature)
     return loss
+
+
+def _in_bf16(precision: str, device: torch.device) -> bool:
+    if precision == "auto":
+        return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return precision == "bf16"
 
 
 def _close_epoch(state, model, clips, label_idx, val, optimiser, per_epoch, epoch) -> None:
