@@ -1,14 +1,16 @@
 # Every target sets up what it needs: a .venv with the package, its kernel and the versions of constraints.txt.
 PYTHON ?= python3
 PROFILE ?= mini
+SEEDS ?= 0 1 2
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help setup reproduce test notebooks publish lab bench clean
+.PHONY: help setup reproduce sweep test notebooks publish lab bench clean
 
 help:
 	@echo "make reproduce [PROFILE=mini]  run all notebooks in order into runs/<profile>/"
+	@echo "make sweep [SEEDS=...]         more seeds of the training, and a second rendering: an hour, goes on where it stopped"
 	@echo "make test                      run the tests"
 	@echo "make lab                       open JupyterLab"
 	@echo "make notebooks                 carry edits of notebooks/*.py into their .ipynb"
@@ -30,6 +32,11 @@ $(READY): pyproject.toml constraints.txt
 
 reproduce: $(READY)
 	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE)
+
+# What is trained is kept, so a sweep that was stopped trains only what is missing.
+sweep: $(READY)
+	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05
+	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 -p render_seed 1
 
 test: $(READY)
 	$(PY) -m pytest

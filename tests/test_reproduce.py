@@ -52,6 +52,13 @@ def test_parameters_reach_the_notebook_as_numbers(notebooks, tmp_path, capsys):
     assert "injected" not in (notebooks / "00_good.ipynb").read_text()  # and the input is never written
 
 
+def test_each_seed_has_a_folder(notebooks, tmp_path, capsys):
+    make_notebook(notebooks, "00_good", GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0").replace('"RAN", profile', '"RAN", seed'))
+    assert reproduce.main(["--profile", "smoke", "--seeds", "0", "2"]) == 0
+    runs = tmp_path / "runs" / "smoke"
+    assert "RAN 0 " in outputs(runs / "00_good.ipynb") and "RAN 2 " in outputs(runs / "seed-2" / "00_good.ipynb")
+
+
 def test_unknown_names_are_refused_before_anything_runs(notebooks, tmp_path, capsys):
     make_notebook(notebooks, "00_good", GOOD)
     assert reproduce.main(["-p", "learning_rate", "1"]) == 2

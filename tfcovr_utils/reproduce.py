@@ -55,7 +55,8 @@ def run_notebook(notebook: Path, out: Path, parameters: dict) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.reproduce", description=__doc__)
     parser.add_argument("--profile", default="mini")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", "--seed", dest="seeds", type=int, nargs="+", default=[0],
+                        help="of the training; each but 0 goes to a folder seed-N of its own")
     parser.add_argument("--only", nargs="+", default=[], metavar="NN")
     parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     options = parser.parse_args(arguments)
@@ -63,13 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
         profile = get_profile(options.profile)
         notebooks = select_notebooks(options.only)
         given = {name: parse_value(value) for name, value in options.parameters}
-        plan = resolve_parameters(notebooks, given, {"profile": profile.name, "seed": options.seed})
+        plan = [(notebook, parameters, seed) for seed in options.seeds
+                for notebook, parameters in resolve_parameters(notebooks, given, {"profile": profile.name, "seed": seed}).items()]
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     folder = runs_dir(replace(profile, render_seed=given.get("render_seed", 0)), given.get("source", "mini"))
-    for number, (notebook, parameters) in enumerate(plan.items(), 1):
-        out = folder / notebook.name
+    for number, (notebook, parameters, seed) in enumerate(plan, 1):
+        out = (folder / f"seed-{seed}" if seed else folder) / notebook.name
         print(f"[{number}/{len(plan)}] {notebook.stem} {parameters}", flush=True)
         start = time.monotonic()
         try:
