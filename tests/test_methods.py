@@ -11,6 +11,7 @@ from small_benchmark import small_benchmark
 
 from tfcovr_utils.encoders import Encoder
 from tfcovr_utils.evaluation import evaluate, run
+from tfcovr_utils.fusion import Fusion
 from tfcovr_utils.methods import FAMILIES, METHODS, NotRun, Setting, features, fits
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.results import summarise
@@ -107,11 +108,15 @@ def test_a_row_reads_what_it_says_and_nothing_else(here, fitted):
             assert is_same == (column not in reads), (name, column)
 
 
+def frames_of(setting, clip_ids):
+    """Features of the frames that a row reads, from the files: (N, T, D)."""
+    return torch.stack([Small().encode_frames(read_clip(setting.clips_dir / f"{clip_id}.mp4", "centre", 5)[None])[0]
+                        for clip_id in clip_ids]).detach()  # fmt: skip
+
+
 def test_zero_shot_rows_are_unit_averages_of_the_frames_they_name(here, fitted):
-    queries, encoder = asked(here), Small()
-    frames = torch.stack([encoder.encode_frames(read_clip(here.clips_dir / f"{clip_id}.mp4", "centre", 5)[None])[0]
-                          for clip_id in queries["query_clip"]]).detach()  # fmt: skip
-    text = encoder.encode_texts(queries["text"].tolist())
+    queries = asked(here)
+    frames, text = frames_of(here, queries["query_clip"]), Small().encode_texts(queries["text"].tolist())
 
     def unit(vectors):
         return vectors / vectors.norm(dim=1, keepdim=True)
@@ -184,11 +189,16 @@ def test_random_rankings_favour_nothing(here):
     assert place.std(0) == pytest.approx(6.06, rel=0.1)
 
 
-def test_a_trained_row_is_kept_and_taken_up_again(here, fitted, tmp_path, monkeypatch):
-    METHODS["clip-mlp-15"].fit(replace(here, folder=tmp_path / "kept"))
+@pytest.mark.parametrize(("name", "shown"), [("clip-mlp-1", lambda frames: frames[:, 2]), ("clip-mlp-15", lambda frames: frames.mean(1))])
+def test_a_trained_row_is_kept_and_taken_up_again(here, fitted, tmp_path, monkeypatch, name, shown):
+    METHODS[name].fit(replace(here, folder=tmp_path / "kept"))
+    queries, fusion = asked(here), Fusion.load(tmp_path / "kept")
+    frames, text = frames_of(here, queries["query_clip"]), Small().encode_texts(queries["text"].tolist())
+    torch.testing.assert_close(fusion(shown(frames), text).detach(), fitted[name].embed_queries(queries))
+    torch.testing.assert_close(fusion.embed_target(frames.mean(1)), fitted[name].embed_gallery(queries["query_clip"].tolist()))
     monkeypatch.setattr(fits, "fit_fusion", lambda *_, **__: pytest.fail("trained again"))
-    taken = METHODS["clip-mlp-15"].fit(replace(here, checkpoint=tmp_path / "kept", seed=9))
-    torch.testing.assert_close(taken.embed_queries(asked(here)), fitted["clip-mlp-15"].embed_queries(asked(here)))
+    taken = METHODS[name].fit(replace(here, checkpoint=tmp_path / "kept", seed=9))
+    torch.testing.assert_close(taken.embed_queries(queries), fitted[name].embed_queries(queries))
     assert taken.facts["checkpoint"] == str(tmp_path / "kept")
 
 

@@ -14,12 +14,12 @@ RANDOM_DIM = 512  # enough that what one query ranks high says little about the 
 
 
 def _fit_random(setting: Setting) -> Fitted:
-    def embed(kind: str, ids: Sequence[str]) -> torch.Tensor:
+    def embed(ids: Sequence[str]) -> torch.Tensor:
         # Drawn from a hash of the id, so that a clip's vector does not depend on what else is asked.
-        drawn = [hashlib.shake_256(f"{setting.seed} {kind} {name}".encode()).digest(2 * RANDOM_DIM) for name in ids]
+        drawn = [hashlib.shake_256(f"{setting.seed} {name}".encode()).digest(2 * RANDOM_DIM) for name in ids]
         return normalize(torch.tensor(np.frombuffer(b"".join(drawn), "<i2").reshape(-1, RANDOM_DIM).astype(np.float32)), dim=1)
 
-    return Fitted(lambda queries: embed("query", queries["query_id"]), lambda clip_ids: embed("clip", clip_ids))
+    return Fitted(lambda queries: embed(queries["query_id"]), embed)
 
 
 class _Labels:
