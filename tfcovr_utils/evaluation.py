@@ -207,6 +207,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--method", nargs="+", required=True, help=f"of {', '.join(METHODS)}; or all")
     parser.add_argument("--checkpoint", type=Path, help="evaluate this one instead of training")
     parser.add_argument("--weights", help="CLIP weights, a hub id or a folder, in place of the profile's")
+    parser.add_argument("--aim", help="AIM weights, an official checkpoint or a folder, in place of training stage 1")
     parser.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["full"])
     parser.add_argument("--split", choices=SPLITS[1:], default="test")
     parser.add_argument("--profile", choices=PROFILES, default="mini")
@@ -224,7 +225,7 @@ def _run_all(options: argparse.Namespace) -> str:
     benchmark, clips_dir, results_dir = Benchmark.load(options.benchmark), options.clips or options.benchmark, options.out / "results"
     for method in methods:
         folder = options.out / f"seed-{options.seed}" / method.name
-        setting = Setting(benchmark, clips_dir, PROFILES[options.profile], options.seed, folder, options.checkpoint, options.weights)
+        setting = Setting(benchmark, clips_dir, PROFILES[options.profile], options.seed, folder, options.checkpoint, options.weights, options.aim)
         run(method, setting, options.protocol, results_dir, options.split)
     table = summarise(results_dir, options.split, options.protocol)
     table = table[table["method"].isin([method.name for method in methods])]
