@@ -1,11 +1,17 @@
 """Rows on what stage 1 has taught: recipes with a real small CLIP, kept encoders, AIM weights given, shuffled frames."""
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_benchmark import small_benchmark
 
 from tfcovr_utils.encoders.aim import save_pretrained, start_aim
@@ -107,6 +113,27 @@ def test_a_kept_recipe_says_what_made_it(here):
     facts = json.loads((here.folder.parent / "stage1" / "aim" / "recipe.json").read_text())
     assert facts["made_of"]["seed"] == here.seed and facts["made_of"]["settings"]["lr"] == STAGE_1.lr and facts["seconds"] > 0
     assert not (here.folder.parent / "stage1" / "aim" / "checkpoint.pt").exists()
+
+
+def test_stage_1_killed_goes_on_to_the_same_weights(here, tmp_path):
+    """The command, killed by SIGKILL while AIM's adapters train, and given again with --resume."""
+    here.benchmark.save(tmp_path / "tables")
+    command = [sys.executable, "-m", "tfcovr_utils.training", "stage1", "--benchmark", str(tmp_path / "tables"), "--clips", str(here.clips_dir),
+               "--weights", here.clip_weights, "--profile", "smoke", "--resume", "--set", "epochs=40", "batch=16", "save_every_s=0.0"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
+    killed = subprocess.Popen([*command, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    while not (tmp_path / "killed" / "checkpoint.pt").exists():
+        assert killed.poll() is None
+        time.sleep(.01)
+    time.sleep(.3)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL and not (tmp_path / "killed" / "recipe.json").exists()
+    subprocess.run([*command, "--out", str(tmp_path / "killed")], check=True, capture_output=True, env=environment)
+    whole, resumed = (load_file(tmp_path / name / "aim" / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    curve = pd.read_csv(tmp_path / "killed" / "curve.csv")
+    assert curve["loss"].tolist() == pd.read_csv(tmp_path / "whole" / "curve.csv")["loss"].tolist()
 
 
 def test_every_recipe_is_a_row_s_and_is_known_to_every_profile():

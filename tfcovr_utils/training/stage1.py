@@ -92,10 +92,11 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
             state = _restore(checkpoint, identity, model, optimiser)
         bar = tqdm(total=total, initial=state["step"], unit="step", desc="stage 1", disable=not progress, mininterval=2)
         saved_at = started = time.monotonic()
-        seen, spent = 0, sum(row["seconds"] for row in state["history"])
+        order, seen = None, 0
         while state["step"] < total:
             epoch, place = divmod(state["step"], per_epoch)
-            order = np.random.default_rng([seed, epoch]).permutation(train)
+            if order is None or place == 0:
+                order = np.random.default_rng([seed, epoch]).permutation(train)
             model.train()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(settings, state["step"], total)
