@@ -21,7 +21,7 @@ from tfcovr_utils.sources.released import export_official, read_release
 from tfcovr_utils.sources.tables import label_row
 from tfcovr_utils.text_tower import load_text_tower, official_text
 from tfcovr_utils.training import __main__ as command
-from tfcovr_utils.training.inputs import feature_reader, token_reader
+from tfcovr_utils.training.inputs import Inputs, feature_reader, token_reader
 from tfcovr_utils.triplets import Benchmark
 
 AIM = "aim_embeddings_12f_all_files.pkl"
@@ -171,3 +171,15 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
     assert history["val"].iloc[-1] > 0.3 and Fusion.load(tmp_path / "out" / "fusion").config["video_dim"] == 32
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     assert told["encoder"] == {"family": "stub"} and told["profile"]["name"] == "smoke"
+
+
+def test_clips_of_one_label_are_told_to_be_and_no_others(released):
+    benchmark = Benchmark(**read_release(released))
+    known = benchmark.clips["clip_id"].tolist()
+    video = torch.zeros(len(known), 2)
+    inputs = Inputs(benchmark, known, video, video, lambda texts: torch.zeros(len(texts), 2))
+    told = pd.Series(inputs.target_labels().tolist(), index=known)
+    label_of = read_train(released).drop_duplicates("target_clip").set_index("target_clip")["target_label"]
+    assert (told.drop(label_of.index) == -1).all()
+    pairs = pd.DataFrame({"label": label_of, "told": told[label_of.index]}).drop_duplicates()
+    assert pairs["label"].is_unique and pairs["told"].is_unique and (pairs["told"] >= 0).all()
