@@ -153,7 +153,7 @@ def probe_frame(features: torch.Tensor, factors: pd.DataFrame, facts: pd.DataFra
         guess = _fit_linear(features, code, np.ones((len(code), len(values)), bool), train).argmax(1)
         rows.append({"read": name, "accuracy": 100 * (guess == code)[test].mean(), "by chance": 100 * np.bincount(code[test]).max() / test.sum(),
                      "clips": int(test.sum())})
-    label_idx = factors.groupby([*FACTORS, *COUNTS]).ngroup().to_numpy()
+    label_idx = np.array(factors.groupby([*FACTORS, *COUNTS]).ngroup())
     for count in COUNTS:
         group = count_groups(factors, count)
         inside = group >= 0

@@ -22,10 +22,11 @@ def curves(table: pd.DataFrame, x: str, panels: dict[str, str], by: str | None =
             part = part[part[column].notna()]
             ax.plot(part[x], part[column], label=name or None, ms=2.5, lw=1, **look)
         ax.set(xlabel=x, ylabel=label)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(axis="y")
-    if by:
-        axes[0][-1].legend()
     figure.tight_layout()
+    if by:  # beside the panels, where it hides no line
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1., .55))
     return figure
 
 
