@@ -86,7 +86,9 @@ class Inputs:
         return self._rows(self._texts, self._text_of[list(modification_ids)])
 
     def _rows(self, known, wanted) -> torch.Tensor:
-        return torch.from_numpy(pd.Index(known).get_indexer(list(wanted))).to(self.query_video.device)
+        rows = pd.Index(known).get_indexer(list(wanted))
+        assert (rows >= 0).all()  # -1 would be the last row, silently
+        return torch.from_numpy(rows).to(self.query_video.device)
 
 
 def from_encoder(benchmark: Benchmark, encoder: Encoder, clips_dir: Path, frames: int, read=None, tower=None) -> Inputs:
