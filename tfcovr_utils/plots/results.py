@@ -43,7 +43,7 @@ def scores(table: pd.DataFrame, metric: str = "mAP@50") -> Figure:
         ax.barh([0], [0], color=FAMILY_COLOURS[family], label=family)
     ax.set(xlabel=f"{metric} in per cent, 95 % interval over queries", xlim=(0, min(112, table[f"{metric} high"].max() * 1.15 + 4)))
     ax.grid(axis="x")
-    ax.legend(loc="lower right")
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, .5))
     return figure
 
 
