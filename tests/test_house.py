@@ -83,7 +83,7 @@ import numpy, torch, matplotlib
 def state():
     return (random.getstate(), numpy.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist(),
             dict(matplotlib.rcParams), len(logging.getLogger().handlers), len(warnings.filters))
-import pandas, pyarrow, openai, papermill, seaborn, av, cv2, tqdm, huggingface_hub
+import pandas, pyarrow, openai, papermill, seaborn, av, cv2, tqdm, huggingface_hub, timm, torchvision, transformers.modeling_utils
 before, heard = state(), io.StringIO()
 import tfcovr_utils
 with contextlib.redirect_stdout(heard), contextlib.redirect_stderr(heard):
