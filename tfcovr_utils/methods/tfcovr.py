@@ -25,7 +25,8 @@ BEYOND_ROWS = tuple(
     Method(name, "beyond the paper", _MLP.format(f"the recipe {recipe} has it"), partial(fit_mlp, make=_learned(recipe)), seeded=True)
     for name, recipe in (("labels-mlp", "frozen-mlp"), ("tfcovr-set", "frozen-set"), ("tfcovr-ordered", "frozen-ordered"),
                          ("tfcovr-ordered-factors", "frozen-factors"), ("tfcovr-ordered-supcon", "frozen-supcon"),
-                         ("tfcovr-aim-ordered", "aim-ordered"))
+                         ("tfcovr-aim-ordered", "aim-ordered"), ("tfcovr-base-brief", "aim-brief"),
+                         ("tfcovr-base-long", "aim-long"))
 )
 SHUFFLED_ROWS = (
     Method("tfcovr-base-shuffled-test", "control", "tfcovr-base, searching with the frames of every clip in random order.",

@@ -38,6 +38,8 @@ class Recipe:
 
 RECIPES = {
     "aim": Recipe("the paper's: AIM's adapters, the mean over frames", "mean", adapters=True),
+    "aim-brief": Recipe("aim in the time of frozen-ordered", "mean", adapters=True, changes=(("epochs", 1),)),
+    "aim-long": Recipe("aim for three times as long", "mean", adapters=True, changes=(("epochs", 12),)),
     "frozen-mlp": Recipe("frozen frames, their mean through an MLP: what the labels alone give", "mlp"),
     "frozen-set": Recipe("frozen frames through a transformer that does not know their order", "set"),
     "frozen-ordered": Recipe("frozen frames through a transformer over time", "ordered"),
@@ -71,7 +73,10 @@ class Learned:
 def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, seed: int = 0, folder: Path | None = None, *,
           settings: Stage1Settings | None = None, clip_weights: str | None = None, store_dir: Path | None = None, resume: bool = True,
           progress: bool = False) -> Learned:
-    """Train a recipe on the training clips of a benchmark, choosing on val; or read it from `folder` if it is there already."""
+    """Train a recipe on the training clips of a benchmark, choosing on val; or read it from `folder` if it is there already.
+
+    settings: in place of the profile's; what the recipe itself changes stays changed.
+    """
     if name not in RECIPES:
         raise ValueError(f"recipe {name!r} is not known; choose one of {', '.join(RECIPES)}.")
     recipe, clip_weights = RECIPES[name], clip_weights or profile.clip_weights
@@ -111,11 +116,12 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
         reader.readout.set_statistics(embedded.values[np.flatnonzero(clips["split"] == "train")])
     label_idx = pd.Index(labels).get_indexer(clips["label_id"])
     train, val = (np.flatnonzero(clips["split"] == split) for split in ("train", "val"))
-    model = Stage1(reader, backbone)
+    model = Stage1(reader, backbone).to("cuda" if torch.cuda.is_available() else "cpu")
     checkpoint = Path(folder) / "checkpoint.pt" if folder else None
     curve = fit_stage1(model, inputs, label_idx, train, val, settings, seed, checkpoint=checkpoint, resume=resume, progress=progress,
                        factor_idx={name: of_label[label_idx] for name, of_label in classes.items()} if recipe.factors else None)
-    facts = {"made_of": made_of, "seconds": float(curve["seconds"].sum()), "coverage": len(clips) / int((benchmark.clips["split"] != "test").sum()),
+    wanted = int((benchmark.clips["split"] != "test").sum())
+    facts = {"made_of": made_of, "seconds": float(curve["seconds"].sum()), "coverage": len(clips) / wanted,
              "trained": sum(p.numel() for p in model.parameters() if p.requires_grad)}
     if folder is not None:
         reader.save(folder)
