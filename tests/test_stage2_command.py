@@ -21,7 +21,7 @@ from tfcovr_utils.sources.released import export_official, read_release
 from tfcovr_utils.sources.tables import label_row
 from tfcovr_utils.text_tower import load_text_tower, official_text
 from tfcovr_utils.training import __main__ as command
-from tfcovr_utils.training.inputs import Inputs, feature_reader, token_reader
+from tfcovr_utils.training.inputs import Inputs, feature_reader, from_encoder, token_reader
 from tfcovr_utils.triplets import Benchmark
 
 AIM = "aim_embeddings_12f_all_files.pkl"
@@ -166,6 +166,8 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
     monkeypatch.setattr(command, "load_encoder", lambda name, weights: Stub().eval())
     given = ["--benchmark", str(tmp_path / "benchmark"), "--profile", "smoke", "--protocol", "capped", "--out", str(tmp_path / "out")]
     command.main(["stage2", *given, "--set", *CHANGES])
+    inputs = from_encoder(Benchmark.load(tmp_path / "benchmark"), Stub().eval(), tmp_path / "benchmark", 2)
+    torch.testing.assert_close(inputs.target[0], torch.from_numpy(stored[inputs.clip_ids[0]]).mean(0))
     assert asked == {"splits": {"train", "val"}, "clips_dir": tmp_path / "benchmark", "per_frame": True}
     history = pd.read_parquet(tmp_path / "out" / "history.parquet")
     assert history["val"].iloc[-1] > 0.3 and Fusion.load(tmp_path / "out" / "fusion").config["video_dim"] == 32
@@ -183,3 +185,9 @@ def test_clips_of_one_label_are_told_to_be_and_no_others(released):
     assert (told.drop(label_of.index) == -1).all()
     pairs = pd.DataFrame({"label": label_of, "told": told[label_of.index]}).drop_duplicates()
     assert pairs["label"].is_unique and pairs["told"].is_unique and (pairs["told"] >= 0).all()
+
+
+def test_texts_of_a_release_are_prepared_as_officially(released):
+    read = token_reader(str(released / "bert"))
+    plain, spelled = read(["Show with 1.5 Twists!"]), read(["show with one and a half twists"])
+    assert torch.equal(plain.input_ids, spelled.input_ids) and (plain.attention_mask == 1).all()
