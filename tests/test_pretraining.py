@@ -221,6 +221,11 @@ def test_letters_count_alike_in_both_cases(tokenizer):
     assert tokenizer("Show with 2.5 Twists")["input_ids"] == tokenizer("show with 2.5 twists")["input_ids"]
 
 
+def test_every_known_word_is_one_token(tokenizer, performed):
+    known = words(vocabulary_texts()) | words(caption(facts) for _, _, frames in performed for facts in frames)
+    assert [word for word in sorted(known) if len(tokenizer(word)["input_ids"]) != 3] == []  # the start, the word, the end
+
+
 def test_numbers_are_kept_apart(tokenizer):
     texts = ["show with 2.5 twists", "show with 25 twists", "show with 5.2 twists", "show with 2 twists", "show with twists"]
     assert len({tuple(tokenizer(text)["input_ids"]) for text in texts}) == len(texts)
