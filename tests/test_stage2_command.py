@@ -104,6 +104,8 @@ def test_a_trained_tower_and_the_label_loss_go_the_same_way(released, tmp_path):
     results = train(released, tmp_path, changes=["text_tower=trained", "loss=multi_positive"])
     again = train(released, tmp_path, "--resume", changes=["text_tower=trained", "loss=multi_positive"])
     assert results["official"] == again["official"] and results["settings"]["text_tower"] == "trained"
+    with pytest.raises(SystemExit, match="was written by a run with other seed"):
+        train(released, tmp_path, "--resume", "--seed", "1", changes=["text_tower=trained", "loss=multi_positive"])
     fusion = Fusion.load(tmp_path / "fusion")
     bert = load_text_tower(str(released / "bert"))
     words, layer = (lambda tower: tower.embeddings.word_embeddings.weight), (lambda tower: tower.qformer.layernorm.weight)
