@@ -16,6 +16,7 @@ from transformers.utils import cached_file
 from ..files import replacing, write_json
 from .aim_model import Aim, AimClassifier
 from .base import Encoder, hash_weights, load_encoder, local_folder
+from .hub import from_hub
 from .key_maps import AIM, TIMM_VISION, rename
 
 HEAD_WIDTH = 64  # of every CLIP; no weight tells how many heads there are
@@ -66,11 +67,15 @@ def start_aim(source: str, **settings) -> Aim:
         vit = timm.create_model(name, pretrained=True)
         mean, std = vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"]
         return Aim(tower_from_timm(vit), mean=mean, std=std, source=source, **settings)
-    folder = local_folder(source)
-    preprocessing = json.loads(Path(cached_file(folder, "preprocessor_config.json")).read_text())
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32)
+    model, preprocessing = from_hub(_read_hugging_face, source)
     return Aim(getattr(model, "vision_model", model), mean=preprocessing["image_mean"], std=preprocessing["image_std"], source=source,
                **settings)
+
+
+def _read_hugging_face(source: str, local_files_only: bool) -> tuple[nn.Module, dict]:
+    preprocessing = cached_file(source, "preprocessor_config.json", local_files_only=local_files_only)
+    model = AutoModel.from_pretrained(source, dtype=torch.float32, local_files_only=local_files_only)
+    return model, json.loads(Path(preprocessing).read_text())
 
 
 def tower_from_timm(vit: nn.Module) -> CLIPVisionModel:
