@@ -58,7 +58,8 @@ def test_other_settings_teach_anew(here, monkeypatch):
     assert len(taught) == before + 1
 
 
-def test_adapters_begin_where_the_reader_ended(here):
+def test_adapters_begin_where_the_reader_ended(here, monkeypatch):
+    monkeypatch.setitem(RECIPES, "aim-ordered", replace(RECIPES["aim-ordered"], changes=()))
     folder = here.folder.parent / "chained"
     still = replace(STAGE_1, epochs=1, lr=1e-12)
     one = learn("aim-ordered", here.benchmark, here.clips_dir, here.profile, 0, folder / "aim-ordered", settings=still, clip_weights=here.clip_weights,
