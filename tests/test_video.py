@@ -143,6 +143,9 @@ def test_centre_is_the_middle_of_each_interval(n_frames, frames):
 
 def test_other_policies():
     assert sample_indices(24, 12, "middle").tolist() == [12]
+    assert sample_indices(24, 12, "centre-half").tolist() == [*range(6, 18)]
+    assert sample_indices(40, 4, "centre-half").tolist() == [12, 17, 22, 27]
+    assert sample_indices(1, 4, "centre-half").tolist() == [0, 0, 0, 0]
     assert sample_indices(1, 4).tolist() == [0, 0, 0, 0]
     drawn = np.array([sample_indices(40, 4, "random", np.random.default_rng(seed)) for seed in range(300)])
     for segment in range(4):
