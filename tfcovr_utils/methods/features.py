@@ -5,15 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ..doctor import clip_exists
-from ..embedding import embed_clips, embed_texts
+from ..embedding import Embedded, embed_clips, embed_texts
 from ..encoders import Encoder, load_encoder
-from ..training.recipes import learn
+from ..fusion import unit
+from ..training.recipes import RECIPES, embed_frames, learn
 from .base import NotRun, Setting, look_up
 
 STAGE1_FOLDER = "stage1"  # beside the folders of the methods: rows share encoders
+POSTERIOR_WEIGHT = 1.  # of the posterior beside the clip's unit feature: neither view outweighs the other, and nothing is tuned
 
 
 class Features:
@@ -37,10 +40,12 @@ class Features:
     def frames(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Frames of clips (N, T, D), NaN for a clip that could not be read."""
         rows = self.clips_table.loc[list(dict.fromkeys(clip_ids))]
-        embedded = embed_clips(
-            self.encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, store_dir=self.setting.store_dir, progress=False
-        )
+        embedded = self.embed(rows, store_dir=self.setting.store_dir, progress=False)
         return look_up(embedded.clip_ids, embedded.values, clip_ids)
+
+    def embed(self, rows: pd.DataFrame, **options) -> Embedded:
+        """Frames of some rows of the table of clips, sampled as the profile says."""
+        return embed_clips(self.encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, **options)
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Means over frames (N, D)."""
@@ -76,11 +81,13 @@ class AimFeatures(Features):
 class LearnedFeatures(AimFeatures):
     """What a recipe of stage 1 makes of a clip; texts stay the frozen CLIP's. Trained where it is not in its folder yet.
 
-    shuffled: each clip's frames come in an order of its own before anything sees them.
+    shuffled: each clip's frames come in an order of its own before anything sees them. posteriors: beside the unit clip
+    feature stands the square root of the label posterior, unit too, so that a product of two holds their overlap.
     """
 
-    def __init__(self, setting: Setting, recipe: str, shuffled: bool = False):
+    def __init__(self, setting: Setting, recipe: str, shuffled: bool = False, posteriors: bool = False):
         super().__init__(setting)
+        self.recipe, self.posteriors = RECIPES[recipe], posteriors
         if setting.aim_weights:
             return
         folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
@@ -93,10 +100,19 @@ class LearnedFeatures(AimFeatures):
             self.encoder = ShuffledFrames(self.encoder)
         self.facts |= {"encoder": self.encoder.identity, "stage1": self.learned.facts}
 
+    def embed(self, rows: pd.DataFrame, **options) -> Embedded:
+        if self.setting.aim_weights:
+            return super().embed(rows, **options)
+        return embed_frames(self.recipe, self.encoder, rows, self.setting.clips_dir, self.setting.profile, **options)
+
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
         if self.setting.aim_weights:
             return super().clips(clip_ids)
-        return self.learned.clip_features(self.frames(clip_ids))
+        frames = self.frames(clip_ids)
+        clips = self.learned.clip_features(frames)
+        if not self.posteriors:
+            return clips
+        return torch.cat([unit(clips), POSTERIOR_WEIGHT * self.learned.logits(frames).softmax(1).sqrt()], 1)
 
 
 class ShuffledFrames(Encoder):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..embedding import embed_clips
+from ..embedding import Embedded, embed_clips
 from ..encoders import Encoder, load_encoder
 from ..encoders.aim import Aim, AimEncoder, load_pretrained, save_pretrained
 from ..encoders.readout import ClipReader, Readout
@@ -34,6 +34,8 @@ class Recipe:
     start: str = ""          # recipe whose reader this one starts from
     factors: bool = False    # the labels' attributes as heads beside the labels
     changes: tuple = ()      # (setting, value) that differ from the profile's
+    frames: float = 1.       # of the profile's, how many a policy takes; frozen frames only, as are the policies
+    policies: tuple = ("centre",)  # of video.sample_indices; the frames of several follow each other
 
 
 RECIPES = {
@@ -46,6 +48,9 @@ RECIPES = {
     "frozen-factors": Recipe("frozen-ordered, and the labels' attributes as heads beside", "ordered", factors=True,
                              changes=(("factor_weight", .5),)),
     "frozen-supcon": Recipe("frozen-ordered, and supervised contrast between clips", "ordered", changes=(("contrast_weight", .3),)),
+    "frozen-ordered-16": Recipe("frozen-ordered on a third more frames, 16 in place of 12", "ordered", frames=4 / 3),
+    "frozen-two-rates": Recipe("frozen-ordered on the frames, and on as many of the middle half of the clip after them", "ordered",
+                               policies=("centre", "centre-half")),
     "aim-ordered": Recipe("frozen-ordered, then AIM's adapters below it", "ordered", adapters=True, start="frozen-ordered",
                           changes=(("epochs", 2), ("lr", 1e-3))),
     "aim-shuffled": Recipe("a control: the paper's, on frames in random order", "mean", adapters=True, changes=(("shuffle_frames", True),)),
@@ -83,11 +88,13 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     settings = replace(settings or default_settings(recipe, profile), **dict(recipe.changes))
     clip = load_encoder("clip", clip_weights, read_out="pooled")
     clips = benchmark.clips[benchmark.clips["split"] != "test"]
-    made_of = {"recipe": name, **asdict(recipe), "settings": asdict(settings), "seed": seed, "clip": clip.identity, "frames": profile.frames,
+    frames_taken = recipe_frames(recipe, profile)
+    made_of = {"recipe": name, **asdict(recipe), "settings": asdict(settings), "seed": seed, "clip": clip.identity, "frames": frames_taken,
                "clips": _hash(clips["clip_id"] + clips["label_id"] + clips["split"])}
     made_of = json.loads(json.dumps(made_of))
     if folder is not None and (Path(folder) / "recipe.json").exists():
-        if json.loads((Path(folder) / "recipe.json").read_text())["made_of"] == made_of:
+        kept = json.loads((Path(folder) / "recipe.json").read_text())["made_of"]
+        if json.loads(json.dumps(asdict(Recipe("", "")))) | kept == made_of:  # what it did not know yet was at its default
             return _read(Path(folder), clip)
     values, classes = attribute_classes(benchmark.labels)
     labels = benchmark.labels["label_id"].tolist()
@@ -99,7 +106,8 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         width = clip.model.config.vision_config.hidden_size
-        reader = ClipReader(Readout(recipe.readout, width, num_frames=profile.frames), labels, values if recipe.factors else None)
+        readout = Readout(recipe.readout, width, num_frames=frames_taken * len(recipe.policies))
+        reader = ClipReader(readout, labels, values if recipe.factors else None)
         backbone = None
         if recipe.adapters:
             backbone = Aim(deepcopy(clip.model.vision_model), num_frames=profile.frames, adapter_ratio=settings.adapter_ratio,
@@ -111,7 +119,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
         clips, frames = clips.drop(clips.index[list(broken)]), np.delete(frames, list(broken), 0) if broken else frames
         inputs = PixelClips(frames, clip.mean, clip.std, settings.augment, flip=may_flip(benchmark.labels["text"]))
     else:
-        embedded = embed_clips(clip, clips, clips_dir, frames=profile.frames, store_dir=store_dir, progress=progress)
+        embedded = embed_frames(recipe, clip, clips, clips_dir, profile, store_dir=store_dir, progress=progress)
         clips, inputs = clips[clips["clip_id"].isin(embedded.clip_ids)], FeatureClips(embedded.values)
         reader.readout.set_statistics(embedded.values[np.flatnonzero(clips["split"] == "train")])
     label_idx = pd.Index(labels).get_indexer(clips["label_id"])
@@ -136,6 +144,20 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
 def default_settings(recipe: Recipe, profile: Profile) -> Stage1Settings:
     """The profile's settings for adapters trained from pixels, or for a reader of features in memory."""
     return (STAGE1 if recipe.adapters else STAGE1_READERS)[profile.name]
+
+
+def recipe_frames(recipe: Recipe, profile: Profile) -> int:
+    """How many frames a recipe takes by each of its policies."""
+    return round(recipe.frames * profile.frames)
+
+
+def embed_frames(recipe: Recipe, encoder: Encoder, clips: pd.DataFrame, clips_dir: Path, profile: Profile, **options) -> Embedded:
+    """Frame features of clips (N, T, D) as a recipe samples them; a clip that one of its policies cannot read is missing."""
+    frames = recipe_frames(recipe, profile)
+    parts = [embed_clips(encoder, clips, clips_dir, frames=frames, policy=policy, **options) for policy in recipe.policies]
+    missing = {clip_id: reason for part in parts for clip_id, reason in part.missing.items()}
+    values = torch.cat([part.values[[clip_id not in missing for clip_id in part.clip_ids]] for part in parts], 1)
+    return Embedded([clip_id for clip_id in clips["clip_id"] if clip_id not in missing], values, missing)
 
 
 def _read(folder: Path, clip: Encoder) -> Learned:
