@@ -48,15 +48,18 @@ class Readout(nn.Module):
         self.scale.copy_(flat.std(0).clamp_min(1e-6))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        mean = self.read_frames(features).mean(1)
+        return self.mlp(mean) if self.kind == "mlp" else mean
+
+    def read_frames(self, features: torch.Tensor) -> torch.Tensor:
+        """Frame features (B, T, D) -> frames as a transformer gives them (B, T, W), without one only scaled (B, T, D)."""
         x = (features - self.mean) / self.scale
-        if self.kind == "mean":
-            return x.mean(1)
-        if self.kind == "mlp":
-            return self.mlp(x.mean(1))
+        if self.kind in ("mean", "mlp"):
+            return x
         x = self.enter(x)
         if self.positions is not None:
             x = x + interpolate_time(self.positions, x.shape[1])
-        return self.transformer(x).mean(1)
+        return self.transformer(x)
 
 
 def interpolate_time(embedding: torch.Tensor, num_frames: int) -> torch.Tensor:
@@ -82,8 +85,12 @@ class ClipReader(nn.Module):
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Frame features (B, T, D) -> clip features (B, W), and logits (B, C) by head."""
         clip = self.readout(features)
+        return clip, self.classify(clip)
+
+    def classify(self, clip: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Clip features (B, W) -> logits (B, C) by head."""
         dropped = self.dropout(clip)
-        return clip, {name: head(dropped) for name, head in self.heads.items()}
+        return {name: head(dropped) for name, head in self.heads.items()}
 
     def save(self, folder: Path) -> None:
         folder = Path(folder)

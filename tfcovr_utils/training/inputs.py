@@ -20,9 +20,10 @@ from ..triplets import Benchmark
 class Inputs:
     """What one run of stage 2 reads, N clips and M distinct texts; triplets and queries are rows of them.
 
-    clip_ids: N ids; query_video, target: (N, D) raw vectors of these clips, as queries and as targets. Triplets
-    and queries of other clips are left out: `coverage` says what share stayed. `texts` of the benchmark are
-    distinct strings; `read` turns a list of them into features (M, Dt) or Tokens.
+    clip_ids: N ids; query_video, target: (N, D) raw vectors of these clips, as queries and as targets, or (N, T, D)
+    their frames for a model that reads these in a fusion's place. Triplets and queries of other clips are left out:
+    `coverage` says what share stayed. `texts` of the benchmark are distinct strings; `read` turns a list of them into
+    features (M, Dt) or Tokens.
     """
 
     def __init__(self, benchmark: Benchmark, clip_ids: list[str], query_video: torch.Tensor, target: torch.Tensor,
