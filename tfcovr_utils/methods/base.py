@@ -9,6 +9,7 @@ import torch
 
 from ..profiles import Profile
 from ..training.settings import Stage2Settings
+from ..training.single_stage import SingleStageSettings
 from ..training.stage1 import Stage1Settings
 from ..triplets import Benchmark
 
@@ -36,6 +37,7 @@ class Setting:
     aim_weights: str | None = None   # AIM's, an official checkpoint or a folder, in place of training stage 1
     stage1: Stage1Settings | None = None  # of rows that train stage 1; None is the profile's
     stage2: Stage2Settings | None = None  # of rows that train stage 2; None is the profile's
+    single_stage: SingleStageSettings | None = None  # of rows that train both at once; None is the profile's
     store_dir: Path | None = None    # embeddings on disk; None is the usual place
 
 

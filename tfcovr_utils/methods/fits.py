@@ -1,4 +1,4 @@
-"""How rows are fitted on features: unit averages without training, and the paper's MLP."""
+"""How rows are fitted on features: unit averages without training, the paper's MLP, and both stages at once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -9,9 +9,10 @@ import torch
 from ..fusion import Fusion, unit, unit_average
 from ..sources.released import GALLERY
 from ..training.inputs import Inputs
-from ..training.stage2 import STAGE2, fit_fusion
+from ..training.single_stage import SINGLE_STAGE, SingleStage, SingleStageSettings, fit_single_stage
+from ..training.stage2 import STAGE2, Stage2Settings, fit_fusion
 from .base import Fitted, Setting
-from .features import Features
+from .features import AimFeatures, Features
 
 
 def fit_zero_shot(setting: Setting, make: Callable[[Setting], Features], *, video: str | None, text: bool) -> Fitted:
@@ -46,29 +47,63 @@ def fit_mlp(setting: Setting, make: Callable[[Setting], Features], *, video: str
     if make_at_test is not None:
         features = make_at_test(setting)
         read_video = getattr(features, video)
+    return _answer(fusion, features, read_video, features.clips, facts)
 
+
+def fit_jointly(setting: Setting, *, pooling: str = "mean") -> Fitted:
+    """Train reader and fusion together on frames of the frozen CLIP, or of AIM weights given, or take `setting.checkpoint`."""
+    features = AimFeatures(setting)
+    if setting.checkpoint is None:
+        inputs, validate = _read(features, features.frames, features.frames, setting)
+        settings = replace(setting.single_stage or SINGLE_STAGE[setting.profile.name], pooling=pooling)
+        labels = setting.benchmark.labels["label_id"].tolist()
+        label_idx = pd.Index(labels).get_indexer(features.clips_table.loc[inputs.clip_ids, "label_id"])
+        model, curve = fit_single_stage(
+            inputs.target, inputs.texts, inputs.triplets(), torch.from_numpy(label_idx).to(features.device), labels, settings, setting.seed,
+            validate,
+        )  # fmt: skip
+        model, facts = model.cpu(), _facts("single_stage", settings, inputs, curve)
+        if setting.folder is not None:
+            model.save_pretrained(setting.folder)
+    else:
+        model, facts = SingleStage.load(setting.checkpoint), {"checkpoint": str(setting.checkpoint)}
+    return _answer(model, features, features.frames, features.frames, facts)
+
+
+def _answer(model: Fusion | SingleStage, features: Features, read_video: Callable, read_target: Callable, facts: dict) -> Fitted:
     @torch.inference_mode()
     def embed_queries(queries: pd.DataFrame) -> torch.Tensor:
-        return fusion(read_video(queries["query_clip"]), features.texts(queries["text"]))
+        return model(read_video(queries["query_clip"]), features.texts(queries["text"]))
 
     @torch.inference_mode()
     def embed_gallery(clip_ids: Sequence[str]) -> torch.Tensor:
-        return fusion.embed_target(features.clips(clip_ids))
+        return model.embed_target(read_target(clip_ids))
 
     return Fitted(embed_queries, embed_gallery, features.facts | facts)
 
 
 def _train(features: Features, read_video, setting: Setting, use_video: bool) -> tuple[Fusion, dict]:
     """Fit stage 2 on a benchmark without its test clips; the step is chosen on `val`."""
-    clips = setting.benchmark.clips
-    seen = clips.loc[clips["split"] != "test", "clip_id"].to_numpy()
-    video, target = (read(seen).to(features.device) for read in (read_video, features.clips))  # (N, D) each
-    kept = video.isfinite().all(1)
-    inputs = Inputs(setting.benchmark, seen[kept.cpu().numpy()].tolist(), video[kept], target[kept], features.texts)
+    inputs, validate = _read(features, read_video, features.clips, setting)
     settings = replace(setting.stage2 or STAGE2[setting.profile.name], use_video=use_video)
-    protocol = "full" if "full" in set(setting.benchmark.gallery["gallery"]) else GALLERY
     fusion, history = fit_fusion(
-        inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, setting.seed, inputs.validator(protocol),
+        inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, setting.seed, validate,
         target_labels=inputs.target_labels(),
     )  # fmt: skip
-    return fusion.cpu(), {"stage2": asdict(settings), "triplets_used": inputs.coverage["triplets"], "history": history.to_dict("records")}
+    return fusion.cpu(), _facts("stage2", settings, inputs, history)
+
+
+def _read(features: Features, read_video: Callable, read_target: Callable, setting: Setting) -> tuple[Inputs, Callable]:
+    """What is trained on, which is never a test clip, and how a model is scored on `val`."""
+    clips = setting.benchmark.clips
+    seen = clips.loc[clips["split"] != "test", "clip_id"].to_numpy()
+    target = read_target(seen).to(features.device)  # (N, D), or (N, T, D)
+    video = target if read_video == read_target else read_video(seen).to(features.device)
+    kept = video.flatten(1).isfinite().all(1)
+    inputs = Inputs(setting.benchmark, seen[kept.cpu().numpy()].tolist(), video[kept], target[kept], features.texts)
+    protocol = "full" if "full" in set(setting.benchmark.gallery["gallery"]) else GALLERY
+    return inputs, inputs.validator(protocol)
+
+
+def _facts(stage: str, settings: Stage2Settings | SingleStageSettings, inputs: Inputs, curve: pd.DataFrame) -> dict:
+    return {stage: asdict(settings), "triplets_used": inputs.coverage["triplets"], "history": curve.to_dict("records")}

@@ -4,7 +4,7 @@ from functools import partial
 
 from .base import Method
 from .features import AimFeatures, LearnedFeatures
-from .fits import fit_mlp, fit_zero_shot
+from .fits import fit_jointly, fit_mlp, fit_zero_shot
 
 
 def _learned(recipe: str, **options):
@@ -25,8 +25,16 @@ BEYOND_ROWS = tuple(
     Method(name, "beyond the paper", _MLP.format(f"the recipe {recipe} has it"), partial(fit_mlp, make=_learned(recipe)), seeded=True)
     for name, recipe in (("labels-mlp", "frozen-mlp"), ("tfcovr-set", "frozen-set"), ("tfcovr-ordered", "frozen-ordered"),
                          ("tfcovr-ordered-factors", "frozen-factors"), ("tfcovr-ordered-supcon", "frozen-supcon"),
+                         ("tfcovr-ordered-16", "frozen-ordered-16"), ("tfcovr-two-rates", "frozen-two-rates"),
                          ("tfcovr-aim-ordered", "aim-ordered"), ("tfcovr-base-brief", "aim-brief"),
                          ("tfcovr-base-long", "aim-long"))
+) + (
+    Method("tfcovr-ordered-posteriors", "beyond the paper", _MLP.format("tfcovr-ordered has it and, beside, the root of its label posterior"),
+           partial(fit_mlp, make=_learned("frozen-ordered", posteriors=True)), seeded=True),
+    Method("tfcovr-single-stage", "beyond the paper", "A query is the MLP of its text and its clip, clips as the mean of frozen frames through a "
+           "transformer over time, all trained at once by labels and by contrast.", fit_jointly, seeded=True),
+    Method("tfcovr-text-pooling", "beyond the paper", "tfcovr-single-stage, the query clip's frames weighed by attention that its text asks for.",
+           partial(fit_jointly, pooling="text"), seeded=True),
 )
 SHUFFLED_ROWS = (
     Method("tfcovr-base-shuffled-test", "control", "tfcovr-base, searching with the frames of every clip in random order.",
