@@ -281,3 +281,13 @@ def test_settings_are_changed_by_name_and_kind():
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
             change(SMALL, [text])
+
+
+def test_the_same_seed_gives_the_same_weights_on_several_threads():
+    """At a size where PyTorch shares the work among threads: sums that they race for would differ in the last bits."""
+    random = torch.Generator().manual_seed(0)
+    video, texts = torch.randn(2000, 128, generator=random), torch.randn(200, 128, generator=random)
+    triplets = torch.stack([torch.randint(0, n, (20_000,), generator=random) for n in (2000, 200, 2000)], 1)
+    settings = replace(STAGE2["mini"], steps=40, select_every=20)
+    first, again = (fit_fusion(video, texts, video, triplets, settings, 0)[0].state_dict() for _ in range(2))
+    assert all(torch.equal(value, again[name]) for name, value in first.items())

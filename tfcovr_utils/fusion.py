@@ -93,7 +93,8 @@ class Fusion(nn.Module):
         if text_idx is None:
             return self.combiner(video, self.embed_text(texts))
         rows, place = text_idx.unique(return_inverse=True)
-        return self.combiner(video, self.embed_text(texts[rows])[place])
+        # index_select and not [place]: its gradient is summed in one order, so that the same seed gives the same numbers.
+        return self.combiner(video, self.embed_text(texts[rows]).index_select(0, place))
 
     def embed_text(self, texts: torch.Tensor | Tokens) -> torch.Tensor:
         """Project texts, features (M, Dt) or tokens, to unit vectors (M, D)."""

@@ -155,8 +155,8 @@ def loss_of(model: SingleStage, features: torch.Tensor, texts: torch.Tensor, row
     means = frames.mean(1)
     logits = model.reader.classify(means)["label"]
     classified = F.cross_entropy(logits, label_idx[clips], label_smoothing=settings.label_smoothing)
-    query_emb = model.compose(frames[place[:, 0]], texts, rows[:, 1])
+    query_emb = model.compose(frames.index_select(0, place[:, 0]), texts, rows[:, 1])
     label = label_idx[rows[:, 2]]
     positives = (label[:, None] == label) & settings.multi_positive
-    contrast = multi_positive_nce(query_emb, model.fusion.embed_target(means[place[:, 1]]), positives, settings.temperature)
+    contrast = multi_positive_nce(query_emb, model.fusion.embed_target(means.index_select(0, place[:, 1])), positives, settings.temperature)
     return contrast + settings.label_weight * classified
