@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make reproduce [PROFILE=mini]  run all notebooks in order into runs/<profile>/"
-	@echo "make sweep [SEEDS=...]         more seeds of the training, and a second rendering: an hour, goes on where it stopped"
+	@echo "make sweep [SEEDS=...]         more seeds of the training, and a second rendering: hours, goes on where it stopped"
 	@echo "make test                      run the tests"
 	@echo "make lab                       open JupyterLab"
 	@echo "make notebooks                 carry edits of notebooks/*.py into their .ipynb"
@@ -35,7 +35,7 @@ reproduce: $(READY)
 
 # What is trained is kept, so a sweep that was stopped trains only what is missing.
 sweep: $(READY)
-	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05
+	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 -p sweep true
 	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 -p render_seed 1
 
 test: $(READY)

@@ -35,7 +35,7 @@ from tfcovr_utils import mini, plots
 from tfcovr_utils.evaluation import run
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import ROOT, get_profile, provenance, runs_dir
-from tfcovr_utils.results import HEADLINES, by_factor, by_kind, compare, read_results, summarise, training_curve, write_results_csv
+from tfcovr_utils.results import HEADLINES, by_factor, by_kind, compare, read_results, summarise, training_cost, training_curve, write_results_csv
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.training.settings import STAGE2, paper_and_code
 from tfcovr_utils.triplets import Benchmark
@@ -44,6 +44,7 @@ from tfcovr_utils.triplets import Benchmark
 profile = "mini"  # smoke, mini or sim
 seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
+sweep = False  # also train the rows of "Past the paper" that are not there yet: half an hour a seed under mini
 betas = [0.7, 0.5, 0.3, 0.0]  # Table 5's weights of hard negatives
 
 # %%

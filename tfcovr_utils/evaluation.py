@@ -194,8 +194,9 @@ def run(method: Method, setting: Setting, protocols: list[str], results_dir: Pat
         setting.profile, setting.seed, method=method.name, about=method.about, fit_s=round(fit_s, 1),
         versions={package: version(package) for package in VERSIONED}, **fitted.facts,
     )  # fmt: skip
+    seed = setting.seed if method.seeded else 0  # another would repeat it, and look like a spread of 0
     for table in tables:
-        save_result(table, results_dir, method.name, setting.seed, made | {"coverage": table["coverage"].mean()})
+        save_result(table, results_dir, method.name, seed, made | {"coverage": table["coverage"].mean()})
     return pd.concat(tables, ignore_index=True)
 
 

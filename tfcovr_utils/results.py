@@ -52,6 +52,19 @@ def training_curve(results_dir: Path, method: str, seed: int) -> pd.DataFrame:
     return pd.DataFrame(record["history"])
 
 
+def training_cost(results_dir: Path, methods: list[str]) -> pd.DataFrame:
+    """What rows took to train, and how they stood where choices are made, means over seeds: by method, "stage 1 s" (of what
+    was trained from labels, 0 for none), "stage 2 s", "val" (mAP@50 of the step chosen, in per cent)."""
+    rows = []
+    for method in methods:
+        for path in sorted((Path(results_dir) / method).glob("seed-*.json")):
+            record = next(iter(json.loads(path.read_text("utf-8")).values()))
+            curve = training_curve(results_dir, method, _seed(path))
+            rows.append({"method": method, "stage 1 s": record.get("stage1", {}).get("seconds", 0.), "stage 2 s": curve["seconds"].iloc[-1],
+                         "val": 100 * curve["val"].max()})
+    return pd.DataFrame(rows, columns=["method", "stage 1 s", "stage 2 s", "val"]).groupby("method", sort=False).mean()
+
+
 def save_not_run(results_dir: Path, method: str, reason: str) -> None:
     """Write why a method could not run, so that its row stands in the table. Earlier results are left."""
     write_json({"reason": reason}, _not_run_path(results_dir, method))

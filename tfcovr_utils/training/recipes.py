@@ -129,7 +129,8 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     curve = fit_stage1(model, inputs, label_idx, train, val, settings, seed, checkpoint=checkpoint, resume=resume, progress=progress,
                        factor_idx={name: of_label[label_idx] for name, of_label in classes.items()} if recipe.factors else None)
     wanted = int((benchmark.clips["split"] != "test").sum())
-    facts = {"made_of": made_of, "seconds": float(curve["seconds"].sum()), "coverage": len(clips) / wanted,
+    seconds = float(curve["seconds"].sum()) + (start.facts["seconds"] if start is not None else 0)
+    facts = {"made_of": made_of, "seconds": seconds, "coverage": len(clips) / wanted,
              "trained": sum(p.numel() for p in model.parameters() if p.requires_grad)}
     if folder is not None:
         reader.save(folder)

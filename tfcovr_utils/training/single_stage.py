@@ -4,6 +4,7 @@ It reads frame features of a frozen encoder in memory; nothing is resumed, a run
 """
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,8 @@ def fit_single_stage(features: torch.Tensor, texts: torch.Tensor, triplets: torc
 
     features: (N, T, D) frames of clips; texts: (M, Dt); triplets: (R, 3) int64 rows of query clip, text, target clip;
     label_idx: (N,) int64, the clips' places in `labels`. `validate` scores a model, higher is better, every
-    `select_every` steps; without it the last step is returned. Curve columns: step, loss (mean since the row before), val.
+    `select_every` steps; without it the last step is returned. Curve columns: step, loss (mean since the row before), val,
+    seconds (of training alone).
     """
     if label_idx.min() < 0:
         unknown = int((label_idx < 0).sum())
@@ -121,11 +123,12 @@ def fit_single_stage(features: torch.Tensor, texts: torch.Tensor, triplets: torc
         fusion.text_mean.copy_(texts[triplets[:, 1].unique()].mean(0))  # the clips' means move while the reader learns
         model = SingleStage(reader, fusion, settings.pooling).to(device)
         optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), settings.lr)
-        curve, loss_sum, since, best, best_score = [], 0., 0, None, -math.inf
+        curve, loss_sum, since, trained_s, best, best_score = [], 0., 0, 0., None, -math.inf
         for step in range(settings.steps):
             model.train()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(settings, step, settings.steps)
+            started = time.perf_counter()
             rows = triplets[torch.randperm(len(triplets), device=device)[:batch]]
             loss = loss_of(model, features, texts, rows, label_idx, settings)
             optimiser.zero_grad()
@@ -133,6 +136,7 @@ def fit_single_stage(features: torch.Tensor, texts: torch.Tensor, triplets: torc
             nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
             optimiser.step()
             loss_sum += loss.item()
+            trained_s += time.perf_counter() - started
             if (step + 1) % settings.select_every == 0 or step + 1 == settings.steps:
                 if not math.isfinite(loss_sum):
                     raise ValueError(f"the loss is {loss_sum} at step {step + 1}; lower lr, which is {settings.lr}.")
@@ -140,7 +144,7 @@ def fit_single_stage(features: torch.Tensor, texts: torch.Tensor, triplets: torc
                     val = math.nan if validate is None else float(validate(model.eval()))
                 if val > best_score:
                     best_score, best = val, {name: value.clone() for name, value in model.state_dict().items()}
-                curve.append({"step": step + 1, "loss": loss_sum / (step + 1 - since), "val": val})
+                curve.append({"step": step + 1, "loss": loss_sum / (step + 1 - since), "val": val, "seconds": trained_s})
                 loss_sum, since = 0., step + 1
     if best is not None:
         model.load_state_dict(best)
