@@ -21,10 +21,11 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from tfcovr_utils.encoders.tokens import MAX_TOKENS, official_text, tokenise
 from tfcovr_utils.fusion import Fusion, unit
 from tfcovr_utils.losses import info_nce
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.text_tower import MAX_TOKENS, TextTower, official_text, tokenise, tower_config
+from tfcovr_utils.text_tower import TextTower, tower_config
 from tfcovr_utils.training.stage2 import STAGE2, fit_fusion
 
 PAPER = STAGE2["paper"]

@@ -19,7 +19,8 @@ from tfcovr_utils.sources.embedding_files import read_embeddings, write_embeddin
 from tfcovr_utils.sources.official_csv import read_queries, read_train
 from tfcovr_utils.sources.released import export_official, read_release
 from tfcovr_utils.sources.tables import label_row
-from tfcovr_utils.text_tower import load_text_tower, official_text
+from tfcovr_utils.encoders.tokens import official_text
+from tfcovr_utils.text_tower import load_text_tower
 from tfcovr_utils.training import __main__ as command
 from tfcovr_utils.training.inputs import Inputs, feature_reader, from_encoder, token_reader
 from tfcovr_utils.triplets import Benchmark

@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from .files import replacing, write_json
-from .text_tower import TextTower, Tokens, read_tokens, tower_config
+from .encoders.tokens import Tokens
+from .text_tower import TextTower, read_tokens, tower_config
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,6 @@ A row is a query (see `evaluation.evaluate`). Nothing is scored here.
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from .files import replacing, write_json, write_table

@@ -1,19 +1,16 @@
-"""The text branch of BLIP-2's Q-Former, and texts as the official stage 2 reads them.
+"""The text branch of BLIP-2's Q-Former, which the official stage 2 reads texts by.
 
 It is BERT without token types: the same weights serve a BERT folder, a BLIP-2 folder and the official
 checkpoints. Its query branch and cross-attention never meet a text and are not built.
 """
 
-import re
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from .encoders.key_maps import rename
+from .encoders.tokens import Tokens
 
 BERT = "bert-base-uncased"  # what the official code starts its text branch from
-MAX_WORDS, MAX_TOKENS = 30, 32  # pre_caption and max_txt_len of the official code
 TEXTS_AT_ONCE = 32  # texts of like length share a pass, so that short ones are not padded to the longest
 
 # Names in the official files (LAVIS, CoVR, TF-CoVR) -> names here.
@@ -23,25 +20,6 @@ QFORMER_TEXT = [
     (r"Qformer\.bert\.encoder\.layer\.(\d+)\.attention\.self\.(.+)", r"qformer.encoder.layer.\1.attention.attention.\2"),
     (r"Qformer\.bert\.encoder\.layer\.(.+)", r"qformer.encoder.layer.\1"),
 ]
-
-_ONES = ("", "one", "two", "three", "four", "five", "six", "seven")
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Texts as a tokenizer gives them, padded on the right: both (M, L) int64. Indexing takes rows."""
-
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
-
-    def __getitem__(self, rows: torch.Tensor) -> "Tokens":
-        return Tokens(self.input_ids[rows], self.attention_mask[rows])
-
-    def to(self, device: torch.device) -> "Tokens":
-        return Tokens(self.input_ids.to(device), self.attention_mask.to(device))
 
 
 class TextTower(nn.Module):
@@ -82,22 +60,6 @@ def read_tokens(tower: nn.Module, tokens: Tokens) -> torch.Tensor:
     return torch.cat(features)[order.argsort()]
 
 
-def official_text(text: str) -> str:
-    """Write a text as the official loaders hand it to the tokenizer.
-
-    Counts up to 7 in half steps are spelled ("2.5" is "two and a half", "0.25" stays), all is lower case,
-    some punctuation is dropped, and what follows the 30th word is cut.
-    """
-    text = re.sub(r"\b\d+(\.\d+)?\b", lambda found: _spell(found[0]), text)
-    return " ".join(re.sub(r'[!"()*#:;~]', " ", text.lower()).split()[:MAX_WORDS])
-
-
-def tokenise(texts: list[str], tokenizer) -> Tokens:
-    """Tokenise texts once, padded to the longest of them and cut at the official 32 tokens."""
-    rows = tokenizer(texts, padding="longest", truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
-    return Tokens(rows["input_ids"], rows["attention_mask"])
-
-
 def load_tokenizer(weights: str = BERT):
     """Load BERT's tokenizer from the hub or a folder."""
     from transformers import AutoTokenizer
@@ -125,15 +87,6 @@ def load_text_tower(weights: str = BERT) -> TextTower:
     own = tower.state_dict()
     tower.load_state_dict({key: state[key] for key in own})  # what is left over no text meets
     return tower.eval()
-
-
-def _spell(number: str) -> str:
-    value = float(number)
-    if value == 0.5:
-        return "half"
-    if not 1 <= value < len(_ONES) or value % 0.5 or value > len(_ONES) - 1:
-        return number
-    return _ONES[int(value)] + (" and a half" if value % 1 else "")
 
 
 def _fetched(load, weights: str, **options):

@@ -13,7 +13,8 @@ from ..embedding import embed_clips, embed_texts
 from ..fusion import Fusion
 from ..metrics import RANKS, average_precision_at, average_precision_official, rank_official
 from ..protocols import Task, make_task
-from ..text_tower import TextTower, Tokens, load_text_tower, load_tokenizer, official_text, read_tokens, tokenise
+from ..encoders.tokens import Tokens, official_text, tokenise
+from ..text_tower import TextTower, load_text_tower, load_tokenizer, read_tokens
 from ..triplets import Benchmark
 
 

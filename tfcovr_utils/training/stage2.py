@@ -21,7 +21,7 @@ from .. import losses
 from ..checkpoints import read_checkpoint
 from ..files import replacing
 from ..fusion import Fusion
-from ..text_tower import Tokens
+from ..encoders.tokens import Tokens
 from .settings import STAGE2, Stage2Settings
 
 __all__ = ["STAGE2", "Stage2Settings", "fit_fusion"]
