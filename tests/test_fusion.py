@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tfcovr_utils.checkpoints import load_stage2, read_checkpoint
+from tfcovr_utils.checkpoints import load_stage2
+from tfcovr_utils.encoders.official_files import read_checkpoint
 from tfcovr_utils.encoders.tokens import Tokens, official_text, tokenise
 from tfcovr_utils.fusion import Combiner, Fusion, unit, unit_average
 from tfcovr_utils.text_tower import TEXTS_AT_ONCE, TextTower, load_text_tower, load_tokenizer, read_tokens, tower_config

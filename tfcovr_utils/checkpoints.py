@@ -3,13 +3,13 @@
 A file is {"epoch", "model", "optimizer", "scheduler"}, the last a pickled object of the official code.
 """
 
-import pickle
 import re
 from pathlib import Path
 
 import torch
 
 from .encoders.key_maps import rename
+from .encoders.official_files import read_tensors
 from .fusion import Fusion
 from .text_tower import QFORMER_TEXT, TextTower, tower_config
 
@@ -23,39 +23,13 @@ DEAD = re.compile(r"position_ids$|crossattention|_query\.|^Qformer\.cls\.|^visio
 HEAD_WIDTH = 64  # of BERT; no weight tells how many heads there are
 
 
-class CosineSchedule:
-    """Stands in for the official scheduler: keeps the numbers, does nothing."""
-
-
-def read_checkpoint(path: Path) -> dict:
-    """Read a checkpoint of tensors and plain data; the official scheduler in it becomes an empty stand-in."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; expected a checkpoint file such as best_val_*.ckpt.")
-    try:
-        with torch.serialization.safe_globals([(CosineSchedule, "src.tools.scheduler.CosineSchedule")]):
-            read = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        reason = f"it names {named[1]}" if named else f"{type(error).__name__}"
-        raise ValueError(
-            f"{path} holds more than tensors and plain data, or is cut short ({reason}), so it was refused and nothing of it "
-            "was run; get the file again from its owner."
-        ) from error
-    if not isinstance(read, dict):
-        raise ValueError(f"{path} holds a {type(read).__name__}; expected a dict with the weights under 'model'.")
-    return read
-
-
 def load_stage2(path: Path, heads: int | None = None) -> tuple[Fusion, dict[str, list[str]]]:
     """Load an official stage-2 checkpoint as a Fusion with its text tower, in eval mode.
 
     Also returns what became of each key: {"used": [...], "dead": [...]}. Sizes are read off the weights;
     `heads` of the text tower is its width / 64 unless given.
     """
-    read = read_checkpoint(path)
-    weights = read.get("model", read)
-    weights = {re.sub(r"^(_forward_module\.|module\.)+", "", key): value for key, value in weights.items()}
+    weights = read_tensors(path)
     dead = sorted(key for key in weights if DEAD.search(key))
     live = {key: value for key, value in weights.items() if key not in set(dead)}
     state, unknown = rename(live, STAGE2)

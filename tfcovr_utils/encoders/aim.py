@@ -1,7 +1,6 @@
 """Clips through AIM; its files: our folders, the official checkpoints, towers from transformers and from timm."""
 import json
 import math
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from .aim_model import Aim, AimClassifier
 from .base import Encoder, hash_weights, load_encoder, local_folder
 from .hub import from_hub
 from .key_maps import AIM, TIMM_VISION, rename
+from .official_files import fill, read_tensors
 
 HEAD_WIDTH = 64  # of every CLIP; no weight tells how many heads there are
 
@@ -92,20 +92,6 @@ def tower_from_timm(vit: nn.Module) -> CLIPVisionModel:
     return tower
 
 
-def fill(model: nn.Module, state: dict[str, torch.Tensor], unknown: list[str], given: str, expected: str) -> None:
-    """Load weights of which none may be missing, left over or of another shape."""
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    wrong = {
-        "lacks": sorted(shapes.keys() - state.keys()),
-        "also holds": sorted([*unknown, *(state.keys() - shapes.keys())]),
-        "has in another shape": sorted(name for name in shapes.keys() & state.keys() if shapes[name] != state[name].shape),
-    }
-    if any(wrong.values()):
-        said = "; ".join(f"{what} {', '.join(names)}" for what, names in wrong.items() if names)
-        raise ValueError(f"{given} {said}; pass {expected}.")
-    model.load_state_dict(state)
-
-
 def save_pretrained(model: Aim | AimClassifier, folder: Path) -> None:
     """Write config.json and model.safetensors: the whole model, so that its CLIP is not needed to read it."""
     backbone = getattr(model, "backbone", model)
@@ -137,7 +123,7 @@ def load_official(path: Path, *, scale: float = 0.5, heads: int | None = None, l
     scale is in the training configuration alone: .5 on Kinetics and Diving48, 1 on Something-Something. heads: the
     width / 64 unless given. labels: in the order of the classes; their numbers unless given.
     """
-    state = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
+    state = read_tensors(path)
     weights, unknown = rename(state, AIM)
     expected = "a recogniser's checkpoint of AIM with backbone.* and cls_head.*"
     needed = ["backbone.conv1.weight", "backbone.positional_embedding", "backbone.temporal_embedding", "cls_head.fc_cls.weight",
@@ -157,18 +143,3 @@ def load_official(path: Path, *, scale: float = 0.5, heads: int | None = None, l
         raise ValueError(f"labels are {len(model.labels)}, but {path} has {classes[0]} classes; pass one label a class.")
     fill(model, weights, unknown, str(path), expected)
     return model.eval()
-
-
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read the state dict of a .pth or .ckpt, itself or under "state_dict" or "model", without running what a pickle names."""
-    try:
-        read = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} holds more than tensors and plain data, or is cut short, so nothing of it was run; save its state "
-                         "dict alone by torch.save, or get the file again.") from error
-    for key in ("state_dict", "model"):
-        if isinstance(read, dict) and isinstance(read.get(key), dict):
-            read = read[key]
-    if not isinstance(read, dict) or not all(isinstance(value, torch.Tensor) for value in read.values()):
-        raise ValueError(f"{path} holds no state dict, nor one under 'state_dict' or 'model'; pass a checkpoint of weights.")
-    return read

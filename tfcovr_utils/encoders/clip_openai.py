@@ -17,10 +17,11 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModelWit
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ..profiles import ROOT
-from .aim import HEAD_WIDTH, fill, read_tensors
+from .aim import HEAD_WIDTH
 from .base import Encoder, hash_weights
 from .hub import LateTokenizer
 from .key_maps import OPENAI_VISION, rename
+from .official_files import fill, read_tensors
 
 SUFFIXES = (".pt", ".pth", ".bin")
 EXPECTED = "a CLIP file of OpenAI's, such as ViT-B-16.pt or RN50.pt"

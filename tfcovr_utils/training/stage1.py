@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..checkpoints import read_checkpoint
 from ..encoders.aim import Aim
+from ..encoders.official_files import read_checkpoint
 from ..encoders.readout import ClipReader
 from ..files import replacing
 from ..losses import supervised_contrast

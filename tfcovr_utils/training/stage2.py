@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from .. import losses
-from ..checkpoints import read_checkpoint
+from ..encoders.official_files import read_checkpoint
 from ..files import replacing
 from ..fusion import Fusion
 from ..encoders.tokens import Tokens
