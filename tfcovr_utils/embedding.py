@@ -30,7 +30,7 @@ from .video import VideoError, read_clip
 
 READOUTS = ("frames", "clips", "texts")
 SHARD_ROWS = 512  # what a killed run loses at most
-POLICIES = ("centre", "centre-half", "middle")  # of video.sample_indices, those that take the same frames every time
+POLICIES = ("centre", "centre-half", "ends", "middle")  # of video.sample_indices, those that take the same frames every time
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 IMAGES_PER_BATCH = 256  # by default; a ViT-B/16 takes about a gigabyte for them
 PENDING_BYTES = 2**28   # of frames that are decoded and not yet encoded

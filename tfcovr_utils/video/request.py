@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 
-POLICIES = ("centre", "centre-half", "middle", "random")
+POLICIES = ("centre", "centre-half", "ends", "middle", "random")
 TIME_TOLERANCE_S = 1e-3  # Matroska stores times in whole milliseconds
 
 
@@ -30,8 +30,9 @@ def sample_indices(
     """Choose frames out of a clip of `n_frames`: (T,) int64, ascending.
 
     "centre" takes the middle of each of `frames` equal segments, as AIM's loader does; "centre-half" does so
-    within the middle half of the clip, at twice the rate; "random" takes a random frame of each segment; "middle"
-    takes the one frame n // 2, whatever `frames` says. A clip shorter than `frames` repeats frames.
+    within the middle half of the clip, at twice the rate; "ends" spreads them evenly from the first frame to the
+    last, each rounded to the nearest; "random" takes a random frame of each segment; "middle" takes the one frame
+    n // 2, whatever `frames` says. A clip shorter than `frames` repeats frames.
     """
     if n_frames < 1 or frames < 1:
         raise VideoError(f"cannot sample {frames} frames out of {n_frames}; both must be at least 1", "bad request")
@@ -40,6 +41,8 @@ def sample_indices(
         return (2 * segment + 1) * n_frames // (2 * frames)
     if policy == "centre-half":
         return (frames + 2 * segment + 1) * n_frames // (4 * frames)
+    if policy == "ends":
+        return np.linspace(0, n_frames - 1, frames).round().astype(np.int64)
     if policy == "middle":
         return np.array([n_frames // 2], dtype=np.int64)
     if policy == "random":
