@@ -66,7 +66,7 @@ def local_folder(weights: str) -> str:
 
 
 # Registry name -> "module:class"; a class is made by Class.load(weights, **options). Imported when asked for.
-ENCODERS = {"clip": "clip:ClipEncoder", "aim": "aim:AimEncoder", "blip2": "blip2:Blip2Encoder",
+ENCODERS = {"clip": "clip:ClipEncoder", "aim": "aim:AimEncoder", "blip": "blip:BlipEncoder", "blip2": "blip2:Blip2Encoder",
             "languagebind": "languagebind:LanguageBindEncoder"}
 
 
