@@ -71,6 +71,7 @@ for name in rows:
     run(METHODS[name], replace(setting, folder=setting.folder / name), ["full", "capped"], results)
 table = summarise(results, protocols=["full"])
 table = table[table.method.isin(rows)]
+headlines = table.set_index("method")["mAP@50"]
 table[["method", "family", "n_seeds", *HEADLINES, "mAP@50 low", "mAP@50 high", "coverage"]].round(2)
 
 # %%
@@ -151,6 +152,35 @@ loss_curves
 # *What to notice.* The losses differ in scale by definition, so only the right panel compares them. `multi-positive` does not count a
 # clip of the target's label as wrong.
 #
+# ## Past the paper, one option at a time
+# Each changes one thing and has the data, the stage 2 and the seeds of the others. `brief` is the paper's stage 1 in about the time that the ordered
+# reader takes, `long` three times its epochs. The rows that `make reproduce` leaves out come from `make sweep`; until then they stand as not run.
+
+# %%
+options = ["tfcovr-base-brief", "tfcovr-base", "tfcovr-base-long", "tfcovr-base-multi-positive", "tfcovr-base-shuffled", "tfcovr-ordered", "tfcovr-ordered-16",
+           "tfcovr-two-rates", "tfcovr-ordered-factors", "tfcovr-ordered-supcon", "tfcovr-ordered-posteriors", "tfcovr-single-stage", "tfcovr-text-pooling",
+           "tfcovr-aim-ordered"]
+for name in options if sweep else []:
+    if name in METHODS:
+        run(METHODS[name], replace(setting, folder=setting.folder / name), ["full"], results)
+reached = summarise(results, protocols=["full"]).set_index("method").loc[options, ["n_seeds", "mAP@50", "mAP@50 sd", "mAP@50 low", "mAP@50 high", "status"]]
+of = {name: part for name, part in read_results(results).query("protocol == 'full'").groupby("method")}
+against = {name: compare(of[name], of["tfcovr-base"]) for name in options if name in of}
+gaps = pd.DataFrame({f"over tfcovr-base{end}": {name: getattr(gap, field) for name, gap in against.items()}
+                     for end, field in (("", "mean"), (" low", "low"), (" high", "high"))})
+reached = training_cost(results, options).join([reached, gaps], how="outer").loc[options]
+reached.sort_values("val", ascending=False).round(2)
+
+# %%
+chosen, ceiling = reached.val.idxmax(), headlines["label-oracle"]
+display(Markdown(f"Chosen on val: **{chosen}**, {reached.val[chosen]:.2f} there. On test it has {reached['mAP@50'][chosen]:.2f} mAP@50, "
+                 f"{reached['mAP@50'][chosen] / headlines['tfcovr-base']:.2f} times what tfcovr-base has ({headlines['tfcovr-base']:.2f}); the label "
+                 f"oracle, which nothing can pass, has {ceiling / headlines['tfcovr-base']:.2f} times as much."))
+
+# %% [markdown]
+# *What to notice.* Seconds are of training alone, on the machine that trained. `val` is the best of the scores by which a step was chosen: a little too
+# high for every row, and so fair to choose by, not to report.
+#
 # ## The paper's words and its code
 # Where they differ, both are here by name; the default is the paper's.
 
@@ -161,9 +191,8 @@ paper_and_code()
 # ## Checks
 
 # %%
-headline = table.set_index("method")["mAP@50"]
-assert headline["label-oracle"] > 99.99
-assert headline["random"] < headline[["clip-mlp-1", "clip-mlp-15", "text-only", "tfcovr-base"]].min()
+assert headlines["label-oracle"] > 99.99
+assert headlines["random"] < headlines[["clip-mlp-1", "clip-mlp-15", "text-only", "tfcovr-base"]].min()
 assert (table.coverage == 1).all()
 
 # %% [markdown]
