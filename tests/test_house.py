@@ -16,7 +16,7 @@ ROWS = [
     ["files", "profiles", "labels", "metrics", "intervals", "losses"],
     ["video", "frames", "store", "pairing", "modifications", "sources", "cutting", "mini", "splitting", "queries", "doctor", "counts",
      "triplets", "official", "protocols"],
-    ["pretraining", "encoders", "text_tower", "fusion", "checkpoints", "embedding", "training"],
+    ["pretraining", "encoders", "text_tower", "fusion", "composed", "checkpoints", "embedding", "describing", "training", "pretraining_blip"],
     ["methods", "results", "evaluation"],
     ["plots", "explorer", "reproduce", "publish"],
 ]

@@ -106,6 +106,10 @@ class Fusion(nn.Module):
         """Give targets and galleries (G, D) as the queries meet them: unit, centred where the queries are."""
         return unit(video - self.target_mean)
 
+    def target_views(self, video: torch.Tensor) -> list[tuple[float, torch.Tensor]]:
+        """What queries are trained towards, with its weight in the loss: the targets (B, D) as galleries have them."""
+        return [(1.0, self.embed_target(video))]
+
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
         tower = None if self.tower is None else self.tower.config.to_dict()

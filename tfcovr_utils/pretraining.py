@@ -147,7 +147,7 @@ def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame,
                                    {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.}],
                                   settings.lr, betas=(.9, .98), weight_decay=settings.weight_decay)
     mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-    rows, losses = _batches(len(frames), settings, rng), []
+    rows, losses = draw_batches(len(frames), settings.batch, rng), []
     for step in (bar := tqdm(range(settings.steps), desc="pretrain", disable=not progress, mininterval=5)):
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * min(1, (step + 1) / settings.warm_up) * .5 * (1 + math.cos(math.pi * step / settings.steps))
@@ -160,35 +160,35 @@ def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame,
         image_emb = model.get_image_features(pixels).pooler_output
         own = torch.from_numpy(own)
         bags = torch.zeros(len(text_emb), len(tokenizer)).scatter_(1, tokens["input_ids"], 1.)
-        contrast = _contrast(image_emb, text_emb[:len(captions)], own, model.logit_scale)
-        read = _read_words(to_words, image_emb, bags[own]) + _read_words(to_words, text_emb, bags)
-        loss = contrast + settings.words_weight * read
+        paired = contrast(image_emb, text_emb[:len(captions)], own, model.logit_scale)
+        read = read_words(to_words, image_emb, bags[own]) + read_words(to_words, text_emb, bags)
+        loss = paired + settings.words_weight * read
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.)
         optimiser.step()
         model.logit_scale.data.clamp_(0, math.log(100))
-        losses.append({"step": step, "contrast": contrast.item(), "words": read.item()})
-        bar.set_postfix(contrast=f"{contrast.item():.2f}", words=f"{read.item():.2f}", refresh=False)
+        losses.append({"step": step, "contrast": paired.item(), "words": read.item()})
+        bar.set_postfix(contrast=f"{paired.item():.2f}", words=f"{read.item():.2f}", refresh=False)
     return model.eval(), tokenizer, pd.DataFrame(losses)
 
 
-def _batches(n: int, settings: Pretraining, rng: np.random.Generator):
+def draw_batches(n: int, size: int, rng: np.random.Generator):
     """Rows of a batch, sorted within it since frames lie on disk; every row once an epoch."""
     while True:
         order = rng.permutation(n)
-        for start in range(0, n - settings.batch + 1, settings.batch):
-            yield np.sort(order[start:start + settings.batch])
+        for start in range(0, n - size + 1, size):
+            yield np.sort(order[start:start + size])
 
 
-def _contrast(image_emb, text_emb, own, logit_scale):
+def contrast(image_emb, text_emb, own, logit_scale):
     """Image (B, D) to distinct text (M, D) and back; `own` (B,) is the text of each image."""
     scores = logit_scale.exp() * F.normalize(image_emb, dim=-1) @ F.normalize(text_emb, dim=-1).T
     of_text = F.one_hot(own, len(text_emb)).float()  # several images may share a text
     return F.cross_entropy(scores, own) + F.cross_entropy(scores.T, (of_text / of_text.sum(0)).T)
 
 
-def _read_words(to_words, embedding, bags):
+def read_words(to_words, embedding, bags):
     """Binary cross-entropy of every token, in units of one text's own tokens."""
     scores = to_words(F.normalize(embedding, dim=-1) * math.sqrt(embedding.shape[1]))
     return F.binary_cross_entropy_with_logits(scores, bags, reduction="sum") / bags.sum()

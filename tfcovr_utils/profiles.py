@@ -20,19 +20,25 @@ class Profile:
     clips_per_label: tuple[int, int, int] | None = None  # rendered benchmarks only
     sources_per_split: tuple[int, int, int] | None = None  # source videos of gymnastics, and as many of diving
     clip_weights: str = "data/weights/mini-clip"         # of the frozen CLIP: a folder below the project's root, or a hub id
+    blip_weights: str = "data/weights/mini-blip"         # these three stand for models that others taught on the web
+    blip2_weights: str = "data/weights/mini-blip2"
+    captioner_weights: str = "data/weights/mini-captioner"
+    languagebind_weights: str = "LanguageBind/LanguageBind_Video_FT"
     labels: str = "mini"                                 # which list of rendered skills: smoke, mini, sim
     long_tail: bool = False                              # labels as unequal as FineGym's instead of equal
     probe_epochs: int = 12                               # how long notebook 01 looks for shortcuts
     render_seed: int = 0                                 # the data's seed; a run's seed is another thing
 
 
+_PUBLISHED = {"image_size": 224, "clip_weights": "openai/clip-vit-base-patch16", "blip_weights": "data/weights/webvid-covr.ckpt",
+              "blip2_weights": "Salesforce/blip2-itm-vit-g-coco", "captioner_weights": "Salesforce/blip-image-captioning-large"}
 PROFILES = {
     "smoke": Profile("smoke", frames=8, clips_per_label=(24, 4, 4), sources_per_split=(30, 6, 6), labels="smoke", probe_epochs=1),
     "mini": Profile("mini", clips_per_label=(100, 8, 6), sources_per_split=(200, 16, 16)),
     "sim": Profile("sim", clips_per_label=(90, 10, 14), sources_per_split=(150, 18, 18), labels="sim",
                    long_tail=True),
-    "released": Profile("released", image_size=224, clip_weights="openai/clip-vit-base-patch16"),
-    "paper": Profile("paper", image_size=224, clip_weights="openai/clip-vit-base-patch16"),
+    "released": Profile("released", **_PUBLISHED),
+    "paper": Profile("paper", **_PUBLISHED),
 }
 
 

@@ -67,7 +67,7 @@ def local_folder(weights: str) -> str:
 
 # Registry name -> "module:class"; a class is made by Class.load(weights, **options). Imported when asked for.
 ENCODERS = {"clip": "clip:ClipEncoder", "aim": "aim:AimEncoder", "blip": "blip:BlipEncoder", "blip2": "blip2:Blip2Encoder",
-            "languagebind": "languagebind:LanguageBindEncoder"}
+            "languagebind": "languagebind:LanguageBindEncoder", "captioner": "captioner:Captioner"}
 
 
 def load_encoder(name: str, weights: str, **options) -> Encoder:

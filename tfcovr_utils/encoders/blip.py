@@ -58,6 +58,11 @@ class BlipEncoder(Encoder):
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return from_hub(AutoTokenizer.from_pretrained, self.tokenizer_source)
 
+    @property
+    def dim(self) -> int:
+        """E, of the joint space."""
+        return self.model.text_proj.out_features
+
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (N, T, H, W, 3) -> unit features of single frames (N, T, E)."""
         return F.normalize(self.model.vision_proj(self.encode_tokens(frames)[:, :, 0]), dim=-1)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import Blip2ForImageTextRetrieval
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from .base import Encoder, hash_weights
+from .base import Encoder, hash_weights, local_folder
 from .blip2_files import SUFFIXES, read_hugging_face, read_official, resize_positions
 from .hub import LateTokenizer
 from .tokens import MAX_TOKENS, MAX_WORDS, Tokens, official_text, tokenise
@@ -45,12 +45,12 @@ class Blip2Encoder(Encoder):
                          "tokenizer": tokenizer.source, "max_words": max_words, "max_tokens": max_tokens}
 
     @classmethod
-    def load(cls, weights: str | Path, *, tokenizer: str = "bert-base-uncased", image_size: int | None = None,
+    def load(cls, weights: str | Path, *, tokenizer: str | None = None, image_size: int | None = None,
              max_words: int | None = MAX_WORDS, max_tokens: int = MAX_TOKENS, heads: int | None = None,
              vision_heads: int | None = None) -> "Blip2Encoder":
         """Load from a Hugging Face folder or hub id of Blip2ForImageTextRetrieval, or from an official file (.pth, .pt, .ckpt).
 
-        tokenizer: hub id or folder, read when the first text comes. image_size: pixels, the checkpoint's own unless given;
+        tokenizer: hub id or folder, read when the first text comes; unless given the folder itself where it has one, else BERT's. image_size: pixels, the checkpoint's own unless given;
         positions are interpolated to it. heads, vision_heads: of the Q-Former and of the ViT in a file, their width / 64 and
         width / 88 unless given.
         """
@@ -63,7 +63,15 @@ class Blip2Encoder(Encoder):
             model = read_hugging_face(str(weights))
         if image_size is not None:
             resize_positions(model, image_size)
+        if tokenizer is None:
+            own = Path(local_folder(str(weights)))
+            tokenizer = str(weights) if (own / "tokenizer_config.json").exists() else "bert-base-uncased"
         return cls(model, LateTokenizer(tokenizer), max_words, max_tokens)
+
+    @property
+    def dim(self) -> int:
+        """E, of the joint space."""
+        return self.model.text_projection.out_features
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         return self.see(self.encode_tokens(frames).flatten(0, 1)).unflatten(0, frames.shape[:2])

@@ -34,6 +34,7 @@ class Setting:
     folder: Path | None = None       # where what was trained is saved; None saves nothing
     checkpoint: Path | None = None   # such a folder, to evaluate instead of training
     clip_weights: str | None = None  # hub id or folder; None is the profile's
+    weights: dict[str, str] = field(default_factory=dict)  # of blip, blip2, languagebind, captioner; the profile's unless named
     aim_weights: str | None = None   # AIM's, an official checkpoint or a folder, in place of training stage 1
     stage1: Stage1Settings | None = None  # of rows that train stage 1; None is the profile's
     stage2: Stage2Settings | None = None  # of rows that train stage 2; None is the profile's

@@ -32,10 +32,13 @@ class Features:
             )
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with weights_wanted():
-            self.encoder = load_encoder("clip", setting.clip_weights or profile.clip_weights, read_out=read_out).to(self.device)
+            self.encoder = self.load(read_out).to(self.device)
         self.text_encoder = self.encoder
         self.clips_table = setting.benchmark.clips.set_index("clip_id", drop=False)
         self.facts = {"encoder": self.encoder.identity, "frames": profile.frames}
+
+    def load(self, read_out: str) -> Encoder:
+        return load_encoder("clip", self.setting.clip_weights or self.setting.profile.clip_weights, read_out=read_out)
 
     def frames(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Frames of clips (N, T, D), NaN for a clip that could not be read."""

@@ -15,8 +15,11 @@ from .base import Fitted, Setting
 from .features import AimFeatures, Features
 
 
-def fit_zero_shot(setting: Setting, make: Callable[[Setting], Features], *, video: str | None, text: bool) -> Fitted:
-    """`video` names what of the features the query shows of its clip; without it, or without the text, the other alone."""
+def fit_zero_shot(setting: Setting, make: Callable[[Setting], Features], *, video: str | None, text: bool, average: bool = True) -> Fitted:
+    """`video` names what of the features the query shows of its clip; without it, or without the text, the other alone.
+
+    average: of unit vectors; otherwise the clip's vector is added as it is to the unit text.
+    """
     features = make(setting)
     read_target = getattr(features, video if video == "joint" else "clips")
 
@@ -25,7 +28,7 @@ def fit_zero_shot(setting: Setting, make: Callable[[Setting], Features], *, vide
         text_emb = features.texts(queries["text"]) if text else None
         if video_emb is None or text_emb is None:
             return unit(text_emb if video_emb is None else video_emb)
-        return unit_average(video_emb, text_emb)
+        return unit_average(video_emb, text_emb) if average else unit(video_emb + unit(text_emb))
 
     return Fitted(embed_queries, lambda clip_ids: unit(read_target(clip_ids)), features.facts)
 
@@ -54,7 +57,7 @@ def fit_jointly(setting: Setting, *, pooling: str = "mean") -> Fitted:
     """Train reader and fusion together on frames of the frozen CLIP, or of AIM weights given, or take `setting.checkpoint`."""
     features = AimFeatures(setting)
     if setting.checkpoint is None:
-        inputs, validate = _read(features, features.frames, features.frames, setting)
+        inputs, validate = read_inputs(features, features.frames, features.frames, setting)
         settings = replace(setting.single_stage or SINGLE_STAGE[setting.profile.name], pooling=pooling)
         labels = setting.benchmark.labels["label_id"].tolist()
         label_idx = pd.Index(labels).get_indexer(features.clips_table.loc[inputs.clip_ids, "label_id"])
@@ -62,7 +65,7 @@ def fit_jointly(setting: Setting, *, pooling: str = "mean") -> Fitted:
             inputs.target, inputs.texts, inputs.triplets(), torch.from_numpy(label_idx).to(features.device), labels, settings, setting.seed,
             validate,
         )  # fmt: skip
-        model, facts = model.cpu(), _facts("single_stage", settings, inputs, curve)
+        model, facts = model.cpu(), facts_of("single_stage", settings, inputs, curve)
         if setting.folder is not None:
             model.save_pretrained(setting.folder)
     else:
@@ -84,26 +87,27 @@ def _answer(model: Fusion | SingleStage, features: Features, read_video: Callabl
 
 def _train(features: Features, read_video, setting: Setting, use_video: bool) -> tuple[Fusion, dict]:
     """Fit stage 2 on a benchmark without its test clips; the step is chosen on `val`."""
-    inputs, validate = _read(features, read_video, features.clips, setting)
+    inputs, validate = read_inputs(features, read_video, features.clips, setting)
     settings = replace(setting.stage2 or STAGE2[setting.profile.name], use_video=use_video)
     fusion, history = fit_fusion(
         inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, setting.seed, validate,
         target_labels=inputs.target_labels(),
     )  # fmt: skip
-    return fusion.cpu(), _facts("stage2", settings, inputs, history)
+    return fusion.cpu(), facts_of("stage2", settings, inputs, history)
 
 
-def _read(features: Features, read_video: Callable, read_target: Callable, setting: Setting) -> tuple[Inputs, Callable]:
+def read_inputs(features: Features, read_video: Callable, read_target: Callable, setting: Setting,
+                read_texts: Callable | None = None) -> tuple[Inputs, Callable]:
     """What is trained on, which is never a test clip, and how a model is scored on `val`."""
     clips = setting.benchmark.clips
     seen = clips.loc[clips["split"] != "test", "clip_id"].to_numpy()
     target = read_target(seen).to(features.device)  # (N, D), or (N, T, D)
     video = target if read_video == read_target else read_video(seen).to(features.device)
     kept = video.flatten(1).isfinite().all(1)
-    inputs = Inputs(setting.benchmark, seen[kept.cpu().numpy()].tolist(), video[kept], target[kept], features.texts)
+    inputs = Inputs(setting.benchmark, seen[kept.cpu().numpy()].tolist(), video[kept], target[kept], read_texts or features.texts)
     protocol = "full" if "full" in set(setting.benchmark.gallery["gallery"]) else GALLERY
     return inputs, inputs.validator(protocol)
 
 
-def _facts(stage: str, settings: Stage2Settings | SingleStageSettings, inputs: Inputs, curve: pd.DataFrame) -> dict:
+def facts_of(stage: str, settings: Stage2Settings | SingleStageSettings, inputs: Inputs, curve: pd.DataFrame) -> dict:
     return {stage: asdict(settings), "triplets_used": inputs.coverage["triplets"], "history": curve.to_dict("records")}

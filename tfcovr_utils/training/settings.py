@@ -67,6 +67,15 @@ STAGE2 = {
     "released": Stage2Settings(),
     "paper": Stage2Settings(),
 }
+# Of models that read clip and text together; "paper" is CoVR's and the paper's.
+_SMALL_COMPOSED = Stage2Settings(lr=3e-4, batch=64, steps=300, schedule="cosine", warmup=20, select_every=50)
+COMPOSED = {
+    "smoke": replace(_SMALL_COMPOSED, batch=32, steps=40, select_every=20),
+    "mini": _SMALL_COMPOSED,
+    "sim": replace(_SMALL_COMPOSED, batch=256, steps=3000, select_every=250),
+    "released": Stage2Settings(),
+    "paper": Stage2Settings(),
+}
 
 
 def change(settings, changes: list[str]):

@@ -37,6 +37,7 @@ def fit_fusion(
     validate: Callable[[Fusion], float] | None = None,
     *,
     tower: nn.Module | None = None,
+    model: nn.Module | None = None,
     target_labels: torch.Tensor | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -47,14 +48,17 @@ def fit_fusion(
     query_video: (N, D) raw clip vectors; texts: (M, Dt) features, or tokens where `tower` trains, a module of
     (input_ids, attention_mask) -> (M, Dt); target: (N2, D) raw; triplets: (R, 3) int64 rows of the three. An
     epoch is one permutation of the triplets, its last partial batch dropped. target_labels: (N2,) int64, needed
-    by multi_positive: targets of one label answer the same queries. `tower` is trained in place.
+    by multi_positive: targets of one label answer the same queries. `tower` is trained in place. `model` takes the place of a
+    new Fusion, of which it has forward, target_views and embed_target; what of it requires a gradient is trained, in place.
 
     `validate` scores a fusion (higher is better) every `select_every` steps; the first best one is returned,
     without `validate` the last. `checkpoint` is written as often, and with `resume` gone on from, to the same
     curve. Everything runs where the tensors are. History columns: step, epoch, lr, loss (mean since the row
     before), val (NaN without `validate`), seconds (of training alone).
     """
-    _check(query_video, texts, target, triplets, settings, tower, target_labels)
+    if model is None:
+        _check_embeddings(query_video, texts, target, settings, tower)
+    _check(query_video, texts, target, triplets, settings, target_labels)
     device = query_video.device
     batch = min(settings.batch, len(triplets))
     per_epoch = len(triplets) // batch
@@ -64,7 +68,7 @@ def fit_fusion(
 
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        fusion = _new_fusion(query_video, texts, target, triplets, settings, tower)
+        fusion = model if model is not None else _new_fusion(query_video, texts, target, triplets, settings, tower)
         trained = [parameter for parameter in fusion.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         state = {"step": 0, "history": [], "best_score": -math.inf, "best": None}
@@ -83,7 +87,8 @@ def fit_fusion(
             fusion.train()
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 query_emb = fusion(query_video[rows[:, 0]], texts, rows[:, 1])  # (B, D)
-                loss = _loss(query_emb, fusion.embed_target(target[rows[:, 2]]), settings, target_labels, rows[:, 2])
+                loss = sum(weight * _loss(query_emb, view, settings, target_labels, rows[:, 2])
+                           for weight, view in fusion.target_views(target[rows[:, 2]]))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -154,22 +159,25 @@ def _new_fusion(query_video, texts, target, triplets, settings, tower):
     return fusion
 
 
-def _check(query_video, texts, target, triplets, settings, tower, target_labels):
+def _check_embeddings(query_video, texts, target, settings, tower):
     if query_video.ndim != 2 or target.ndim != 2 or query_video.shape[1] != target.shape[1]:
         raise ValueError(
             f"query_video is {tuple(query_video.shape)} and target {tuple(target.shape)}; pass (N, D) and (N2, D) of one encoder."
         )
+    if (tower is not None) != isinstance(texts, Tokens) or (tower is not None) != (settings.text_tower == "trained"):
+        raise ValueError(
+            f"text_tower is {settings.text_tower!r} with texts as {type(texts).__name__} and {'a' if tower else 'no'} tower; pass "
+            "Tokens and a tower where it is trained, features and no tower where it is frozen."
+        )
+
+
+def _check(query_video, texts, target, triplets, settings, target_labels):
     if triplets.ndim != 2 or triplets.shape[1] != 3 or triplets.dtype != torch.int64 or len(triplets) < 2:
         raise ValueError(f"triplets is {triplets.dtype} of shape {tuple(triplets.shape)}; pass (R, 3) int64 rows, at least two.")
     sizes = (len(query_video), len(texts), len(target))
     low, high = triplets.min(0).values.tolist(), triplets.max(0).values.tolist()
     if min(low) < 0 or any(row >= size for row, size in zip(high, sizes)):
         raise ValueError(f"triplets name rows from {low} to {high}; there are {sizes} clips, texts and targets, counted from 0.")
-    if (tower is not None) != isinstance(texts, Tokens) or (tower is not None) != (settings.text_tower == "trained"):
-        raise ValueError(
-            f"text_tower is {settings.text_tower!r} with texts as {type(texts).__name__} and {'a' if tower else 'no'} tower; pass "
-            "Tokens and a tower where it is trained, features and no tower where it is frozen."
-        )
     if settings.loss == "multi_positive" and target_labels is None:
         raise ValueError("loss is 'multi_positive' without target_labels; pass the label of each row of target, (N2,) int64.")
 

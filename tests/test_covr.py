@@ -1,0 +1,169 @@
+"""Rows of the CoVR family with small models of the real classes: run, taught, kept, described; and what cannot run."""
+import warnings
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from small_benchmark import small_benchmark
+
+from tfcovr_utils.composed import Composed, Way
+from tfcovr_utils.describing import describe_clips
+from tfcovr_utils.encoders import load_encoder
+from tfcovr_utils.evaluation import evaluate, run
+from tfcovr_utils.methods import METHODS, NotRun, Setting
+from tfcovr_utils.methods.covr import COVR_ROWS
+from tfcovr_utils.methods.families import FamilyFeatures, describe
+from tfcovr_utils.modifications import make_jobs, write_by_rule
+from tfcovr_utils.pretraining_blip import BlipPretraining, build_blip, build_blip2, build_word_tokenizer, save
+from tfcovr_utils.profiles import PROFILES
+from tfcovr_utils.training.settings import COMPOSED, STAGE2
+
+HERE = [method.name for method in COVR_ROWS if "languagebind" not in method.name]
+TRAINED = [name for name in HERE if METHODS[name].seeded and "mlp" not in name]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Folders of a small BLIP, its captioner and a Q-Former, untaught."""
+    folder, settings = tmp_path_factory.mktemp("weights"), BlipPretraining(width=32, layers=2, heads=2, text_layers=1, query_tokens=4)
+    torch.manual_seed(0)
+    tokenizer = build_word_tokenizer(["show with two and a half twists on the beam", "an athlete tucked"], 300)
+    retrieval, captioner = build_blip(tokenizer, settings)
+    report = {"parameters": 0, "frames": 0}
+    for name, model in (("blip", retrieval), ("captioner", captioner), ("blip2", build_blip2(tokenizer, settings, retrieval.vision_model))):
+        save(f"mini-{name}", model, tokenizer, report, folder / name)
+    return {name: str(folder / name) for name in ("blip", "captioner", "blip2")}
+
+
+@pytest.fixture(scope="module")
+def here(weights, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    return Setting(small_benchmark(folder), folder, replace(PROFILES["smoke"], frames=3), folder=tmp_path_factory.mktemp("run") / "row",
+                   weights=weights, store_dir=tmp_path_factory.mktemp("store"),
+                   stage2=replace(COMPOSED["smoke"], steps=4, select_every=2, batch=8, projection_dim=16, hidden_dim=32))
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_a_row_runs(here, name):
+    fitted = METHODS[name].fit(replace(here, folder=here.folder / name))
+    table = evaluate(fitted, here.benchmark)
+    assert table["ap@50"].notna().all() and (table["coverage"] == 1).all()
+    queries = here.benchmark.queries.merge(here.benchmark.modifications[["modification_id", "text"]], on="modification_id")
+    query_emb = fitted.embed_queries(queries)
+    torch.testing.assert_close(query_emb.norm(dim=1), torch.ones(len(query_emb)))
+    torch.testing.assert_close(fitted.embed_queries(queries.iloc[::-1]).flip(0), query_emb, atol=1e-5, rtol=0)  # whatever is asked beside
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_taught_row_is_kept_and_differs_from_the_untaught(here, name):
+    setting = replace(here, folder=here.folder / name, seed=1)
+    taught = METHODS[name].fit(setting)
+    queries = here.benchmark.queries.merge(here.benchmark.modifications[["modification_id", "text"]], on="modification_id")
+    again = METHODS[name].fit(replace(setting, checkpoint=setting.folder))
+    torch.testing.assert_close(again.embed_queries(queries), taught.embed_queries(queries), atol=1e-5, rtol=0)
+    still = METHODS[name].fit(replace(setting, folder=None, stage2=replace(here.stage2, lr=1e-12)))
+    assert (still.embed_queries(queries) - taught.embed_queries(queries)).abs().max() > 1e-3
+    assert len(taught.facts["history"]) == 2
+
+
+def test_only_what_the_official_code_trains_changes(here):
+    features = FamilyFeatures(here, "blip2")
+    for part, trained in (("text", "text_projection"), ("vision", "vision_projection"), ("composed", "text_projection")):
+        model = Composed(FamilyFeatures(here, "blip2").encoder, Way(part))
+        model.train_part()
+        names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        assert any(trained in name for name in names) and not any(parameter.requires_grad for parameter in features.encoder.parameters())
+        assert any("vision_model" in name for name in names) == (part == "vision")
+
+
+def test_a_description_is_written_once_and_belongs_to_the_file(here, weights, tmp_path, monkeypatch):
+    captioner = load_encoder("captioner", weights["captioner"])
+    clips = here.benchmark.clips.iloc[:5]
+    first = describe_clips(captioner, clips, here.clips_dir, tmp_path)
+    assert first["clip_id"].tolist() == clips["clip_id"].tolist() and set(first["writer"]) == {weights["captioner"]}
+    monkeypatch.setattr(captioner, "describe", lambda frames: pytest.fail("described again"))
+    pd.testing.assert_frame_equal(describe_clips(captioner, clips, here.clips_dir, tmp_path), first)
+
+
+def test_a_broken_clip_has_no_description_and_stops_nothing(here, weights, tmp_path):
+    clips = here.benchmark.clips.iloc[:3].copy()
+    clips["path"] = [str(here.clips_dir / path) for path in clips["path"]]
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    clips.loc[clips.index[1], "path"] = str(broken)
+    written = describe_clips(load_encoder("captioner", weights["captioner"]), clips, tmp_path, tmp_path)
+    assert written["clip_id"].tolist() == clips["clip_id"].iloc[[0, 2]].tolist()
+
+
+def test_the_oracle_says_the_label_and_is_named(here):
+    ids = here.benchmark.clips["clip_id"].iloc[:4].tolist()
+    texts, writer = describe(here, ids, "attributes")
+    of_label = here.benchmark.descriptions.set_index("label_id")["text"]
+    assert texts == of_label[here.benchmark.clips["label_id"].iloc[:4]].tolist() and writer == "attributes"
+
+
+def test_descriptions_ground_every_image_token(here):
+    """BSE's zero layer changes nothing; another one changes the query."""
+    features = FamilyFeatures(here, "blip")
+    model = Composed(features.encoder, Way("composed", "grounded"))
+    seen, texts = features.tokens(here.benchmark.clips["clip_id"].iloc[:2]), features.tokenise(["show tucked", "show on beam"])
+    described = features.tokenise(["an athlete", "an athlete tucked"])
+    plain = Composed(features.encoder, Way("composed")).embed(seen, texts)
+    torch.testing.assert_close(model.embed(seen, texts, described), plain)
+    torch.nn.init.normal_(features.encoder.prompt_proj.weight)
+    assert (model.embed(seen, texts, described) - plain).abs().max() > 1e-3
+
+
+def test_a_dense_modification_is_used_whole(here):
+    """120 words to the last; the official 30 words would drop it."""
+    text = " ".join(["twists"] * 119)
+    for options, apart in (({"max_words": None, "max_tokens": 512}, True), ({}, False)):
+        features = FamilyFeatures(here, "blip", **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            tokens = features.tokenise([f"{text} tucked", f"{text} beam"])
+        seen = features.tokens(here.benchmark.clips["clip_id"].iloc[:1]).expand(2, -1, -1)
+        one, other = Composed(features.encoder, Way("composed")).embed(seen, tokens)
+        assert ((one - other).abs().max() > 1e-6) == apart
+
+
+def test_dense_texts_make_a_benchmark_of_their_own(here):
+    benchmark = here.benchmark
+    dense = write_by_rule(make_jobs(benchmark.pairs, benchmark.labels, "dense"))
+    assert dense["text"].str.split().map(len).min() >= 30
+
+
+@pytest.mark.parametrize(("name", "family", "what"), [
+    ("blip-covr-zs", "blip", "no such folder"), ("blip2-text-zs", "blip2", "no such folder"), ("languagebind-zs", "languagebind", "no such folder"),
+    ("blip-covr-zs", "blip", "another architecture"), ("blip2-text-zs", "blip2", "another architecture"), ("blip-covr-zs", "blip", "half a file")])
+def test_weights_that_will_not_do_leave_a_row_that_is_not_run(here, weights, name, family, what, tmp_path):
+    bad = {"no such folder": "data/weights/none", "another architecture": weights["captioner"], "half a file": str(tmp_path / "half.pth")}[what]
+    (tmp_path / "half.pth").write_bytes(b"PK\x03\x04 half of it")
+    setting = replace(here, weights=weights | {family: bad}, folder=None)
+    with pytest.raises(NotRun) as error:
+        METHODS[name].fit(setting)
+    assert "\n" not in str(error.value) and bad.split("/")[-1] in str(error.value)
+    assert run(METHODS[name], setting, ["full"], tmp_path / "results") is None
+
+
+def test_settings_of_the_two_losses_differ_by_profile_alone():
+    assert COMPOSED.keys() == STAGE2.keys() and COMPOSED["paper"] == STAGE2["paper"]
+
+
+def test_ecde_is_trained_towards_both_targets():
+    """The plain target has .8 of the loss, the one read with its description the rest."""
+    class Plain(torch.nn.Module):
+        dim = 3
+    model = Composed(Plain(), Way("composed", "averaged"))
+    target = torch.randn(4, 6)
+    (first, plain), (second, together) = model.target_views(target)
+    assert (first, second) == (.8, pytest.approx(.2))
+    torch.testing.assert_close(plain, torch.nn.functional.normalize(target[:, :3], dim=1))
+    torch.testing.assert_close(together, torch.nn.functional.normalize(target[:, 3:], dim=1))
+    torch.testing.assert_close(model.embed_target(target[:, :3]), plain)
+
+
+def test_rows_without_descriptions_need_no_captioner(here):
+    fitted = METHODS["blip-covr-zs"].fit(replace(here, weights=here.weights | {"captioner": "data/weights/none"}))
+    assert evaluate(fitted, here.benchmark)["ap@50"].notna().all()
