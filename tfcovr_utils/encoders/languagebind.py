@@ -80,7 +80,7 @@ class LanguageBindEncoder(Encoder):
     name = "languagebind"
     policy = "ends"
 
-    def __init__(self, model: LanguageBindVideo, tokenizer, resize: str = "bicubic", video_scale: float | str = 1.0,
+    def __init__(self, model: LanguageBindVideo, tokenizer, resize: str = "official", video_scale: float | str = 1.0,
                  tokenizer_of: str | None = None):
         super().__init__()
         self.model, self.tokenizer, self.resize = model, tokenizer, resize
@@ -93,12 +93,12 @@ class LanguageBindEncoder(Encoder):
                          "norm_eps": [tower.layer_norm_eps for tower in towers], "tokenizer": tokenizer_of}
 
     @classmethod
-    def load(cls, weights: str = HUB_ID, resize: str = "bicubic", video_scale: float | str = 1.0,
+    def load(cls, weights: str = HUB_ID, resize: str = "official", video_scale: float | str = 1.0,
              tokenizer: str = "openai/clip-vit-base-patch16") -> "LanguageBindEncoder":
         """Load a hub id, a folder with config.json, pytorch_model.bin or model.safetensors and a tokenizer, or a file of
         weights that has its config.json beside it.
 
-        resize: "bicubic", smoothed where it shrinks, or "official", bilinear and not smoothed. video_scale: factor of
+        resize: "official", bilinear and not smoothed, or "bicubic", smoothed where it shrinks. video_scale: factor of
         `scaled`, a number or "official", which is exp(logit_scale); no encoded value depends on it. tokenizer: hub id
         or folder, for a file alone; read when the first text comes.
         """

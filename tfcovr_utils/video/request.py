@@ -31,7 +31,7 @@ def sample_indices(
 
     "centre" takes the middle of each of `frames` equal segments, as AIM's loader does; "centre-half" does so
     within the middle half of the clip, at twice the rate; "ends" spreads them evenly from the first frame to the
-    last, each rounded to the nearest; "random" takes a random frame of each segment; "middle" takes the one frame
+    last, rounded down, as LanguageBind's loader does; "random" takes a random frame of each segment; "middle" takes the one frame
     n // 2, whatever `frames` says. A clip shorter than `frames` repeats frames.
     """
     if n_frames < 1 or frames < 1:
@@ -42,7 +42,7 @@ def sample_indices(
     if policy == "centre-half":
         return (frames + 2 * segment + 1) * n_frames // (4 * frames)
     if policy == "ends":
-        return np.linspace(0, n_frames - 1, frames).round().astype(np.int64)
+        return np.linspace(0, n_frames - 1, frames).astype(np.int64)
     if policy == "middle":
         return np.array([n_frames // 2], dtype=np.int64)
     if policy == "random":
