@@ -23,7 +23,7 @@
 # and from the adapters can be told apart. Choices are made on `val`; `test` is only scored.
 #
 # Reads the benchmark's clips and the CLIP weights of the profile. Writes encoders to `runs/<profile>/seed-<n>/stage1/` and figures to
-# `runs/<profile>/figures/04_*`. About nine minutes under `mini` on two cores the first time, one under `smoke`.
+# `runs/<profile>/figures/04_*`. About eight minutes under `mini` on two cores the first time, one under `smoke`.
 
 # %%
 from dataclasses import replace
