@@ -132,6 +132,7 @@ COVR_ROWS = (
            partial(fit_composed, family="blip", way=Way("composed", "grounded"), train=True, **WHOLE), seeded=True),
     Method("bse-covr-oracle", "control", "bse-covr, the description written from the true label: an oracle.",
            partial(fit_composed, family="blip", way=Way("composed", "grounded"), train=True, writer=ORACLE, **WHOLE), seeded=True),
-    Method("bse-covr-undescribed", "control", "bse-covr without descriptions.",
+    Method("bse-covr-undescribed", "control",
+           "blip-covr-ft with texts that are never cut: bse-covr without its descriptions.",
            partial(fit_composed, family="blip", way=Way("composed"), train=True, **WHOLE), seeded=True),
 )  # fmt: skip
