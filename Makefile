@@ -35,8 +35,8 @@ reproduce: $(READY)
 
 # What is trained is kept, so a sweep that was stopped trains only what is missing.
 sweep: $(READY)
-	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 -p sweep true
-	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 -p render_seed 1
+	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 07 -p sweep true
+	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 07 -p render_seed 1
 
 test: $(READY)
 	$(PY) -m pytest

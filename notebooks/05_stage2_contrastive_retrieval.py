@@ -205,4 +205,4 @@ write_results_csv(results, out / "figures" / f"results_{profile.name}.csv")
 [*written, f"results_{profile.name}.csv"]
 
 # %% [markdown]
-# Next: `06_zero_shot_baselines` will set the paper's other rows beside these.
+# Next: `06_zero_shot_baselines` sets the rows of Table 2 beside these.

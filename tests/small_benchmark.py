@@ -1,11 +1,17 @@
 """A benchmark of six labels, small enough for brute force, with clips as files where a test wants them."""
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from tfcovr_utils.labels import parse_label
+from tfcovr_utils.methods import Setting
+from tfcovr_utils.pretraining import Pretraining, build_model, build_tokenizer, save
+from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.sources.tables import CLIP_COLUMNS, Source, label_row
+from tfcovr_utils.training.settings import STAGE2
 from tfcovr_utils.triplets import Benchmark
 from tfcovr_utils.video import write_clip
 
@@ -37,3 +43,14 @@ def small_benchmark(clips_dir: Path | None = None, budget: int = 400) -> Benchma
             frames = np.clip(shown + rng.integers(-20, 20, (8, 32, 32, 3)), 0, 255).astype(np.uint8)
             write_clip(Path(clips_dir) / clip.path, frames, 8)
     return Benchmark.build(Source(clips, labels), budget=budget)
+
+
+def small_setting(tmp_path_factory, **options) -> Setting:
+    """This benchmark with clips, a CLIP of two layers and a stage 2 of twenty steps; a folder for what rows train."""
+    folder, weights = tmp_path_factory.mktemp("clips"), tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(["show with 2.5 twists on the beam"])
+    save(build_model(tokenizer, Pretraining(width=32, layers=2, heads=2, text_layers=1, projection=16)).eval(), tokenizer, weights)
+    stage2 = replace(STAGE2["smoke"], steps=20, select_every=10, projection_dim=16, hidden_dim=32)
+    return Setting(small_benchmark(folder), folder, replace(PROFILES["smoke"], frames=5), folder=tmp_path_factory.mktemp("run") / "row",
+                   clip_weights=str(weights), stage2=stage2, store_dir=tmp_path_factory.mktemp("store"), **options)

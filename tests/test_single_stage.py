@@ -6,16 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_benchmark import small_benchmark
+from small_benchmark import small_setting
 
 from tfcovr_utils.evaluation import evaluate
 from tfcovr_utils.losses import info_nce
-from tfcovr_utils.methods import METHODS, Setting, features
-from tfcovr_utils.pretraining import Pretraining, build_model, build_tokenizer, save
+from tfcovr_utils.methods import METHODS, features
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training import recipes
 from tfcovr_utils.training.recipes import RECIPES, embed_frames, learn
-from tfcovr_utils.training.settings import STAGE2
 from tfcovr_utils.training.single_stage import SINGLE_STAGE, SingleStage, SingleStageSettings, fit_single_stage, loss_of
 from tfcovr_utils.training.stage1 import Stage1Settings
 
@@ -145,14 +143,7 @@ def test_what_cannot_be_trained_is_refused():
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    folder, weights = tmp_path_factory.mktemp("clips"), tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(["show with 2.5 twists on the beam"])
-    save(build_model(tokenizer, Pretraining(width=32, layers=2, heads=2, text_layers=1, projection=16)).eval(), tokenizer, weights)
-    stage2 = replace(STAGE2["smoke"], steps=20, select_every=10, projection_dim=16, hidden_dim=32)
-    return Setting(small_benchmark(folder), folder, replace(PROFILES["smoke"], frames=5), folder=tmp_path_factory.mktemp("run") / "row",
-                   clip_weights=str(weights), stage1=Stage1Settings(epochs=2, batch=16, lr=3e-3), stage2=stage2,
-                   single_stage=replace(QUICK, steps=10), store_dir=tmp_path_factory.mktemp("store"))
+    return small_setting(tmp_path_factory, stage1=Stage1Settings(epochs=2, batch=16, lr=3e-3), single_stage=replace(QUICK, steps=10))
 
 
 @pytest.fixture(scope="module")

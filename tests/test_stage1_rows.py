@@ -12,16 +12,14 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_benchmark import small_benchmark
+from small_benchmark import small_setting
 
 from tfcovr_utils.encoders.aim import save_pretrained, start_aim
 from tfcovr_utils.evaluation import evaluate
-from tfcovr_utils.methods import METHODS, Setting, features
-from tfcovr_utils.pretraining import Pretraining, build_model, build_tokenizer, save
+from tfcovr_utils.methods import METHODS, features
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training import recipes
 from tfcovr_utils.training.recipes import RECIPES, learn
-from tfcovr_utils.training.settings import STAGE2
 from tfcovr_utils.training.stage1 import STAGE1, Stage1Settings
 
 STAGE_1 = Stage1Settings(epochs=2, batch=16, lr=3e-3, augment="none", adapter_ratio=.25, drop_path=0.)
@@ -30,13 +28,7 @@ TAUGHT = [name for name in METHODS if name.startswith(("tfcovr-", "labels-"))]
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    folder, weights = tmp_path_factory.mktemp("clips"), tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(["show with 2.5 twists on the beam"])
-    save(build_model(tokenizer, Pretraining(width=32, layers=2, heads=2, text_layers=1, projection=16)).eval(), tokenizer, weights)
-    return Setting(small_benchmark(folder), folder, replace(PROFILES["smoke"], frames=5), folder=tmp_path_factory.mktemp("run") / "row",
-                   clip_weights=str(weights), stage1=STAGE_1, stage2=replace(STAGE2["smoke"], steps=20, select_every=10, projection_dim=16, hidden_dim=32),
-                   store_dir=tmp_path_factory.mktemp("store"))
+    return small_setting(tmp_path_factory, stage1=STAGE_1)
 
 
 @pytest.mark.parametrize("name", TAUGHT)

@@ -19,6 +19,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
@@ -143,14 +144,10 @@ def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame,
     to_words = nn.Linear(settings.projection, len(tokenizer))
     nn.init.constant_(to_words.bias, -4.)  # a text holds few of the tokens
     parameters = [*model.parameters(), *to_words.parameters()]
-    optimiser = torch.optim.AdamW([{"params": [p for p in parameters if p.ndim > 1]},
-                                   {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.}],
-                                  settings.lr, betas=(.9, .98), weight_decay=settings.weight_decay)
+    optimiser, schedule = make_optimiser(parameters, settings, settings.steps)
     mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
     rows, losses = draw_batches(len(frames), settings.batch, rng), []
     for step in (bar := tqdm(range(settings.steps), desc="pretrain", disable=not progress, mininterval=5)):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.lr * min(1, (step + 1) / settings.warm_up) * .5 * (1 + math.cos(math.pi * step / settings.steps))
         chosen = next(rows)
         pixels = (torch.from_numpy(frames[chosen]).permute(0, 3, 1, 2).float() - mean) / std
         captions, own = np.unique(draw_captions(facts.iloc[chosen], rng, settings.kept_facts), return_inverse=True)
@@ -167,10 +164,19 @@ def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame,
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.)
         optimiser.step()
+        schedule.step()
         model.logit_scale.data.clamp_(0, math.log(100))
         losses.append({"step": step, "contrast": paired.item(), "words": read.item()})
         bar.set_postfix(contrast=f"{paired.item():.2f}", words=f"{read.item():.2f}", refresh=False)
     return model.eval(), tokenizer, pd.DataFrame(losses)
+
+
+def make_optimiser(parameters: list[nn.Parameter], settings: Pretraining, steps: int) -> tuple[torch.optim.AdamW, LambdaLR]:
+    """AdamW that does not decay biases and scales, with a linear warm-up and a cosine to 0."""
+    optimiser = torch.optim.AdamW([{"params": [p for p in parameters if p.ndim > 1]},
+                                   {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.}],
+                                  settings.lr, betas=(.9, .98), weight_decay=settings.weight_decay)
+    return optimiser, LambdaLR(optimiser, lambda step: min(1, (step + 1) / settings.warm_up) * .5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def draw_batches(n: int, size: int, rng: np.random.Generator):

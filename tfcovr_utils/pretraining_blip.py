@@ -37,19 +37,15 @@ from .encoders.tokens import Tokens, official_text, tokenise
 from .files import replacing
 from .mini.captions import caption
 from .mini.pictures import SIZE, SOURCES, render_pictures
-from .pretraining import FACTS, contrast, draw_batches, draw_captions, read_words, vocabulary_texts
+from .pretraining import FACTS, Pretraining, contrast, draw_batches, draw_captions, make_optimiser, read_words, vocabulary_texts
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]"]
 NAMES = ("mini-blip", "mini-captioner", "mini-blip2")
 
 
 @dataclass(frozen=True)
-class BlipPretraining:
-    """Size of the models and of their training; they share widths and data."""
-    width: int = 128
-    layers: int = 4
-    heads: int = 4
-    patch: int = 16
+class BlipPretraining(Pretraining):
+    """Size of the models and of their training; they share widths and data. `projection` and `words_weight` are as there."""
     text_layers: int = 2
     qformer_layers: int = 2     # the first with cross-attention
     query_tokens: int = 8
@@ -57,12 +53,7 @@ class BlipPretraining:
     steps: int = 3000
     qformer_steps: int = 2000
     batch: int = 96
-    lr: float = 1e-3
-    weight_decay: float = .05
-    warm_up: int = 200
     temperature: float = .07
-    kept_facts: float = .6      # share of a picture's facts that its caption mentions
-    seed: int = 0
 
 
 def build_word_tokenizer(texts: list[str], vocab_size: int = 1200) -> BertTokenizer:
@@ -84,12 +75,12 @@ def build_blip(tokenizer: BertTokenizer, settings: BlipPretraining) -> tuple[Bli
     ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in (("bos_token_id", "[DEC]"), ("eos_token_id", "[SEP]"),
                                                                             ("sep_token_id", "[SEP]"), ("pad_token_id", "[PAD]"))}
     config = BlipConfig(
-        text_config={**shared, **ids, "num_hidden_layers": settings.text_layers, "vocab_size": len(tokenizer), "projection_dim": settings.width,
+        text_config={**shared, **ids, "num_hidden_layers": settings.text_layers, "vocab_size": len(tokenizer), "projection_dim": settings.projection,
                      "encoder_hidden_size": settings.width, "max_position_embeddings": settings.positions, "initializer_range": .02,
                      "hidden_dropout_prob": 0., "attention_probs_dropout_prob": 0.},
         vision_config={**shared, "num_hidden_layers": settings.layers, "image_size": SIZE, "patch_size": settings.patch,
                        "layer_norm_eps": 1e-6, "initializer_range": .02},
-        projection_dim=settings.width, image_text_hidden_size=settings.width)
+        projection_dim=settings.projection, image_text_hidden_size=settings.projection)
     retrieval, captioner = BlipForImageTextRetrieval(config), BlipForConditionalGeneration(deepcopy(config))
     captioner.vision_model = retrieval.vision_model
     return retrieval, captioner
@@ -104,7 +95,7 @@ def build_blip2(tokenizer: BertTokenizer, settings: BlipPretraining, vit: nn.Mod
         qformer_config={**shared, "num_hidden_layers": settings.qformer_layers, "vocab_size": len(tokenizer), "use_qformer_text_input": True,
                         "encoder_hidden_size": settings.width, "max_position_embeddings": settings.positions, "cross_attention_frequency": 2,
                         "hidden_dropout_prob": 0., "attention_probs_dropout_prob": 0.},
-        num_query_tokens=settings.query_tokens, image_text_hidden_size=settings.width))
+        num_query_tokens=settings.query_tokens, image_text_hidden_size=settings.projection))
     nn.init.normal_(model.query_tokens, std=.02)
     model.vision_model.load_state_dict(vit.state_dict())
     model.vision_model.requires_grad_(False)
@@ -201,22 +192,18 @@ def train(model: nn.Module, tokenizer: BertTokenizer, frames: np.ndarray, facts:
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    to_words = nn.Linear(settings.width, len(tokenizer))
+    to_words = nn.Linear(settings.projection, len(tokenizer))
     nn.init.constant_(to_words.bias, -4.)
     log_scale = nn.Parameter(torch.tensor(math.log(1 / settings.temperature)))
     parameters = [p for p in (*model.parameters(), *to_words.parameters(), log_scale) if p.requires_grad]
-    optimiser = torch.optim.AdamW([{"params": [p for p in parameters if p.ndim > 1]},
-                                   {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.}],
-                                  settings.lr, betas=(.9, .98), weight_decay=settings.weight_decay)
+    optimiser, schedule = make_optimiser(parameters, settings, steps)
     rows, losses = draw_batches(len(frames), settings.batch, rng), []
     mixed = torch.cpu._is_avx512_bf16_supported()
 
     def tokens_of(texts: list[str]) -> Tokens:
         return tokenise([official_text(text, None) for text in texts], tokenizer, settings.positions)
 
-    for step in (bar := tqdm(range(steps), desc="pretrain", disable=not progress, mininterval=5)):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.lr * min(1, (step + 1) / settings.warm_up) * .5 * (1 + math.cos(math.pi * step / steps))
+    for _ in (bar := tqdm(range(steps), desc="pretrain", disable=not progress, mininterval=5)):
         chosen = next(rows)
         seen = facts.iloc[chosen]
         pixels = normalise(torch.from_numpy(frames[chosen]).permute(0, 3, 1, 2), OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
@@ -240,12 +227,13 @@ def train(model: nn.Module, tokenizer: BertTokenizer, frames: np.ndarray, facts:
             if model.caption_loss:
                 parts["caption"] = model.caption_loss(image_tokens, texts[own])
             bags = torch.zeros(len(text_emb), len(tokenizer)).scatter_(1, texts.input_ids, 1.)
-            parts["words"] = read_words(to_words, image_emb, bags[own]) + read_words(to_words, text_emb, bags)
+            parts["words"] = settings.words_weight * (read_words(to_words, image_emb, bags[own]) + read_words(to_words, text_emb, bags))
         loss = sum(parts.values())
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.)
         optimiser.step()
+        schedule.step()
         log_scale.data.clamp_(0, math.log(100))
         losses.append({name: value.item() for name, value in parts.items()})
         bar.set_postfix({name: f"{value:.2f}" for name, value in losses[-1].items()}, refresh=False)

@@ -21,12 +21,14 @@ from .fits import facts_of, fit_mlp, fit_zero_shot, read_inputs
 
 AT_ONCE = 64  # clips that are read together with a text in one pass
 WHOLE = {"max_words": None, "max_tokens": 512}  # dense modifications are not cut
+BSE_LOSS = {"loss": "hn_nce", "beta": .5}       # of its released code
 
 
-def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False, writer: str = "captioner", **options) -> Fitted:
+def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False, writer: str = "captioner",
+                 changes: dict | None = None, **options) -> Fitted:
     """Read queries by cross-attention, or by one input alone, as `way` says; train that first, or take `setting.checkpoint`.
 
-    writer: of the descriptions, where the way needs some. options: of the encoder.
+    writer: of the descriptions, where the way needs some. changes: of the profile's settings. options: of the encoder.
     """
     features = FamilyFeatures(setting, family, **options)
     see = features.pixels if way.part == "vision" else features.tokens
@@ -36,7 +38,7 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
 
     facts = {"written_by": writer} if way.described else {}
     if train and setting.checkpoint is None:
-        model, trained = _train(setting, features, way, see, read_descriptions)
+        model, trained = _train(setting, features, way, see, read_descriptions, changes or {})
         facts |= trained
         if setting.folder is not None:
             model.encoder.save_pretrained(setting.folder)
@@ -54,7 +56,8 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
     return Fitted(embed_queries, lambda clip_ids: unit(features.clips(clip_ids)), features.facts | facts)
 
 
-def _train(setting: Setting, features: FamilyFeatures, way: Way, see: Callable, read_descriptions: Callable) -> tuple[Composed, dict]:
+def _train(setting: Setting, features: FamilyFeatures, way: Way, see: Callable, read_descriptions: Callable,
+           changes: dict) -> tuple[Composed, dict]:
     def read_target(clip_ids: Sequence[str]) -> torch.Tensor:
         plain = features.clips(clip_ids)
         if way.described != "averaged":
@@ -68,7 +71,7 @@ def _train(setting: Setting, features: FamilyFeatures, way: Way, see: Callable, 
     model = Composed(trainable(features.encoder), way, seen, descriptions)
     model.train_part()
     inputs.query_video = torch.arange(len(inputs.clip_ids), device=features.device)
-    settings = setting.stage2 or COMPOSED[setting.profile.name]
+    settings = replace(setting.stage2 or COMPOSED[setting.profile.name], **changes)
     model, history = fit_fusion(inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, setting.seed, validate,
                                 model=model, target_labels=inputs.target_labels())
     return model, facts_of("stage2", settings, inputs, history)
@@ -128,11 +131,10 @@ COVR_ROWS = (
            partial(fit_composed, family="blip2", way=Way("composed"), train=True), seeded=True),
     Method("blip-covr-ecde-ft", _FT, "blip-covr-ecde-zs, trained towards the clips and towards clips read together with their descriptions.",
            partial(fit_composed, family="blip", way=Way("composed", "averaged"), train=True), seeded=True),
-    Method("bse-covr", _FT, f"blip-covr-ft, {_DESCRIBED} added to every image token before.",
-           partial(fit_composed, family="blip", way=Way("composed", "grounded"), train=True, **WHOLE), seeded=True),
+    Method("bse-covr", _FT, f"blip-covr-ft with texts never cut and hard negatives, {_DESCRIBED} added to every image token before.",
+           partial(fit_composed, family="blip", way=Way("composed", "grounded"), train=True, changes=BSE_LOSS, **WHOLE), seeded=True),
     Method("bse-covr-oracle", "control", "bse-covr, the description written from the true label: an oracle.",
-           partial(fit_composed, family="blip", way=Way("composed", "grounded"), train=True, writer=ORACLE, **WHOLE), seeded=True),
-    Method("bse-covr-undescribed", "control",
-           "blip-covr-ft with texts that are never cut: bse-covr without its descriptions.",
-           partial(fit_composed, family="blip", way=Way("composed"), train=True, **WHOLE), seeded=True),
+           partial(fit_composed, family="blip", way=Way("composed", "grounded"), train=True, changes=BSE_LOSS, writer=ORACLE, **WHOLE), seeded=True),
+    Method("bse-covr-undescribed", "control", "bse-covr without its descriptions: texts never cut, and hard negatives.",
+           partial(fit_composed, family="blip", way=Way("composed"), train=True, changes=BSE_LOSS, **WHOLE), seeded=True),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """What rows read of BLIP, BLIP-2 and LanguageBind: features of clips and texts, image tokens, and descriptions."""
 
+import time
 from collections.abc import Sequence
 from copy import deepcopy
 
@@ -12,10 +13,11 @@ from ..describing import describe_clips
 from ..embedding import Embedded, embed_clips
 from ..encoders import Encoder, load_encoder
 from ..encoders.tokens import Tokens
-from ..frames import square
+from ..frames import read_clips, square
 from .base import NotRun, Setting, look_up
 from .features import Features
 
+FAMILIES = ("clip", "blip", "blip2", "languagebind", "captioner")
 ORACLE = "attributes"  # writer of descriptions made from the true label: an oracle
 JOINED = "{description}, {text}"  # what stands for a language model that rewrites a description, where there is none
 
@@ -118,6 +120,29 @@ def describe(setting: Setting, clip_ids: Sequence[str], writer: str) -> tuple[li
     captioner = load_family(setting, "captioner")
     written = describe_clips(captioner, table.drop_duplicates("clip_id"), setting.clips_dir, setting.store_dir)
     return written.set_index("clip_id")["text"].reindex(table["clip_id"]).fillna("").tolist(), captioner.source
+
+
+def encoder_costs(setting: Setting, families: Sequence[str] = FAMILIES, clips: int = 32) -> pd.DataFrame:
+    """What encoders take, by family: parameters, ms a clip (of frames in memory; the median of three passes over `clips` of
+    the test split, on this machine), status. The captioner's is the time for one description."""
+    paths = setting.benchmark.clips.query("split == 'test'")["path"].head(clips)
+    rows = {}
+    for family in families:
+        try:
+            encoder = load_family(setting, family)
+        except NotRun as missing:
+            rows[family] = {"status": f"not run: {missing}"}
+            continue
+        describes = family == "captioner"
+        frames = read_clips([setting.clips_dir / path for path in paths], 1 if describes else getattr(encoder, "num_frames", setting.profile.frames))
+        seconds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            with torch.no_grad():
+                encoder.describe(frames[:, 0]) if describes else encoder.encode_clips(frames)
+            seconds.append(time.perf_counter() - started)
+        rows[family] = {"parameters": sum(p.numel() for p in encoder.parameters()), "ms a clip": 1000 * np.median(seconds) / len(paths), "status": "run"}
+    return pd.DataFrame(rows).T.reindex(columns=["parameters", "ms a clip", "status"]).infer_objects()
 
 
 def trainable(encoder: Encoder) -> Encoder:
