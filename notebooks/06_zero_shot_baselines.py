@@ -83,7 +83,7 @@ overview
 
 # %%
 both = had[had["paper mAP@50"].notna()]
-agreement = both["paper mAP@50"].corr(both["mAP@50"], method="spearman")
+agreement = both["paper mAP@50"].rank().corr(both["mAP@50"].rank())
 display(Markdown(f"Of {len(zero_shot)} rows {table_2.loc[zero_shot, 'status'].eq('run').sum()} were run. Over the {len(both)} that the paper gives too, the rank "
                  f"correlation between its mAP@50 and ours is {agreement:.2f}. Paper: {' < '.join(both.sort_values('paper mAP@50').index)}. "
                  f"Ours: {' < '.join(both.sort_values('mAP@50').index)}."))

@@ -81,7 +81,7 @@ overview
 
 # %%
 both = had[had["paper mAP@50"].notna()]
-agreement = both["paper mAP@50"].corr(both["mAP@50"], method="spearman")
+agreement = both["paper mAP@50"].rank().corr(both["mAP@50"].rank())
 display(Markdown(f"Over the {len(both)} rows that the paper gives too, the rank correlation between its mAP@50 and ours is {agreement:.2f}. "
                  f"Paper: {' < '.join(both.sort_values('paper mAP@50').index)}. Ours: {' < '.join(both.sort_values('mAP@50').index)}."))
 

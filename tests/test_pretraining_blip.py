@@ -9,6 +9,7 @@ from safetensors import safe_open
 from test_pretraining import COUNTS_AND_WAYS, LABELLED, held_out, rendered, some  # noqa: F401 - two are fixtures
 from torch.nn import functional as F
 
+from tfcovr_utils import pretraining_blip
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.labels import label_text
 from tfcovr_utils.mini import pictures
@@ -17,7 +18,7 @@ from tfcovr_utils.pretraining import FACTS
 from tfcovr_utils.pretraining_blip import NAMES, BlipPretraining, build_word_tokenizer, draw_changes, pretrain, save
 from tfcovr_utils.profiles import ROOT
 
-SMALL = BlipPretraining(width=32, layers=1, heads=2, projection=32, text_layers=1, query_tokens=4, steps=40, qformer_steps=30, batch=32, warm_up=5,
+SMALL = BlipPretraining(width=32, layers=1, heads=2, projection=32, text_layers=1, query_tokens=4, steps=40, qformer_steps=30, captioner_steps=20, batch=32, warm_up=5,
                         lr=5e-3, kept_facts=1.)
 COMMITTED = ROOT / "data" / "weights"
 
@@ -58,7 +59,7 @@ def trained(rendered):  # noqa: F811
 
 
 def test_a_seed_decides_the_weights(rendered, trained):  # noqa: F811
-    short = replace(SMALL, steps=2, qformer_steps=2)
+    short = replace(SMALL, steps=2, qformer_steps=2, captioner_steps=2)
     first, again, other = (pretrain(replace(short, seed=seed), *some(rendered), progress=False)[0] for seed in (0, 0, 1))
     for name in NAMES:
         values = [models[name].state_dict() for models in (first, again, other)]
@@ -66,12 +67,20 @@ def test_a_seed_decides_the_weights(rendered, trained):  # noqa: F811
         assert not torch.equal(*(state["vision_model.embeddings.patch_embedding.weight"] for state in values[::2]))
 
 
-def test_the_three_share_one_vit_and_all_losses_fall(trained):
+def test_the_three_share_one_vit(trained):
     models, _, reports = trained
     vits = [models[name].vision_model.state_dict() for name in NAMES]
     assert all(torch.equal(vits[0][key], other[key]) for other in vits[1:] for key in vits[0])
-    assert reports["mini-captioner"]["last losses"]["caption"] < 3.5
-    assert reports["mini-blip"]["last losses"]["words"] < 4 and reports["mini-blip2"]["last losses"]["words"] < 4
+    assert reports["mini-captioner"]["last losses"]["caption"] < 2.5  # log 291 by chance
+
+
+def test_losses_fall(rendered, monkeypatch):  # noqa: F811
+    histories, train = [], pretraining_blip.train
+    monkeypatch.setattr(pretraining_blip, "train", lambda *arguments: histories.append(train(*arguments)) or histories[-1])
+    pretrain(SMALL, *some(rendered), progress=False)
+    for losses in histories:
+        assert losses.notna().all(axis=None) and losses.words.tail(5).mean() < .7 * losses.words.iloc[0]
+    assert histories[0].caption.tail(5).mean() < .7 * histories[0].caption.iloc[0]
 
 
 def test_what_is_saved_gives_the_same_features(rendered, trained, tmp_path):  # noqa: F811
@@ -117,8 +126,9 @@ def test_the_committed_models_find_the_caption_of_a_picture_they_never_saw(famil
     assert ranks.median() < len(texts) / 10
 
 
-def test_the_committed_captioner_names_the_place_and_no_count(committed, held_out):  # noqa: F811
+def test_the_committed_captioner_says_what_a_picture_shows_and_no_count(committed, held_out):  # noqa: F811
     frames, facts = held_out
     written = committed["captioner"].describe(frames)
-    assert np.mean([place in text for place, text in zip(facts["place"], written)]) > .9
+    for fact in ("place", "shape", "head"):
+        assert np.mean([value in text for value, text in zip(facts[fact], written)]) > .7
     assert [text for text in written if COUNTS_AND_WAYS.search(text.replace("one knee bent", ""))] == []

@@ -2,8 +2,8 @@
 
     python -m tfcovr_utils.pretraining_blip --out data/weights
 
-They learn from the same pictures as `pretraining` and no more: single frames and captions of what one shows. Where the
-published models learned composition from web videos (CoVR), these learn it from pairs of pictures and the facts in which
+They learn from the same pictures as `pretraining` and no more: single frames and captions of what one shows; the captioner then learns to say
+all of it. Where the published models learned composition from web videos (CoVR), these learn it from pairs of pictures and the facts in which
 the second differs from the first.
 """
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -52,18 +52,17 @@ class BlipPretraining(Pretraining):
     positions: int = 256        # a dense text of 120 words stays whole
     steps: int = 3000
     qformer_steps: int = 2000
+    captioner_steps: int = 1500
     batch: int = 96
     temperature: float = .07
 
 
-def build_word_tokenizer(texts: list[str], vocab_size: int = 1200) -> BertTokenizer:
-    """BERT's kind of tokenizer (lower case, WordPiece), learned from `texts`, with BLIP's two tokens more; ASCII can be written in it."""
+def build_word_tokenizer(texts: list[str]) -> BertTokenizer:
+    """BERT's kind of tokenizer (lower case, WordPiece) that knows the words of `texts` and all of ASCII's letters, with BLIP's two tokens more."""
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-    pieces = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    pieces.normalizer, pieces.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    pieces.train_from_iterator(sorted(texts), trainers.WordPieceTrainer(vocab_size=vocab_size, initial_alphabet=letters, show_progress=False))
-    learned = pieces.get_vocab()
-    words = sorted({*letters, *(f"##{letter}" for letter in letters), *learned} - set(SPECIAL))
+    split = pre_tokenizers.BertPreTokenizer()
+    known = {word for text in texts for word, _ in split.pre_tokenize_str(text.lower())}
+    words = sorted({*letters, *(f"##{letter}" for letter in letters), *known} - set(SPECIAL))
     ordered = [*SPECIAL[:5], *words, *SPECIAL[5:]]  # [ENC] is the last, as in BLIP
     return BertTokenizer(vocab={token: place for place, token in enumerate(ordered)}, extra_special_tokens=SPECIAL[5:],
                          model_max_length=512)
@@ -135,10 +134,7 @@ class _Blip(nn.Module):
         return self.retrieval.itm_head(self._encode(_starting(texts, self.enc), tokens))
 
     def caption_loss(self, tokens, texts: Tokens):
-        ids = _starting(texts, self.dec).input_ids
-        wanted = ids.masked_fill(texts.attention_mask == 0, -100)
-        wanted[:, 0] = -100
-        return self.decoder(ids, attention_mask=texts.attention_mask, encoder_hidden_states=tokens, labels=wanted).loss
+        return _caption_loss(self.decoder, tokens, _starting(texts, self.dec))
 
     def _encode(self, texts, tokens=None):
         return self.retrieval.text_encoder(texts.input_ids, attention_mask=texts.attention_mask, encoder_hidden_states=tokens).last_hidden_state[:, 0]
@@ -174,6 +170,12 @@ class _Blip2(nn.Module):
         read = self.model.qformer(self.model.embeddings(texts.input_ids, query_embeds=queries), query_length=queries.shape[1],
                                   attention_mask=mask, encoder_hidden_states=tokens)
         return read.last_hidden_state[:, :queries.shape[1]]
+
+
+def _caption_loss(decoder: nn.Module, tokens: torch.Tensor, texts: Tokens) -> torch.Tensor:
+    wanted = texts.input_ids.masked_fill(texts.attention_mask == 0, -100)
+    wanted[:, 0] = -100
+    return decoder(texts.input_ids, attention_mask=texts.attention_mask, encoder_hidden_states=tokens, labels=wanted).loss
 
 
 def _starting(texts: Tokens, first: int) -> Tokens:
@@ -241,6 +243,32 @@ def train(model: nn.Module, tokenizer: BertTokenizer, frames: np.ndarray, facts:
     return pd.DataFrame(losses)
 
 
+def train_captioner(captioner: BlipForConditionalGeneration, tokenizer: BertTokenizer, frames: np.ndarray, facts: pd.DataFrame,
+                    settings: BlipPretraining, progress: bool = True) -> pd.DataFrame:
+    """Teach the decoder, on the ViT as it is, to say all facts of a picture in their order; return the losses."""
+    torch.manual_seed(settings.seed)
+    captioner.vision_model.requires_grad_(False)
+    parameters = list(captioner.text_decoder.parameters())
+    optimiser, schedule = make_optimiser(parameters, settings, settings.captioner_steps)
+    rows, losses = draw_batches(len(frames), settings.batch, np.random.default_rng(settings.seed)), []
+    start = tokenizer.convert_tokens_to_ids("[DEC]")
+    for _ in (bar := tqdm(range(settings.captioner_steps), desc="captions", disable=not progress, mininterval=5)):
+        chosen = next(rows)
+        pixels = normalise(torch.from_numpy(frames[chosen]).permute(0, 3, 1, 2), OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
+        texts = tokenise([official_text(caption(row), None) for row in facts.iloc[chosen][list(FACTS)].to_dict("records")], tokenizer, settings.positions)
+        with torch.no_grad():
+            seen = captioner.vision_model(pixels).last_hidden_state
+        loss = _caption_loss(captioner.text_decoder, seen, _starting(texts, start))
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.)
+        optimiser.step()
+        schedule.step()
+        losses.append({"caption": loss.item()})
+        bar.set_postfix(caption=f"{losses[-1]['caption']:.2f}", refresh=False)
+    return pd.DataFrame(losses)
+
+
 def pretrain(settings: BlipPretraining, frames: np.ndarray, facts: pd.DataFrame, progress: bool = True) -> tuple[dict, BertTokenizer, dict]:
     """Train all three; return the models by name, their tokenizer, and what each took and reached."""
     torch.manual_seed(settings.seed)
@@ -259,6 +287,8 @@ def pretrain(settings: BlipPretraining, frames: np.ndarray, facts: pd.DataFrame,
             models[name] = one.eval()
             reports[name] = {**asdict(settings), "frames": len(frames), "seconds": round(time.monotonic() - started),
                              "parameters": one.num_parameters(), "last losses": losses.tail(100).mean().round(3).to_dict()}
+    losses = train_captioner(captioner, tokenizer, frames, facts, settings, progress)
+    reports[NAMES[1]]["last losses"] = losses.tail(100).mean().round(3).to_dict()
     return models, tokenizer, reports
 
 
