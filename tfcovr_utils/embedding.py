@@ -26,7 +26,7 @@ from tqdm import tqdm
 from .encoders import ENCODERS, Encoder, load_encoder
 from .profiles import data_dir, get_profile
 from .store import Store, digest, file_version, hash_files
-from .video import VideoError, read_clip
+from .video import VideoError, is_picture, read_clip
 
 READOUTS = ("frames", "clips", "texts")
 SHARD_ROWS = 512  # what a killed run loses at most
@@ -82,7 +82,7 @@ def embed_clips(
         frames = 1
     precision = _precision(encoder, precision)
     store_dir = Path(store_dir or data_dir() / "embeddings")
-    recipe = {"readout": READOUTS[0 if per_frame else 1], "frames": frames, "policy": policy, "decoder": _decoders()}
+    recipe = {"readout": READOUTS[0 if per_frame else 1], "frames": frames, "policy": policy, "decoder": _decoders(clips["path"])}
     store = Store(store_dir, encoder.name, {"encoder": encoder.identity, "precision": precision, **recipe})
 
     clips = clips.iloc[shard[0]::shard[1]]
@@ -223,10 +223,10 @@ def _precision(encoder: Encoder, given: str | None) -> str:
     return given or ("bfloat16" if encoder.device.type == "cuda" else "float32")
 
 
-def _decoders() -> dict[str, str | None]:
-    """Versions of the libraries that video decodes with; None where one is not installed."""
+def _decoders(paths: Iterable[str]) -> dict[str, str | None]:
+    """Versions of the libraries that video decodes with, and pictures where there are any; None where one is not installed."""
     found = {}
-    for name in ("decord", "av"):
+    for name in ("decord", "av", *(["pillow"] if any(map(is_picture, paths)) else [])):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

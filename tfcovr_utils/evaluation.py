@@ -8,6 +8,7 @@ How such tables are kept and summed up is in `results.py`.
 import argparse
 import sys
 import time
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -32,8 +33,9 @@ from .metrics import (
     recall_ranked,
 )
 from .profiles import PROFILES, SPLITS, provenance
-from .protocols import PROTOCOLS, Task, make_task
-from .results import HEADLINES, save_not_run, save_result, summarise
+from .protocols import PEER_PROTOCOLS, PROTOCOLS, Task, make_task
+from .recalls import MEASURES, field_table, write_recalls
+from .results import HEADLINES, read_results, save_not_run, save_result, summarise
 from .triplets import Benchmark
 
 RECALL_RANKS = (1, 5, 10, 50)
@@ -108,7 +110,7 @@ def _rank(task: Task, query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedd
     step = max(1, BLOCK // len(embedded))
     for start in range(0, len(query_emb), step):
         rows = slice(start, start + step)
-        scores = _score(query_emb[rows], gallery_emb, embedded)
+        scores = task.narrow(_score(query_emb[rows], gallery_emb, embedded), start)
         ranked.append(rank_gallery(scores, DEPTH, own[rows]))
         first.append(first_rank_at(scores, findable[rows], own[rows]))
         top.append(scores.gather(1, torch.from_numpy(ranked[-1]).clamp(min=0)).numpy())
@@ -160,7 +162,7 @@ def _changes(task: Task, benchmark: Benchmark) -> dict[str, pd.Series]:
     """What each query's modification changes, as its label pair says; "" where no pair is known."""
     pairs = benchmark.modifications[["modification_id", "source_label", "target_label"]].merge(benchmark.pairs)
     pairs = pairs.set_index("modification_id")
-    return {name: task.queries["modification_id"].map(pairs[name]).fillna("") for name in ("kind", "changed")}
+    return {name: task.queries["modification_id"].map(pairs[name]).astype(str).fillna("") for name in ("kind", "changed")}
 
 
 def _missed(retrieved: pd.Series, task: Task, benchmark: Benchmark) -> list[str | None]:
@@ -180,13 +182,19 @@ def _missed(retrieved: pd.Series, task: Task, benchmark: Benchmark) -> list[str 
     return [differing(label, tuple(right)) if label and len(right) else None for label, right in zip(labels, task.queries["target_labels"])]
 
 
-def run(method: Method, setting: Setting, protocols: list[str], results_dir: Path, split: str = "test") -> pd.DataFrame | None:
-    """Fit a method, evaluate it under each protocol and save; a method that cannot run is recorded and gives None."""
+def run(method: Method, setting: Setting, protocols: list[str], results_dir: Path, split: str = "test",
+        recalls_dir: Path | None = None) -> pd.DataFrame | None:
+    """Fit a method, evaluate it under each protocol and save; a method that cannot run is recorded and gives None.
+
+    recalls_dir: where BSE-CoVR's files go, see `save_recalls`.
+    """
     started = time.perf_counter()
     try:
         fitted = method.fit(setting)
         fit_s = time.perf_counter() - started
         tables = [evaluate(fitted, setting.benchmark, protocol, split) for protocol in protocols]
+        if recalls_dir is not None:
+            save_recalls(fitted, setting.benchmark, protocols[0], recalls_dir, split)
     except NotRun as missing:
         save_not_run(results_dir, method.name, str(missing))
         return None
@@ -200,6 +208,17 @@ def run(method: Method, setting: Setting, protocols: list[str], results_dir: Pat
     return pd.concat(tables, ignore_index=True)
 
 
+def save_recalls(fitted: Fitted, benchmark: Benchmark, protocol: str, folder: Path, split: str = "test") -> None:
+    """Write recalls.json and query_feat.npy of a method and, where it can read texts alone, the same of these (`recalls`)."""
+    annotation = benchmark.choices.get("annotations", {}).get(split, "queries.parquet")
+    queries = make_task(benchmark, protocol, split).queries
+    for text_only, embed in ((False, fitted.embed_queries), (True, fitted.embed_text_only)):
+        if embed is not None:
+            query_emb = embed(queries)
+            table = evaluate(Fitted(lambda _: query_emb, fitted.embed_gallery), benchmark, protocol, split)
+            write_recalls(folder, table, query_emb, annotation, text_only)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Evaluate methods from the command line and print their mAP."""
     parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.evaluation", description=__doc__.splitlines()[0])
@@ -209,10 +228,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, help="evaluate this one instead of training")
     parser.add_argument("--weights", help="CLIP weights, a hub id or a folder, in place of the profile's")
     parser.add_argument("--aim", help="AIM weights, an official checkpoint or a folder, in place of training stage 1")
-    parser.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["full"])
+    parser.add_argument("--protocol", nargs="+", choices=[*PROTOCOLS, *PEER_PROTOCOLS], default=["full"])
     parser.add_argument("--split", choices=SPLITS[1:], default="test")
     parser.add_argument("--profile", choices=PROFILES, default="mini")
+    parser.add_argument("--frames", type=int, help="of a clip that are read, in place of the profile's; 1 for pictures")
     parser.add_argument("--seed", type=int, default=0, help="of the training, not of the data")
+    parser.add_argument("--recalls", action="store_true", help="write recalls.json and query_feat.npy into each method's folder too")
     parser.add_argument("--out", type=Path, required=True, help="a run's folder: results/ and checkpoints go below it")
     options = parser.parse_args(arguments)
     try:
@@ -224,14 +245,21 @@ def main(arguments: list[str] | None = None) -> None:
 def _run_all(options: argparse.Namespace) -> str:
     methods = [get_method(name) for name in ([*METHODS] if options.method == ["all"] else options.method)]
     benchmark, clips_dir, results_dir = Benchmark.load(options.benchmark), options.clips or options.benchmark, options.out / "results"
+    profile = replace(PROFILES[options.profile], **({"frames": options.frames} if options.frames else {}))
     for method in methods:
         folder = options.out / f"seed-{options.seed}" / method.name
-        setting = Setting(benchmark, clips_dir, PROFILES[options.profile], options.seed, folder, options.checkpoint, options.weights, options.aim)
-        run(method, setting, options.protocol, results_dir, options.split)
+        setting = Setting(benchmark, clips_dir, profile, options.seed, folder, options.checkpoint, options.weights, options.aim)
+        run(method, setting, options.protocol, results_dir, options.split, folder if options.recalls else None)
     table = summarise(results_dir, options.split, options.protocol)
     table = table[table["method"].isin([method.name for method in methods])]
     shown = ["method", "protocol", "n_seeds", "n_queries", "coverage", *HEADLINES, "status"]
-    return table[shown].to_string(index=False, float_format="%.2f", na_rep="")
+    told = table[shown].to_string(index=False, float_format="%.2f", na_rep="")
+    source = benchmark.choices.get("source")
+    if source in MEASURES and (table["status"] == "run").any():  # what this benchmark's field reports
+        target = benchmark.queries.set_index("query_id")["target_clip"] if "target_clip" in benchmark.queries else None
+        results = read_results(results_dir, options.split)
+        told += "\n\n" + field_table(results[results["method"].isin(table["method"])], source, target).to_string(float_format="%.2f", na_rep="")
+    return told
 
 
 if __name__ == "__main__":

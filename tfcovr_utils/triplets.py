@@ -22,8 +22,7 @@ from .modifications import MODIFICATION_COLUMNS, describe_labels, make_jobs, rea
 from .pairing import DECISIONS_PATH, Encoder, pair_labels
 from .profiles import SPLITS
 from .queries import build_queries
-from .sources import SOURCES, Source, load_source
-from .sources.released import read_release
+from .sources import COMPLETE, SOURCES, Source, load_source
 from .splitting import split_by_source
 
 BUDGET = 180_000  # training triplets, as in the paper
@@ -113,17 +112,17 @@ class Benchmark:
     def restrict(self, clip_ids: set[str]) -> "Benchmark":
         """Keep what can be done with these clips only: same split, same queries, fewer of each.
 
-        A query stays while its clip and at least one target of each gallery are there.
+        A query stays while its clip and at least one target of each gallery that had some are there.
         """
         clips = self.clips[self.clips["clip_id"].isin(clip_ids)]
         both = self.triplets[["query_clip", "target_clip"]].isin(clip_ids).all(axis=1)
         gallery = self.gallery[self.gallery["clip_id"].isin(clip_ids)]
         targets = self.targets[self.targets["clip_id"].isin(clip_ids)]
-        left = targets.groupby("query_id")["gallery"].nunique()
-        answered = left.index[left == self.gallery["gallery"].nunique()]
-        queries = self.queries[
-            self.queries["query_clip"].isin(clip_ids) & self.queries["query_id"].isin(answered)
-        ]
+        before, left = (
+            table.groupby("query_id")["gallery"].nunique().reindex(self.queries["query_id"], fill_value=0).to_numpy()
+            for table in (self.targets, targets)
+        )
+        queries = self.queries[self.queries["query_clip"].isin(clip_ids) & (before == left)]
         targets = targets[targets["query_id"].isin(queries["query_id"])]
         tables = {"clips": clips, "gallery": gallery, "targets": targets, "queries": queries}
         tables["triplets"] = self.triplets[both]
@@ -251,7 +250,7 @@ class _TrainingClips:
 def main(arguments: list[str] | None = None) -> None:
     """Build a benchmark from the command line and print its counts."""
     parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.triplets", description=__doc__)
-    parser.add_argument("--source", required=True, choices=SOURCES)
+    parser.add_argument("--source", required=True, choices=sorted({*SOURCES, *COMPLETE}))
     parser.add_argument("--annotations", type=Path, required=True, help="folder of their files")
     parser.add_argument("--out", type=Path, required=True, help="folder for the tables")
     parser.add_argument("--seed", type=int, default=0)
@@ -278,8 +277,8 @@ def _run(options: argparse.Namespace) -> dict:
     for path in (options.clips, options.decisions if options.decisions != DECISIONS_PATH else None):
         if path is not None and not path.exists():
             raise FileNotFoundError(f"{path} is not there; correct the path, or leave the option out.")
-    if options.source == "released":  # which brings its own triplets and queries
-        benchmark = Benchmark(**read_release(options.annotations))
+    if options.source in COMPLETE:
+        benchmark = Benchmark(**COMPLETE[options.source](options.annotations))
     else:
         benchmark = Benchmark.build(
             load_source(options.source, options.annotations),

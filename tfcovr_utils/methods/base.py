@@ -54,6 +54,7 @@ class Fitted:
     embed_queries: Callable[[pd.DataFrame], torch.Tensor]   # queries -> (Q, D)
     embed_gallery: Callable[[Sequence[str]], torch.Tensor]  # clip ids -> (G, D)
     facts: dict = field(default_factory=dict)
+    embed_text_only: Callable[[pd.DataFrame], torch.Tensor] | None = None  # the same model's queries, their clips left out
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class _Labels:
         clips = setting.benchmark.clips
         self.label_of = clips.set_index("clip_id")["label_id"]
         self.names = pd.Index(setting.benchmark.labels["label_id"])
+        if self.names.empty:
+            raise NotRun("this benchmark has no labels: its texts belong to triplets.")
         unlabelled = clips[(clips["label_id"] == "") & (clips["split"] != "train")]
         if len(unlabelled):
             raise NotRun(

@@ -24,11 +24,12 @@ WHOLE = {"max_words": None, "max_tokens": 512}  # dense modifications are not cu
 BSE_LOSS = {"loss": "hn_nce", "beta": .5}       # of its released code
 
 
-def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False, writer: str = "captioner",
+def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False, writer: str = "captioner", captions: bool = False,
                  changes: dict | None = None, **options) -> Fitted:
     """Read queries by cross-attention, or by one input alone, as `way` says; train that first, or take `setting.checkpoint`.
 
-    writer: of the descriptions, where the way needs some. changes: of the profile's settings. options: of the encoder.
+    writer: of the descriptions, where the way needs some. captions: a gallery clip's score is its likeness to the query and, added,
+    that of its description read alone, CoVR's si_ti + si_tc. changes: of the profile's settings. options: of the encoder.
     """
     features = FamilyFeatures(setting, family, **options)
     see = features.pixels if way.part == "vision" else features.tokens
@@ -36,7 +37,7 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
     def read_descriptions(clip_ids: Sequence[str]) -> Tokens | None:
         return features.tokenise(describe(setting, clip_ids, writer)[0]) if way.described else None
 
-    facts = {"written_by": writer} if way.described else {}
+    facts = {"written_by": writer} if way.described or captions else {}
     if train and setting.checkpoint is None:
         model, trained = _train(setting, features, way, see, read_descriptions, changes or {})
         facts |= trained
@@ -51,9 +52,26 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
         texts, descriptions = features.tokenise(queries["text"]), read_descriptions(queries["query_clip"])
         seen = see(queries["query_clip"]).to(features.device)
         read = in_parts(model.embed, seen, texts, descriptions)
-        return read.masked_fill(features.clips(queries["query_clip"]).isnan().any(1, keepdim=True), torch.nan)
+        return beside(read.masked_fill(features.clips(queries["query_clip"]).isnan().any(1, keepdim=True), torch.nan))
 
-    return Fitted(embed_queries, lambda clip_ids: unit(features.clips(clip_ids)), features.facts | facts)
+    @torch.no_grad()
+    def embed_text_only(queries: pd.DataFrame) -> torch.Tensor:
+        texts = queries["text"].tolist()
+        parts = [model.encoder.encode_texts(texts[start:start + AT_ONCE]) for start in range(0, len(texts), AT_ONCE)]
+        return beside(unit(torch.cat(parts)).cpu())
+
+    def beside(query_emb: torch.Tensor) -> torch.Tensor:
+        return torch.cat([query_emb, query_emb], 1) if captions else query_emb
+
+    def embed_gallery(clip_ids: Sequence[str]) -> torch.Tensor:
+        clips = unit(features.clips(clip_ids))
+        if not captions:
+            return clips
+        told, _ = describe(setting, clip_ids, writer)
+        untold = torch.tensor([text == "" for text in told])[:, None]
+        return torch.cat([clips, unit(features.texts(told)).masked_fill(untold, 0)], 1)
+
+    return Fitted(embed_queries, embed_gallery, features.facts | facts, None if way.part == "vision" else embed_text_only)
 
 
 def _train(setting: Setting, features: FamilyFeatures, way: Way, see: Callable, read_descriptions: Callable,
@@ -108,6 +126,8 @@ COVR_ROWS = (
     Method("blip-covr-zs", _ZS, _CROSS.format("CoVR's BLIP") + ".", partial(fit_composed, family="blip", way=Way("composed")), seeded=False),
     Method("blip-covr-ecde-zs", _ZS, _CROSS.format("CoVR's BLIP") + f", averaged .8 to .2 with the same of {_DESCRIBED}.",
            partial(fit_composed, family="blip", way=Way("composed", "averaged")), seeded=False),
+    Method("blip-covr-captions-zs", "beyond the paper", f"blip-covr-zs, with the likeness of the query to {_DESCRIBED} of a gallery clip added.",
+           partial(fit_composed, family="blip", way=Way("composed"), captions=True), seeded=False),
     Method("languagebind-zs", _ZS, "A query is the average of two unit LanguageBind features, of its text and its clip; a gallery clip is the latter.",
            partial(fit_zero_shot, make=_BIND, video="clips", text=True), seeded=False),
     Method("languagebind-scaled-zs", "beyond the paper", "languagebind-zs as EgoCVR's wrapper averages, the clip's feature times the learnt scale: "

@@ -19,6 +19,7 @@ from .features import Features
 
 FAMILIES = ("clip", "blip", "blip2", "languagebind", "captioner")
 ORACLE = "attributes"  # writer of descriptions made from the true label: an oracle
+OWNERS = "owners"  # of the benchmark, whose files describe its clips
 JOINED = "{description}, {text}"  # what stands for a language model that rewrites a description, where there is none
 
 
@@ -112,11 +113,15 @@ def load_family(setting: Setting, family: str, **options) -> Encoder:
 
 
 def describe(setting: Setting, clip_ids: Sequence[str], writer: str) -> tuple[list[str], str]:
-    """A description of each clip, "" where there is none, and who wrote them: "captioner", or "attributes", the oracle."""
+    """A description of each clip, "" where there is none, and who wrote them: "captioner", "attributes", the oracle, or "owners"."""
     table = setting.benchmark.clips.set_index("clip_id", drop=False).loc[list(clip_ids)]
-    if writer == ORACLE:
-        of_label = setting.benchmark.descriptions.set_index("label_id")["text"]
-        return of_label.reindex(table["label_id"]).fillna("").tolist(), ORACLE
+    if writer in (ORACLE, OWNERS):
+        key = "label_id" if writer == ORACLE else "clip_id"
+        told = setting.benchmark.descriptions
+        told = told[told[key] != ""].set_index(key)["text"]
+        if told.empty:
+            raise NotRun(f"this benchmark describes no {key.removesuffix('_id')}, which the descriptions of {writer!r} are of.")
+        return told.reindex(table[key]).fillna("").tolist(), writer
     captioner = load_family(setting, "captioner")
     written = describe_clips(captioner, table.drop_duplicates("clip_id"), setting.clips_dir, setting.store_dir)
     return written.set_index("clip_id")["text"].reindex(table["clip_id"]).fillna("").tolist(), captioner.source

@@ -93,6 +93,9 @@ class LearnedFeatures(AimFeatures):
         self.recipe, self.posteriors = RECIPES[recipe], posteriors
         if setting.aim_weights:
             return
+        if setting.benchmark.labels.empty:
+            raise NotRun("this benchmark has no labels to teach an encoder; give AIM weights that were taught elsewhere.",
+                         "python -m tfcovr_utils.evaluation --aim WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out DIR")
         folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
         self.learned = learn(
             recipe, setting.benchmark, setting.clips_dir, setting.profile, setting.seed, folder, settings=setting.stage1,

@@ -11,7 +11,7 @@ from ..sources.released import GALLERY
 from ..training.inputs import Inputs
 from ..training.single_stage import SINGLE_STAGE, SingleStage, SingleStageSettings, fit_single_stage
 from ..training.stage2 import STAGE2, Stage2Settings, fit_fusion
-from .base import Fitted, Setting
+from .base import Fitted, NotRun, Setting
 from .features import AimFeatures, Features
 
 
@@ -30,7 +30,8 @@ def fit_zero_shot(setting: Setting, make: Callable[[Setting], Features], *, vide
             return unit(text_emb if video_emb is None else video_emb)
         return unit_average(video_emb, text_emb) if average else unit(video_emb + unit(text_emb))
 
-    return Fitted(embed_queries, lambda clip_ids: unit(read_target(clip_ids)), features.facts)
+    text_only = (lambda queries: unit(features.texts(queries["text"]))) if text else None
+    return Fitted(embed_queries, lambda clip_ids: unit(read_target(clip_ids)), features.facts, text_only)
 
 
 def fit_mlp(setting: Setting, make: Callable[[Setting], Features], *, video: str = "clips", use_video: bool = True,
@@ -100,6 +101,9 @@ def read_inputs(features: Features, read_video: Callable, read_target: Callable,
                 read_texts: Callable | None = None) -> tuple[Inputs, Callable]:
     """What is trained on, which is never a test clip, and how a model is scored on `val`."""
     clips = setting.benchmark.clips
+    if setting.benchmark.triplets.empty:
+        raise NotRun("this benchmark has no training triplets; train on another, and give that run's folder.",
+                     "python -m tfcovr_utils.evaluation --checkpoint RUN/seed-0/METHOD --method METHOD --benchmark DIR --out DIR")
     seen = clips.loc[clips["split"] != "test", "clip_id"].to_numpy()
     target = read_target(seen).to(features.device)  # (N, D), or (N, T, D)
     video = target if read_video == read_target else read_video(seen).to(features.device)

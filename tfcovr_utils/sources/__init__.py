@@ -1,4 +1,4 @@
-"""Sources: each reads somebody's annotation files and gives the same tables (`tables.Source`)."""
+"""Sources: each reads somebody's annotation files and gives the same tables: `tables.Source`, or a whole benchmark's."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..profiles import ROOT
-from . import finediving, finegym, released
+from . import covr, finediving, finegym, images, released
 from .folder import load as load_folder
 from .tables import LABEL_COLUMNS, Source, combine, first_file, restrict
 
@@ -36,6 +36,16 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "mini": load_mini,
     "released": released.load,
     "folder": load_folder,
+}
+# These bring their own triplets and queries: annotations -> a Benchmark's fields.
+COMPLETE: dict[str, Callable[[Path], dict]] = {
+    "released": released.read_release,
+    "webvid-covr": covr.read_webvid,
+    "dense-webvid-covr": covr.read_dense_webvid,
+    "egocvr": covr.read_egocvr,
+    "cirr": images.read_cirr,
+    "fashioniq": images.read_fashioniq,
+    "circo": images.read_circo,
 }
 
 

@@ -74,7 +74,7 @@ class Inputs:
         scores = self.scores(fusion, task)
         if task.protocol == "official":
             return average_precision_official(rank_official(scores, task.gallery, task.queries["query_clip"]), task.answers, ks)
-        return average_precision_at(scores, task.answers_idx(), ks, task.own_idx())
+        return average_precision_at(task.narrow(scores), task.answers_idx(), ks, task.own_idx())
 
     def validator(self, protocol: str) -> Callable[[Fusion], float]:
         """Make a `validate` for `fit_fusion`: mAP@50 on val, as the official code selects."""

@@ -1,6 +1,6 @@
 """Tell what a file holds by decoding it to its end; a video too long for that is taken at its word.
 
-The result is remembered while the file is unchanged.
+The result is remembered while the file is unchanged. A picture is one frame, shown for a second.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import av
 import numpy as np
 
 from .container import open_video, quarter_turns, walk_packets
+from .picture import is_picture, picture_size
 from .request import VideoError, check_file, clip_name
 
 TIMEOUT_S = 8.0
@@ -59,6 +60,9 @@ def inspect(path, timeout_s) -> _Inspection:
 @lru_cache(maxsize=16384)
 def _inspect_version(path, version, timeout_s) -> _Inspection:
     """Inspect a file; `version` is there for the cache to notice that the file was replaced."""
+    if is_picture(path):
+        width, height, codec = picture_size(path)
+        return _Inspection(ClipInfo(1, 1.0, width, height, 1.0, codec, 1), np.zeros(1, np.int64), Fraction(1), 0)
     deadline = time.monotonic() + timeout_s
     with open_video(path) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)

@@ -28,6 +28,7 @@ from .container import (
     walk_packets,
 )  # fmt: skip
 from .inspection import TIMEOUT_S, inspect, miscount
+from .picture import is_picture, read_picture
 from .request import (
     POLICIES,
     TIME_TOLERANCE_S,
@@ -60,7 +61,8 @@ def read_clip(
     in any order, repeats allowed. Both count within the file or, where `start_s` or `end_s` is given, within
     the frames shown from `start_s` up to but not including `end_s`, in seconds from the start of the video.
     `seed` is for the policy "random". A file or a request that will not do raises VideoError, a file that
-    takes longer than `timeout_s` included; a clip is never returned with frames missing or repeated.
+    takes longer than `timeout_s` included; a clip is never returned with frames missing or repeated. A picture is
+    a clip of one frame.
     """
     check_choice("decoder", decoder, DECODERS)
     if isinstance(indices, str):
@@ -86,6 +88,8 @@ def read_clip(
             f" {MAX_CLIP_BYTES >> 30} GiB; ask for fewer frames",
             "too large",
         )
+    if is_picture(path):
+        return np.repeat(read_picture(path)[None], len(chosen), axis=0)
     wanted, order = np.unique(window[chosen], return_inverse=True)
     if is_long:
         check_choice(f"decoder for {clip_name(path)}, too long to be checked for decord,", decoder, ("auto", "av"))
