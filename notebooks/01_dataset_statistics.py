@@ -238,9 +238,10 @@ if rendered and profile.labels != "smoke":
 # ## Export
 
 # %%
-export = {"01_label_tree": (tree, counts), "01_label_counts": (long_tail, counts)}
+export = {"01_label_tree": (tree, counts), "01_label_counts": (long_tail, counts), "01_durations": (seconds, table[["dataset", "seconds"]])}
 if rendered:
     export |= {"01_shortcuts": (reading, probes), "01_twists": (twists, stretched[["text", "path"]])}
+plots.save_table(pd.DataFrame({"here": ours, "paper": theirs}).rename_axis("count").reset_index(), "01_counts", figures)
 [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
 
 # %% [markdown]

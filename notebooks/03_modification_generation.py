@@ -110,9 +110,10 @@ display(Markdown(f"> {dense.text[0]}\n\nDescription of the query, from its label
 benchmark = Benchmark.build(tables, seed=benchmark_seed, decisions=DECISIONS_PATH, modifications=written)
 benchmark.save(out / "benchmark")
 counted = count(benchmark)
-flow = plots.pipeline([("clips", f"{len(benchmark.clips):,} clips\n{len(labels)} labels"), ("pairs", f"{len(pairs):,} directed\n{counted['labels_paired']} labels"),
-                       ("texts", f"{len(written):,} written\n{len(complaints)} complaints"), ("triplets", f"{len(benchmark.triplets):,}\nfor training"),
-                       ("queries", f"{counted['queries'].get('test', 0)} test\n{counted['targets_per_query'].get('test capped', {}).get('mean', 0):.2f} targets each")])
+steps = [("clips", f"{len(benchmark.clips):,} clips\n{len(labels)} labels"), ("pairs", f"{len(pairs):,} directed\n{counted['labels_paired']} labels"),
+         ("texts", f"{len(written):,} written\n{len(complaints)} complaints"), ("triplets", f"{len(benchmark.triplets):,}\nfor training"),
+         ("queries", f"{counted['queries'].get('test', 0)} test\n{counted['targets_per_query'].get('test capped', {}).get('mean', 0):.2f} targets each")]
+flow = plots.pipeline(steps)
 flow
 
 # %%
@@ -122,6 +123,10 @@ pd.DataFrame({name: {"rows": len(getattr(benchmark, name)), "columns": ", ".join
 # %%
 per_query = benchmark.targets.merge(benchmark.queries[["query_id", "split"]], on="query_id").groupby(["split", "gallery", "query_id"]).size()
 per_query.groupby(["split", "gallery"]).describe()[["count", "mean", "min", "max"]].round(2)
+
+# %%
+answers = plots.targets_per_query(per_query.rename("targets").reset_index())
+answers
 
 # %% [markdown]
 # *What to notice.* A query's targets are all clips of the gallery that satisfy query and text, so a right answer is never counted wrong.
@@ -139,7 +144,8 @@ assert set(benchmark.queries.split) == {"val", "test"}
 # ## Export
 
 # %%
-export = {"03_text_lengths": (by_length, lengths), "03_pipeline": (flow, pd.DataFrame([counted["queries"]]))}
+export = {"03_text_lengths": (by_length, lengths), "03_pipeline": (flow, pd.DataFrame(steps, columns=["step", "says"])),
+          "03_targets": (answers, per_query.rename("targets").reset_index())}
 [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, out / "figures")]
 
 # %% [markdown]

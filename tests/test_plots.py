@@ -1,19 +1,31 @@
 """Figures: the same bytes for the same data, whatever ran before, and pixels of clips shown as they are."""
 import io
+from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
 from tfcovr_utils import plots
+from tfcovr_utils.methods import METHODS
 
 COUNTS = pd.DataFrame({"dataset": ["a"] * 3 + ["b"] * 2, "label_id": list("vwxyz"), "event": ["FX", "FX", "BB", "DV", "DV"],
                        "family": ["salto", "leap", "salto", "dive", "dive"], "text": list("vwxyz"), "clips": [9, 4, 1, 7, 2]})
 PROBES = pd.DataFrame({"probe": ["one", "all"], "count": ["twists", "twists"], "accuracy": [.3, .9], "chance": [.3, .3], "clips": [50, 50]})
 PAIRS = pd.DataFrame({"source_label": ["v", "w"], "target_label": ["w", "x"], "kind": ["temporal", "event"], "tier": [1, 3]})
+SCORES = pd.DataFrame({"method": ["random", "clip"], "family": ["control", "zero-shot"], "mAP@50": [1.2, 9.], "mAP@50 low": [1., 8.], "mAP@50 high": [1.5, 10.]})
+CURVE = pd.DataFrame({"step": [1, 2, 1, 2], "loss": [3., 2., 4., 1.], "val": [.1, .2, .1, .4], "beta": ["0", "0", ".5", ".5"]})
+READ = pd.DataFrame({"encoder": ["a", "a", "b", "b"], "attribute": ["shape", "saltos"] * 2, "accuracy": [50., 60., 70., 80.], "commonest": [40., 30.] * 2})
+GRID = pd.DataFrame({"method": ["a", "a", "b", "b"], "factor": ["shape", "saltos"] * 2, "mAP@50": [1., 2., 3., 4.]})
+MISSES = pd.DataFrame({"method": ["random", "clip-mlp-1"] * 2, "factor": "shape", "asked": [True, True, False, False], "queries": 5, "missed": [80., 20., 5., 0.]})
+CELLS = pd.DataFrame({"row": [0, 0, 1, 1], "column": [0, 1, 0, 1], "above": ["“show it”", "", "", ""], "heading": ["query", "a rule", "rank 1", "rank 1"],
+                      "caption": ["a label", "words beside", "a long label " * 9, "lost"], "verdict": ["", "", "right", "wrong"],
+                      "clip_id": ["q", "", "r", "gone"]})
+CLIPS = {name: np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3)).astype(np.uint8) for name in "qr"}
 FIGURES = {
     "label_counts": lambda: plots.label_counts(COUNTS),
     "label_tree": lambda: plots.label_tree(COUNTS),
@@ -21,6 +33,22 @@ FIGURES = {
     "label_graph": lambda: plots.label_graph(PAIRS, COUNTS),
     "similarity_map": lambda: plots.similarity_map(np.eye(5), COUNTS),
     "pipeline": lambda: plots.pipeline([("clips", "5"), ("texts", "3")]),
+    "generation": lambda: plots.pipeline([("clips", "5"), ("texts", "3")], {"query label": "one twist", "target label": "two", "modification": "show two"}),
+    "architecture": lambda: plots.architecture(dict.fromkeys(("clip", "text", "stage 1", "fusion", "gallery"), "5")),
+    "durations": lambda: plots.durations(pd.DataFrame({"dataset": list("aabb"), "seconds": [1., 2., 2., 3.]})),
+    "targets": lambda: plots.targets_per_query(pd.DataFrame({"split": "test", "gallery": ["capped", "full"] * 2, "targets": [3, 4, 5, 9]})),
+    "strips": lambda: plots.strips(CELLS, CLIPS),
+    "scores": lambda: plots.scores(SCORES),
+    "curves": lambda: plots.curves(CURVE, "step", {"loss": "loss", "val": "mAP"}, by="beta"),
+    "factor_scores": lambda: plots.factor_scores(GRID, "mAP@50", "mAP@50"),
+    "attribute_accuracy": lambda: plots.attribute_accuracy(READ),
+    "embedding_map": lambda: plots.embedding_map(pd.DataFrame({"encoder": ["a", "b"], "x": [0., 1.], "y": [1., 0.], "group": ["0", "1"]})),
+    "factor_misses": lambda: plots.factor_misses(MISSES),
+    "distances": lambda: plots.distances(pd.DataFrame({"method": ["random"] * 4 + ["clip-mlp-1"] * 4, "distance": [0, 1, 2, 5, 0, 0, 0, 1]})),
+    "count_errors": lambda: plots.count_errors(pd.DataFrame({"method": ["random", "clip-mlp-1"] * 2, "factor": ["saltos", "saltos", "rotation", "rotation"],
+                                                             "step": [-1., 1., .5, -.5]})),
+    "cost_against_quality": lambda: plots.cost_against_quality(SCORES.assign(seconds=[0., 30.])),
+    "shuffle_control": lambda: plots.shuffle_control(pd.concat([SCORES.assign(frames="in order"), SCORES.assign(frames="shuffled")])),
     "text_lengths": lambda: plots.text_lengths(pd.DataFrame({"set": ["a"] * 4, "words": [3, 4, 4, 6]}), {"min": 2, "mean": 6.1, "max": 19}),
 }
 
@@ -56,12 +84,6 @@ def test_text_stays_text(tmp_path):
     assert "6,726 clips" in paths[1].read_text()
 
 
-SCORES = pd.DataFrame({"method": ["random", "clip"], "family": ["control", "zero-shot"], "mAP@50": [1.2, 9.], "mAP@50 low": [1., 8.], "mAP@50 high": [1.5, 10.]})
-CURVE = pd.DataFrame({"step": [1, 2, 1, 2], "loss": [3., 2., 4., 1.], "val": [.1, .2, .1, .4], "beta": ["0", "0", ".5", ".5"]})
-READ = pd.DataFrame({"encoder": ["a", "a", "b", "b"], "attribute": ["shape", "saltos"] * 2, "accuracy": [50., 60., 70., 80.], "commonest": [40., 30.] * 2})
-GRID = pd.DataFrame({"method": ["a", "a", "b", "b"], "factor": ["shape", "saltos"] * 2, "mAP@50": [1., 2., 3., 4.]})
-
-
 def texts(figure) -> str:
     figure.savefig(io.BytesIO())  # tick labels are written when drawn
     return " ".join(text.get_text() for ax in figure.axes for text in ax.findobj(Text))
@@ -87,3 +109,33 @@ def test_attributes_and_factors_are_drawn_from_their_tables():
 def test_the_map_has_a_panel_for_each_encoder():
     points = pd.DataFrame({"encoder": ["a", "b"], "x": [0., 1.], "y": [1., 0.], "group": ["0 twists", "1 twists"]})
     assert [ax.get_title() for ax in plots.embedding_map(points).axes] == ["a", "b"]
+
+
+def test_right_and_wrong_are_told_by_colour_line_and_mark():
+    figure = plots.strips(CELLS, CLIPS)
+    written = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert all(word in written for word in ("“show it”", "✓ rank 1", "✗ rank 1", "words beside", "gone cannot be read"))
+    right, wrong = (ax.patches[-1] for ax in figure.axes if ax.patches)
+    assert right.get_edgecolor() != wrong.get_edgecolor() and right.get_linestyle() != wrong.get_linestyle()
+
+
+def test_a_strip_shows_its_frames_over_time():
+    clip = np.repeat(np.arange(0, 240, 20, dtype=np.uint8), 32 * 32 * 3).reshape(12, 32, 32, 3)
+    picture = plots.strips(CELLS[:1], {"q": clip}, n_frames=6).axes[0].images[0].get_array()
+    assert picture.shape == (64, 6 * 64, 3)
+    assert np.diff(picture[0, 32::64, 0].astype(int)).tolist() == [40] * 5
+
+
+def test_a_method_looks_the_same_everywhere_and_like_no_other():
+    looks = [(look["color"], str(look["marker"])) for look in plots.METHOD_LOOKS.values()]
+    assert len(set(looks)) == len(looks)
+    unknown = [name for name in METHODS if plots.method_look(name)["color"] != plots.FAMILY_COLOURS[METHODS[name].family]]
+    assert unknown == [], "name these in plots/looks.py under their family"
+    assert plots.method_look("tfcovr-base-hn-0.5") == plots.method_look("tfcovr-base")
+    assert plots.method_look("tfcovr-base-shuffled-test") != plots.method_look("tfcovr-base")
+
+
+def test_each_family_can_be_told_in_grey():
+    grey = {family: (np.array(to_rgb(colour)) @ [.299, .587, .114], plots.looks.FAMILY_HATCHES[family]) for family, colour in plots.FAMILY_COLOURS.items()}
+    for a, b in combinations(grey.values(), 2):
+        assert abs(a[0] - b[0]) > .15 or a[1] != b[1]

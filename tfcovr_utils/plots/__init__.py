@@ -1,4 +1,5 @@
 """Figures from tables: a tidy DataFrame in, a `Figure` out. Nothing here computes a result, shows or saves by itself."""
+from . import paper
 from .base import APPARATUS_COLOURS, APPARATUS_NAMES, SCREEN_DPI, contact_sheet, save_figure
 from .dataset import (
     durations,
@@ -6,16 +7,24 @@ from .dataset import (
     label_counts,
     label_graph,
     label_tree,
-    pipeline,
     precision_by_threshold,
     probe_accuracy,
     similarity_map,
+    targets_per_query,
     text_lengths,
 )
-from .results import FAMILY_COLOURS, attribute_accuracy, curves, embedding_map, factor_scores, scores
+from .diagrams import architecture, pipeline
+from .failures import count_errors, distances, factor_misses
+from .looks import FAMILY_COLOURS, METHOD_LOOKS, method_look
+from .results import attribute_accuracy, cost_against_quality, curves, embedding_map, factor_scores, scores, shuffle_control
+from .run import Run
+from .strips import failure_cells, read_strips, retrieved_cells, strips, triplet_cells
+from .tables import save_table, show_table
 
 __all__ = [
-    "APPARATUS_COLOURS", "APPARATUS_NAMES", "FAMILY_COLOURS", "SCREEN_DPI", "attribute_accuracy", "contact_sheet", "curves", "durations",
-    "embedding_map", "factor_scores", "factor_table", "label_counts", "label_graph", "label_tree", "pipeline", "precision_by_threshold",
-    "probe_accuracy", "save_figure", "scores", "similarity_map", "text_lengths",
+    "APPARATUS_COLOURS", "APPARATUS_NAMES", "FAMILY_COLOURS", "METHOD_LOOKS", "SCREEN_DPI", "Run", "architecture", "attribute_accuracy",
+    "contact_sheet", "cost_against_quality", "count_errors", "curves", "distances", "durations", "embedding_map", "factor_misses",
+    "factor_scores", "factor_table", "failure_cells", "label_counts", "label_graph", "label_tree", "method_look", "paper", "pipeline",
+    "precision_by_threshold", "probe_accuracy", "read_strips", "retrieved_cells", "save_figure", "save_table", "scores", "show_table",
+    "shuffle_control", "similarity_map", "strips", "targets_per_query", "text_lengths", "triplet_cells",
 ]

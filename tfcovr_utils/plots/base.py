@@ -45,7 +45,7 @@ def save_figure(figure: Figure, name: str, table: pd.DataFrame, folder: Path) ->
 def contact_sheet(rows: dict[str, np.ndarray], frames: int = 12) -> Figure:
     """Clips as rows of square frames: name -> uint8 (T, H, W, 3), `frames` of each evenly over time. One picture in all."""
     pictures = [clip[((np.arange(frames) + .5) * len(clip) / frames).astype(int)] for clip in rows.values()]
-    sheet = np.concatenate([np.concatenate([_thumbnail(frame) for frame in clip], 1) for clip in pictures], 0)
+    sheet = np.concatenate([np.concatenate([thumbnail(frame) for frame in clip], 1) for clip in pictures], 0)
     width, height, margin = sheet.shape[1] / SCREEN_DPI, sheet.shape[0] / SCREEN_DPI, 2.
     figure = plt.figure(figsize=(margin + width, height), dpi=SCREEN_DPI)
     ax = figure.add_axes([margin / (margin + width), 0, width / (margin + width), 1])
@@ -57,7 +57,7 @@ def contact_sheet(rows: dict[str, np.ndarray], frames: int = 12) -> Figure:
     return figure
 
 
-def _thumbnail(frame: np.ndarray) -> np.ndarray:
+def thumbnail(frame: np.ndarray) -> np.ndarray:
     """A frame at THUMBNAIL pixels in 32 levels a channel: the grain that is lost would be most of a PNG's bytes."""
     if frame.shape[:2] != (THUMBNAIL, THUMBNAIL):
         frame = np.asarray(Image.fromarray(frame).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS))

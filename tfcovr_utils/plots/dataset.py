@@ -152,15 +152,16 @@ def text_lengths(lengths: pd.DataFrame, paper: dict[str, float]) -> Figure:
 
 
 @styled
-def pipeline(boxes: list[tuple[str, str]]) -> Figure:
-    """Steps from left to right, each a title and a line or two below it (Figure 2 of the paper, with this run's counts)."""
-    figure, ax = plt.subplots(figsize=(PAGE, 1.25))
-    for place, (title, body) in enumerate(boxes):
-        ax.add_patch(plt.Rectangle((place, 0), .86, 1, facecolor="#eef4f8", edgecolor="#0072B2", lw=.9))
-        ax.text(place + .43, .80, title, ha="center", va="center", fontsize=7.5, weight="bold")
-        ax.text(place + .43, .38, body, ha="center", va="center", fontsize=6.5)
-        if place:
-            ax.annotate("", (place, .5), (place - .14, .5), arrowprops={"arrowstyle": "->", "lw": 1})
-    ax.set(xlim=(-.02, len(boxes) - .12), ylim=(-.03, 1.03))
-    ax.axis("off")
+def targets_per_query(targets: pd.DataFrame) -> Figure:
+    """How many right answers queries have, a panel a gallery. Columns split, gallery, targets (one row a query)."""
+    targets = targets[targets["split"] == "test"]
+    galleries = sorted(targets["gallery"].unique())
+    figure, axes = plt.subplots(1, len(galleries), figsize=(.7 * PAGE, 1.8), sharey=True, squeeze=False)
+    for ax, gallery in zip(axes[0], galleries):
+        counts = targets.loc[targets["gallery"] == gallery, "targets"]
+        sns.histplot(counts, discrete=True, ax=ax, color="#56B4E9", edgecolor="white")
+        ax.axvline(counts.mean(), color="black", lw=.9, ls=":")
+        ax.set(title=f"gallery {gallery}, mean {counts.mean():.2f}", xlabel="right answers a query", ylabel="test queries")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    figure.tight_layout()
     return figure

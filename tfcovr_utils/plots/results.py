@@ -6,11 +6,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from .base import COLUMN, PAGE, styled
+from .looks import FAMILY_COLOURS, FAMILY_HATCHES, method_look
 
-# A family of methods, and a kind of change, keeps its colour in every figure.
-FAMILY_COLOURS = {"control": "#999999", "zero-shot": "#56B4E9", "fine-tuned": "#0072B2", "beyond the paper": "#D55E00"}
 LINES = [dict(color=colour, ls=ls, marker=marker) for colour, ls, marker in zip(
     ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"), ("-", "--", "-.", ":", "-", "--", "-."), "osD^vPX")]
+HATCHES = ["", "////", "....", "xxxx", "", "\\\\\\\\", "++++"]
 
 
 @styled
@@ -36,11 +36,13 @@ def scores(table: pd.DataFrame, metric: str = "mAP@50") -> Figure:
     table = table[table[metric].notna()].iloc[::-1]
     figure, ax = plt.subplots(figsize=(.75 * PAGE, .19 * len(table) + .7))
     error = np.abs(table[[f"{metric} low", f"{metric} high"]].to_numpy().T - table[metric].to_numpy())
-    ax.barh(table["method"], table[metric], xerr=error, height=.65, color=table["family"].map(FAMILY_COLOURS), error_kw={"lw": .8})
+    bars = ax.barh(table["method"], table[metric], xerr=error, height=.65, color=table["family"].map(FAMILY_COLOURS), error_kw={"lw": .8})
+    for bar, family in zip(bars, table["family"]):
+        bar.set(hatch=FAMILY_HATCHES[family], edgecolor="white", linewidth=.3)
     for place, (value, high) in enumerate(zip(table[metric], table[f"{metric} high"])):
         ax.text(high + 1, place, f"{value:.2f}", va="center", fontsize=6.5)
     for family in dict.fromkeys(table["family"][::-1]):
-        ax.barh([0], [0], color=FAMILY_COLOURS[family], label=family)
+        ax.barh([0], [0], color=FAMILY_COLOURS[family], hatch=FAMILY_HATCHES[family], edgecolor="white", linewidth=.3, label=family)
     ax.set(xlabel=f"{metric} in per cent, 95 % interval over queries", xlim=(0, min(112, table[f"{metric} high"].max() * 1.15 + 4)))
     ax.grid(axis="x")
     ax.legend(loc="center left", bbox_to_anchor=(1.01, .5))
@@ -65,9 +67,10 @@ def attribute_accuracy(table: pd.DataFrame) -> Figure:
     attributes, encoders = list(dict.fromkeys(table["attribute"])), list(dict.fromkeys(table["encoder"]))
     figure, ax = plt.subplots(figsize=(PAGE, 2.2))
     at, width = np.arange(len(attributes)), .8 / len(encoders)
-    for place, (look, encoder) in enumerate(zip(LINES, encoders)):
+    for place, (look, hatch, encoder) in enumerate(zip(LINES, HATCHES, encoders)):
         part = table[table["encoder"] == encoder].set_index("attribute").loc[attributes]
-        ax.bar(at + (place - (len(encoders) - 1) / 2) * width, part["accuracy"], width * .92, color=look["color"], label=encoder)
+        ax.bar(at + (place - (len(encoders) - 1) / 2) * width, part["accuracy"], width * .92, color=look["color"], hatch=hatch, edgecolor="white", linewidth=.3,
+               label=encoder)
     commonest = table.drop_duplicates("attribute").set_index("attribute")["commonest"]
     ax.hlines(commonest, at - .42, at + .42, color="black", lw=1, label="always the commonest")
     ax.set_xticks(at, attributes)
@@ -93,4 +96,48 @@ def embedding_map(points: pd.DataFrame) -> Figure:
         ax.set_yticks([])
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncols=len(groups), frameon=False)
     figure.subplots_adjust(bottom=.14, wspace=.06)
+    return figure
+
+
+@styled
+def cost_against_quality(table: pd.DataFrame) -> Figure:
+    """What a row takes to train against what it finds, each point named. Columns method, family, seconds, mAP@50 and it with " low", " high"."""
+    figure, ax = plt.subplots(figsize=(PAGE, 3.6))
+    table = table.sort_values("mAP@50", ignore_index=True)
+    for row in table.to_dict("records"):
+        ax.errorbar(row["seconds"], row["mAP@50"], yerr=[[row["mAP@50"] - row["mAP@50 low"]], [row["mAP@50 high"] - row["mAP@50"]]], ls="",
+                    ms=6, elinewidth=.6, markeredgecolor="white", markeredgewidth=.4, **method_look(row["method"]))
+    span = max(table["mAP@50"].max() - table["mAP@50"].min(), 1e-6)
+    right = table["seconds"].max() * 1.6
+    beside = table["mAP@50"].to_numpy().copy()
+    for place in range(1, len(beside)):  # names stand in a column of their own, pushed apart where they would overlap
+        beside[place] = max(beside[place], beside[place - 1] + .045 * span)
+    for name, y, seconds, score in zip(table["method"], beside, table["seconds"], table["mAP@50"]):
+        ax.annotate(f"{name}  {score:.2f}", (seconds, score), (right, y), fontsize=6.5, va="center", annotation_clip=False,
+                    arrowprops={"arrowstyle": "-", "lw": .35, "color": "#999999", "shrinkA": 0, "shrinkB": 3})
+    ax.set(xscale="symlog", xlim=(-.3, right / 1.15), xlabel="seconds of training, all stages (0: none)", ylabel="mAP@50 in per cent, 95 % interval")
+    ax.grid()
+    for family in dict.fromkeys(table["family"]):
+        ax.scatter([], [], s=24, color=FAMILY_COLOURS[family], label=family)
+    ax.legend(loc="upper left")
+    return figure
+
+
+@styled
+def shuffle_control(table: pd.DataFrame) -> Figure:
+    """mAP@50 with frames in order, shuffled when searching, and shuffled throughout. Columns method, frames, mAP@50 and it with
+    " low" and " high"; `method` is the row that is shuffled."""
+    stages, methods = list(dict.fromkeys(table["frames"])), list(dict.fromkeys(table["method"]))
+    figure, ax = plt.subplots(figsize=(COLUMN * 1.25, 2.1))
+    for place, method in enumerate(methods):
+        part = table[table["method"] == method].set_index("frames").reindex(stages)
+        at = np.arange(len(stages)) + (place - (len(methods) - 1) / 2) * .12
+        error = np.abs(part[["mAP@50 low", "mAP@50 high"]].to_numpy().T - part["mAP@50"].to_numpy())
+        shown = part["mAP@50"].notna().to_numpy()
+        ax.errorbar(at[shown], part["mAP@50"][shown], yerr=error[:, shown], lw=1, ls=("-", "--", ":")[place % 3], elinewidth=.8, ms=5, label=method,
+                    **method_look(method))
+    ax.set_xticks(np.arange(len(stages)), stages)
+    ax.set(ylabel="mAP@50 in per cent", ylim=(0, None))
+    ax.grid(axis="y")
+    ax.legend(loc="center left", bbox_to_anchor=(1., .5))
     return figure
