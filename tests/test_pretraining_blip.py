@@ -129,6 +129,7 @@ def test_the_committed_models_find_the_caption_of_a_picture_they_never_saw(famil
 def test_the_committed_captioner_says_what_a_picture_shows_and_no_count(committed, held_out):  # noqa: F811
     frames, facts = held_out
     written = committed["captioner"].describe(frames)
-    for fact in ("place", "shape", "head"):
-        assert np.mean([value in text for value, text in zip(facts[fact], written)]) > .7
+    for fact in ("place", "shape", "head", "chest"):  # it closes half of what the commonest answer leaves open
+        commonest = facts[fact].value_counts(normalize=True).max()
+        assert np.mean([value in text for value, text in zip(facts[fact], written)]) > (1 + commonest) / 2
     assert [text for text in written if COUNTS_AND_WAYS.search(text.replace("one knee bent", ""))] == []
