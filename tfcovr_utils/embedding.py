@@ -246,10 +246,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--benchmark", type=Path, required=True, help="folder of a benchmark's tables, or of a rendering: clips.parquet")
     parser.add_argument("--clips", type=Path, help="folder that the paths of the clips begin in; default: the benchmark's")
     parser.add_argument("--encoder", required=True, choices=ENCODERS)
-    parser.add_argument("--weights", help="hub id, folder or file; default: the profile's CLIP")
+    parser.add_argument("--weights", help="hub id, folder or file; default: the profile's")
     parser.add_argument("--profile", default="mini", help="whose frames and weights are taken where none are given")
-    parser.add_argument("--frames", type=int, help="default: the profile's")
-    parser.add_argument("--policy", default=POLICIES[0], choices=POLICIES)
+    parser.add_argument("--frames", type=int, help="default: the encoder's where it has a number of its own, else the profile's")
+    parser.add_argument("--policy", choices=POLICIES, help=f"default: the encoder's own where it has one, else {POLICIES[0]}")
     parser.add_argument("--readout", default=READOUTS[0], choices=READOUTS, help="an embedding a frame, a clip, or a text of the benchmark")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: bfloat16 on a GPU, else float32")
     parser.add_argument("--batch", type=int, help="clips, or texts, that the encoder takes at once")
@@ -277,13 +277,14 @@ def _run(options: argparse.Namespace) -> str:
         raise FileNotFoundError(f"{path} is not there; give --benchmark a folder that `python -m tfcovr_utils.triplets` wrote, "
                                 "or for clips a rendering's.")
     rows, profile = pd.read_parquet(path), get_profile(options.profile)
-    encoder = load_encoder(options.encoder, options.weights or profile.clip_weights)
+    encoder = load_encoder(options.encoder, options.weights or getattr(profile, f"{options.encoder}_weights", profile.clip_weights))
     encoder.to("cuda" if torch.cuda.is_available() else "cpu")
     choices = {"store_dir": options.out, "precision": options.precision, **({"batch": options.batch} if options.batch else {})}
     if options.readout == "texts":
         return f"{len(embed_texts(encoder, rows['text'].tolist(), **choices))} texts are embedded."
-    embedded = embed_clips(encoder, rows, options.clips or options.benchmark, frames=options.frames or profile.frames,
-                           policy=options.policy, per_frame=options.readout == "frames", shard=options.shard, **choices)
+    policy, frames = (encoder.policy, encoder.num_frames) if hasattr(encoder, "policy") else (POLICIES[0], profile.frames)
+    embedded = embed_clips(encoder, rows, options.clips or options.benchmark, frames=options.frames or frames,
+                           policy=options.policy or policy, per_frame=options.readout == "frames", shard=options.shard, **choices)
     for clip_id, reason in embedded.missing.items():
         print(f"{clip_id}: {reason}", file=sys.stderr)
     return f"{len(embedded.clip_ids)} clips are embedded, {len(embedded.missing)} could not be read."
