@@ -132,7 +132,7 @@ training_cost(results, [name for name in trained if name in of]).round(1)
 # them. Each row is trained and scored on short texts (above) and on long ones.
 
 # %%
-dense = Benchmark.build(load_source("mini", folder), modifications=write_by_rule(make_jobs(benchmark.pairs, benchmark.labels, "dense")))
+dense = benchmark.reworded(write_by_rule(make_jobs(benchmark.pairs, benchmark.labels, "dense")))
 words = pd.DataFrame({style: some.modifications.text.map(count_words).describe() for style, some in (("short", benchmark), ("dense", dense))})
 display(Markdown(f"> {dense.modifications.text.iloc[0]}"))
 words.round(1)

@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_benchmark import small_benchmark
 
 from tfcovr_utils.labels import Attributes, label_text, parse_label
+from tfcovr_utils.modifications import make_jobs, write_by_rule
 from tfcovr_utils.pairing import pair_labels
 from tfcovr_utils.queries import CAP, DIVE_CAP, answers, build_queries, find_targets
 from tfcovr_utils.sources.tables import CLIP_COLUMNS, Source, label_row
@@ -651,3 +653,18 @@ def test_clips_that_are_not_this_benchmarks_are_refused(tmp_path):
     with pytest.raises(SystemExit, match="holds none of 4 clips; the first would be"):
         main(["--source", "folder", "--annotations", str(own_clips(tmp_path / "own")), "--out", str(tmp_path / "out"),
               "--clips", str(tmp_path / "empty")])
+
+
+def test_the_same_is_asked_in_other_words():
+    benchmark = small_benchmark()
+    dense = write_by_rule(make_jobs(benchmark.pairs, benchmark.labels, "dense"))
+    reworded = benchmark.reworded(dense)
+    for name in ("triplets", "queries"):
+        before, after = getattr(benchmark, name), getattr(reworded, name)
+        assert after.drop(columns="modification_id").equals(before.drop(columns="modification_id"))
+        ends = [table["modification_id"].map(texts.set_index("modification_id")[["source_label", "target_label"]].apply(tuple, axis=1))
+                for table, texts in ((before, benchmark.modifications), (after, dense))]
+        assert ends[0].tolist() == ends[1].tolist()
+    assert set(reworded.modifications["style"]) == {"dense"}
+    with pytest.raises(ValueError, match="label pairs that are asked have no new text, such as .* -> .*; write one for each"):
+        benchmark.reworded(dense.iloc[:3])

@@ -35,6 +35,8 @@ class Composed(nn.Module):
         self.encoder, self.way, self.seen, self.descriptions = encoder, way, seen, descriptions
         if way.described == "grounded" and encoder.prompt_proj is None:
             encoder.add_prompt_proj()
+        views = 2 if way.described == "averaged" else 1
+        self.register_buffer("target_mean", torch.zeros(views, encoder.dim), persistent=False)  # 0: nothing is taken off
 
     def train_part(self) -> None:
         """Let train what the official code trains for this way of reading."""
@@ -60,10 +62,18 @@ class Composed(nn.Module):
 
     def embed_target(self, target: torch.Tensor) -> torch.Tensor:
         """Mean features of clips (G, E), a second view of each perhaps behind them (G, 2E) -> unit (G, E)."""
-        return unit(target[:, :self.encoder.dim])
+        return self._centred(target)[0]
 
     def target_views(self, target: torch.Tensor) -> list[tuple[float, torch.Tensor]]:
         """The clips, and for ECDE the clips read together with their descriptions; with their weights in the loss."""
         if self.way.described != "averaged":
             return [(1., self.embed_target(target))]
-        return [(ECDE, self.embed_target(target)), (1 - ECDE, unit(target[:, self.encoder.dim:]))]
+        return list(zip((ECDE, 1 - ECDE), self._centred(target)))
+
+    def set_mean(self, target: torch.Tensor) -> None:
+        """Take the mean over these clips (G, E or 2E) off every target."""
+        self.target_mean = target.unflatten(1, (-1, self.encoder.dim)).mean(0)
+
+    def _centred(self, target: torch.Tensor) -> list[torch.Tensor]:
+        """The views (G, E) that `target` holds, without their means, unit."""
+        return [unit(view - mean) for view, mean in zip(target.split(self.encoder.dim, 1), self.target_mean)]

@@ -128,6 +128,19 @@ class Benchmark:
         tables["triplets"] = self.triplets[both]
         return replace(self, **{k: table.reset_index(drop=True) for k, table in tables.items()})
 
+    def reworded(self, modifications: pd.DataFrame) -> "Benchmark":
+        """Ask the same of the same clips in other words; `modifications` has one text for each label pair that is asked."""
+        ends = ["source_label", "target_label"]
+        of_pair = modifications.set_index(ends)["modification_id"]
+        before = self.modifications.set_index("modification_id")[ends].apply(tuple, axis=1)
+        now = before.map(of_pair.to_dict())
+        asked = pd.concat([self.triplets["modification_id"], self.queries["modification_id"]]).unique()
+        if now[asked].isna().any():
+            raise ValueError(f"{now[asked].isna().sum()} of {len(asked)} label pairs that are asked have no new text, such as "
+                             f"{' -> '.join(before[asked][now[asked].isna()].iloc[0])}; write one for each.")
+        tables = {name: getattr(self, name).assign(modification_id=getattr(self, name)["modification_id"].map(now)) for name in ("triplets", "queries")}
+        return replace(self, modifications=modifications, **tables)
+
     def coverage(self, complete: "Benchmark") -> dict[str, float]:
         """Return what share of each table of the complete benchmark is here."""
         return {

@@ -9,9 +9,11 @@ from functools import partial
 
 import pandas as pd
 import torch
+from safetensors.torch import load_file, save_file
 
 from ..composed import Composed, Way
 from ..encoders.tokens import Tokens
+from ..files import replacing
 from ..fusion import unit
 from ..training.settings import COMPOSED
 from ..training.stage2 import fit_fusion
@@ -21,6 +23,7 @@ from .fits import facts_of, fit_mlp, fit_zero_shot, read_inputs
 
 AT_ONCE = 64  # clips that are read together with a text in one pass
 WHOLE = {"max_words": None, "max_tokens": 512}  # dense modifications are not cut
+MEAN = "target_mean.safetensors"  # beside a trained row's weights
 BSE_LOSS = {"loss": "hn_nce", "beta": .5}       # of its released code
 
 
@@ -43,9 +46,13 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
         facts |= trained
         if setting.folder is not None:
             model.encoder.save_pretrained(setting.folder)
+            with replacing(setting.folder / MEAN) as temporary:
+                save_file({"target_mean": model.target_mean.cpu()}, temporary)
     else:
         encoder = load_family(replace(setting, weights={family: str(setting.checkpoint)}), family, **options) if train else features.encoder
         model = Composed(encoder.to(features.device), way).eval()
+        if train and (setting.checkpoint / MEAN).exists():
+            model.target_mean = load_file(setting.checkpoint / MEAN, device=str(features.device))["target_mean"]
 
     @torch.no_grad()
     def embed_queries(queries: pd.DataFrame) -> torch.Tensor:
@@ -64,7 +71,7 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
         return torch.cat([query_emb, query_emb], 1) if captions else query_emb
 
     def embed_gallery(clip_ids: Sequence[str]) -> torch.Tensor:
-        clips = unit(features.clips(clip_ids))
+        clips = model.embed_target(features.clips(clip_ids).to(features.device)).cpu()
         if not captions:
             return clips
         told, _ = describe(setting, clip_ids, writer)
@@ -86,10 +93,12 @@ def _train(setting: Setting, features: FamilyFeatures, way: Way, see: Callable, 
 
     inputs, validate = read_inputs(features, read_target, read_target, setting, read_texts=features.tokenise)
     seen, descriptions = see(inputs.clip_ids).to(features.device), read_descriptions(inputs.clip_ids)
-    model = Composed(trainable(features.encoder), way, seen, descriptions)
+    model = Composed(trainable(features.encoder), way, seen, descriptions).to(features.device)
     model.train_part()
-    inputs.query_video = torch.arange(len(inputs.clip_ids), device=features.device)
     settings = replace(setting.stage2 or COMPOSED[setting.profile.name], **changes)
+    if settings.centre:
+        model.set_mean(inputs.target[inputs.triplets()[:, 2].unique()])
+    inputs.query_video = torch.arange(len(inputs.clip_ids), device=features.device)
     model, history = fit_fusion(inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, setting.seed, validate,
                                 model=model, target_labels=inputs.target_labels())
     return model, facts_of("stage2", settings, inputs, history)

@@ -68,7 +68,7 @@ STAGE2 = {
     "paper": Stage2Settings(),
 }
 # Of models that read clip and text together; "paper" is CoVR's and the paper's.
-_SMALL_COMPOSED = Stage2Settings(lr=3e-4, batch=64, steps=300, schedule="cosine", warmup=20, select_every=50)
+_SMALL_COMPOSED = Stage2Settings(lr=1e-3, batch=64, steps=300, schedule="cosine", warmup=20, centre=True, select_every=50)
 COMPOSED = {
     "smoke": replace(_SMALL_COMPOSED, batch=32, steps=40, select_every=20),
     "mini": _SMALL_COMPOSED,
