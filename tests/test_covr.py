@@ -12,8 +12,8 @@ from tfcovr_utils.describing import describe_clips
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.evaluation import evaluate, run
 from tfcovr_utils.methods import METHODS, NotRun, Setting
-from tfcovr_utils.methods.covr import COVR_ROWS
-from tfcovr_utils.methods.families import FamilyFeatures, describe
+from tfcovr_utils.methods.covr import COVR_ROWS, fit_composed
+from tfcovr_utils.methods.families import OWNERS, FamilyFeatures, describe
 from tfcovr_utils.modifications import make_jobs, write_by_rule
 from tfcovr_utils.pretraining_blip import BlipPretraining, build_blip, build_blip2, build_word_tokenizer, save
 from tfcovr_utils.profiles import PROFILES
@@ -167,3 +167,44 @@ def test_ecde_is_trained_towards_both_targets():
 def test_rows_without_descriptions_need_no_captioner(here):
     fitted = METHODS["blip-covr-zs"].fit(replace(here, weights=here.weights | {"captioner": "data/weights/none"}))
     assert evaluate(fitted, here.benchmark)["ap@50"].notna().all()
+
+
+def test_captions_add_the_likeness_of_a_clips_description(here):
+    """si_ti + si_tc by hand, halved: the query against the clip's feature, and against its description's."""
+    fitted, plain = (METHODS[name].fit(replace(here, folder=None)) for name in ("blip-covr-captions-zs", "blip-covr-zs"))
+    queries = here.benchmark.queries.merge(here.benchmark.modifications[["modification_id", "text"]], on="modification_id").head(5)
+    clip_ids = here.benchmark.clips["clip_id"].tolist()[:7]
+    features = FamilyFeatures(here, "blip")
+    told = torch.nn.functional.normalize(features.encoder.encode_texts(describe(here, clip_ids, "captioner")[0]).cpu(), dim=1)
+    query_emb = plain.embed_queries(queries)
+    expected = (query_emb @ plain.embed_gallery(clip_ids).T + query_emb @ told.T) / 2
+    torch.testing.assert_close(fitted.embed_queries(queries) @ fitted.embed_gallery(clip_ids).T, expected, atol=1e-5, rtol=0)
+
+
+def test_a_clip_that_nobody_described_has_no_such_term(here):
+    texts = pd.DataFrame({"clip_id": ["test0_1"], "label_id": "", "style": "given", "text": ["a beam"], "writer": "them"})
+    setting = replace(here, folder=None, benchmark=replace(here.benchmark, descriptions=texts))
+    fitted = fit_composed(setting, "blip", Way("composed"), captions=True, writer=OWNERS)
+    gallery = fitted.embed_gallery(["test0_0", "test0_1"])
+    half = gallery.shape[1] // 2
+    assert (gallery[0, half:] == 0).all() and gallery[1, half:].norm() == pytest.approx(.5**.5)
+    with pytest.raises(NotRun, match="describes no label"):
+        describe(setting, ["test0_0"], "attributes")
+
+
+@pytest.mark.parametrize("name", ["blip-covr-zs", "bse-covr", "blip2-text-ft", "blip2-covr-ft"])
+def test_the_text_only_query_is_the_same_models_text(here, name):
+    """Its clip bears on nothing, and what was taught to the text encoder does."""
+    queries = here.benchmark.queries.merge(here.benchmark.modifications[["modification_id", "text"]], on="modification_id").head(6)
+    fitted = METHODS[name].fit(replace(here, folder=here.folder / f"alone-{name}", seed=2))
+    alone = fitted.embed_text_only(queries)
+    torch.testing.assert_close(alone.norm(dim=1), torch.ones(6))
+    elsewhere = queries.assign(query_clip=queries["query_clip"].iloc[::-1].to_numpy())
+    torch.testing.assert_close(fitted.embed_text_only(elsewhere), alone)
+    if name == "blip2-text-ft":
+        torch.testing.assert_close(alone, fitted.embed_queries(queries), atol=1e-5, rtol=0)
+    elif METHODS[name].seeded:
+        untaught = load_encoder(FamilyFeatures(here, name.split("-")[0].replace("bse", "blip")).family, here.weights[
+            "blip2" if name.startswith("blip2") else "blip"])
+        assert (untaught.encode_texts(queries["text"].tolist()) - alone).abs().max() > 1e-3
+    assert METHODS["blip2-vision-zs"].fit(replace(here, folder=None)).embed_text_only is None

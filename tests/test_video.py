@@ -641,3 +641,46 @@ if __name__ == "__main__":
         print("| input | error | seconds | sentence |\n|---|---|---|---|", file=sys.stdout)
         for row in broken_inputs_table(temporary):
             print("| {} | {} | {:.3f} | {} |".format(*row))
+
+
+# Pictures: clips of one frame
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".png", "RGB"), (".PNG", "RGBA"), (".png", "P"), (".jpg", "RGB"), (".jpeg", "L"), (".webp", "RGB"),
+                                              (".bmp", "RGB"), (".jpg", "CMYK")])  # fmt: skip
+def test_a_picture_is_a_clip_of_one_frame(tmp_path, suffix, mode):
+    """Decoded as the loaders of composed image retrieval do: Pillow's RGB, whatever the file's own colours are."""
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    path = tmp_path / f"one{suffix}"
+    Image.fromarray(pixels).convert(mode).save(path)
+    expected = np.asarray(Image.open(path).convert("RGB"))
+    info = probe(path)
+    assert (info.n_frames, info.width, info.height, info.fault) == (1, 30, 20, None)
+    for policy, frames in (("centre", 4), ("middle", 1), ("ends", 3)):
+        clip = read_clip(path, policy, frames)
+        assert clip.shape == (frames, 20, 30, 3) and clip.dtype == np.uint8 and (clip == expected).all()
+    assert (read_clip(path, [0, 0]) == expected).all()
+    with pytest.raises(VideoError, match="has no frame 1 in the window read; expected 0 to 0"):
+        read_clip(path, [1])
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"", "is empty"), (b"<!DOCTYPE html>", "cannot be opened as a picture; fetch it again"), (None, "does not exist"), ("cut", "is damaged"),
+])  # fmt: skip
+def test_a_broken_picture_gets_one_sentence(tmp_path, content, said):
+    path = tmp_path / "one.png"
+    if content == "cut":
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
+        content = path.read_bytes()[:2000]
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoError, match=said):
+        read_clip(path)
+    assert (tmp_path / "one.png").exists() == (content is not None)
+
+
+def test_an_unbelievably_large_picture_is_refused(tmp_path, monkeypatch):
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "one.png")
+    monkeypatch.setattr("tfcovr_utils.video.picture.MAX_FRAME_PIXELS", 1000)
+    with pytest.raises(VideoError, match="no believable size .40x40."):
+        probe(tmp_path / "one.png")

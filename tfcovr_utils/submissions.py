@@ -90,8 +90,8 @@ def _fault(clips, depth: int, source: str, task: Task, row: int, known: set[str]
 def write_submissions(results: pd.DataFrame, benchmark: Benchmark, method: str, folder: Path, split: str = "test") -> list[Path]:
     """Write what the server of `benchmark` takes of one method and seed, checked; return the paths."""
     if benchmark.choices.get("source") == "cirr":
-        files = {f"{method}-{metric}.json": cirr_submission(results, metric, benchmark.choices["version"])
-                 for metric, (protocol, _) in CIRR_METRICS.items() if (results["protocol"] == protocol).any()}
+        there = [metric for metric, (protocol, _) in CIRR_METRICS.items() if (results["protocol"] == protocol).any()] or [*CIRR_METRICS]
+        files = {f"{method}-{metric}.json": cirr_submission(results, metric, benchmark.choices["version"]) for metric in there}
     else:
         files = {f"{method}-circo.json": circo_submission(results)}
     for name, content in files.items():

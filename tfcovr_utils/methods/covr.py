@@ -31,8 +31,9 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
                  changes: dict | None = None, **options) -> Fitted:
     """Read queries by cross-attention, or by one input alone, as `way` says; train that first, or take `setting.checkpoint`.
 
-    writer: of the descriptions, where the way needs some. captions: a gallery clip's score is its likeness to the query and, added,
-    that of its description read alone, CoVR's si_ti + si_tc. changes: of the profile's settings. options: of the encoder.
+    writer: of the descriptions, where the way needs some. captions: a gallery clip's score is the mean of its likeness to the query
+    and of its description's, read alone: CoVR's si_ti + si_tc, halved. A clip without description has 0 for the latter. changes: of
+    the profile's settings. options: of the encoder.
     """
     features = FamilyFeatures(setting, family, **options)
     see = features.pixels if way.part == "vision" else features.tokens
@@ -68,7 +69,7 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
         return beside(unit(torch.cat(parts)).cpu())
 
     def beside(query_emb: torch.Tensor) -> torch.Tensor:
-        return torch.cat([query_emb, query_emb], 1) if captions else query_emb
+        return torch.cat([query_emb, query_emb], 1) / 2**.5 if captions else query_emb
 
     def embed_gallery(clip_ids: Sequence[str]) -> torch.Tensor:
         clips = model.embed_target(features.clips(clip_ids).to(features.device)).cpu()
@@ -76,7 +77,7 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
             return clips
         told, _ = describe(setting, clip_ids, writer)
         untold = torch.tensor([text == "" for text in told])[:, None]
-        return torch.cat([clips, unit(features.texts(told)).masked_fill(untold, 0)], 1)
+        return torch.cat([clips, unit(features.texts(told)).masked_fill(untold, 0)], 1) / 2**.5
 
     return Fitted(embed_queries, embed_gallery, features.facts | facts, None if way.part == "vision" else embed_text_only)
 
