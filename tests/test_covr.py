@@ -28,7 +28,7 @@ def weights(tmp_path_factory):
     """Folders of a small BLIP, its captioner and a Q-Former, untaught."""
     folder, settings = tmp_path_factory.mktemp("weights"), BlipPretraining(width=32, layers=2, heads=2, text_layers=1, query_tokens=4)
     torch.manual_seed(0)
-    tokenizer = build_word_tokenizer(["show with two and a half twists on the beam", "an athlete tucked"], 300)
+    tokenizer = build_word_tokenizer(["show with two and a half twists on the beam", "an athlete tucked"])
     retrieval, captioner = build_blip(tokenizer, settings)
     report = {"parameters": 0, "frames": 0}
     for name, model in (("blip", retrieval), ("captioner", captioner), ("blip2", build_blip2(tokenizer, settings, retrieval.vision_model))):

@@ -28,7 +28,7 @@ from .profiles import data_dir, get_profile
 from .store import Store, digest, file_version, hash_files
 from .video import VideoError, is_picture, read_clip
 
-READOUTS = ("frames", "clips", "texts")
+READOUTS = ("frames", "clips", "texts")  # and "composed", of clips read together with a text
 SHARD_ROWS = 512  # what a killed run loses at most
 POLICIES = ("centre", "centre-half", "ends", "middle")  # of video.sample_indices, those that take the same frames every time
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -39,7 +39,6 @@ PENDING_BYTES = 2**28   # of frames that are decoded and not yet encoded
 @dataclass(frozen=True)
 class Embedded:
     """Embeddings of clips in the order of their table; those that could not be read are left out and named."""
-
     clip_ids: list[str]
     values: torch.Tensor     # (N, T, D) or (N, D), float32, on the CPU
     missing: dict[str, str]  # clip id -> reason
@@ -52,6 +51,7 @@ class _File(NamedTuple):
     path: Path
     version: list[int]  # of the file, when its content gave the key
     part: int           # of the table: what becomes one shard
+    text: str | None    # that it is read together with
 
 
 def embed_clips(
@@ -61,16 +61,16 @@ def embed_clips(
     *,
     frames: int,
     policy: str = "centre",
-    per_frame: bool = True,
+    per_frame: bool = True, composed: bool = False,
     store_dir: Path | None = None,
     shard: tuple[int, int] = (0, 1),
-    batch: int | None = None,
-    precision: str | None = None,
+    batch: int | None = None, precision: str | None = None,
     progress: bool = True,
 ) -> Embedded:
     """Embed what the store lacks of `clips` (columns clip_id and path, the path below `clips_dir`), and read all from it.
 
-    `per_frame` keeps `encoder.encode_frames`, else `encode_clips`. An embedding belongs to a file's content: equal
+    `per_frame` keeps `encoder.encode_frames`, else `encode_clips`; `composed` instead `encoder.compose`, which reads each
+    clip together with the table's `text`, so that clip_id is an id of the pair. An embedding belongs to a file's content: equal
     files are embedded once, a changed one anew. `shard` (i, n) takes every n-th clip from the i-th on. After a kill
     the same call goes on behind the last whole shard. `batch` is in clips, by default about `IMAGES_PER_BATCH` frames,
     and halved when a GPU's memory does not hold it. `precision` is bfloat16 on a GPU and float32 elsewhere; name it to
@@ -82,13 +82,16 @@ def embed_clips(
         frames = 1
     precision = _precision(encoder, precision)
     store_dir = Path(store_dir or data_dir() / "embeddings")
-    recipe = {"readout": READOUTS[0 if per_frame else 1], "frames": frames, "policy": policy, "decoder": _decoders(clips["path"])}
+    readout = "composed" if composed else READOUTS[0 if per_frame else 1]
+    recipe = {"readout": readout, "frames": frames, "policy": policy, "decoder": _decoders(clips["path"])}
     store = Store(store_dir, encoder.name, {"encoder": encoder.identity, "precision": precision, **recipe})
 
     clips = clips.iloc[shard[0]::shard[1]]
     files, faults = hash_files(clips["path"], clips_dir, store_dir, progress)
     clips_here = clips[clips["path"].isin(files)]
-    keys = [files[path]["sha256"] for path in clips_here["path"]]
+    texts = clips_here["text"].tolist() if composed else [None] * len(clips_here)
+    contents = [files[path]["sha256"] for path in clips_here["path"]]
+    keys = [digest(f"{content} {text}") for content, text in zip(contents, texts)] if composed else contents
     values, found = store.read(keys)
     if not found.all():
         todo: dict[str, _File] = {}
@@ -96,9 +99,9 @@ def embed_clips(
             path, key = clips_here["path"].iloc[place], keys[place]
             # Parts are cut by the place in the table and not among what lacks, so that after a kill
             # the same clips meet in a batch: a product's last bits depend on its other rows.
-            todo.setdefault(key, _File(key, Path(clips_dir) / path, files[path]["version"], place // SHARD_ROWS))
-        encode = encoder.encode_frames if per_frame else encoder.encode_clips
-        batches = _Batches(encoder, lambda group: encode(np.stack(group)), precision, batch or max(1, IMAGES_PER_BATCH // max(frames, 1)))
+            todo.setdefault(key, _File(key, Path(clips_dir) / path, files[path]["version"], place // SHARD_ROWS, texts[place]))
+        encode = getattr(encoder, "compose" if composed else f"encode_{readout}")
+        batches = _Batches(encoder, lambda group: encode(*_stack(group)), precision, batch or max(1, IMAGES_PER_BATCH // max(frames, 1)))
         broken = _embed_files(todo.values(), batches, store, frames, policy, progress)
         values, found = store.read(keys)
         for path, key in zip(clips_here["path"][~found], np.array(keys)[~found]):
@@ -161,6 +164,12 @@ class _Batches:
         return encoded
 
 
+def _stack(group: list[tuple[_File, np.ndarray]]) -> tuple:
+    """What an encoder takes of some clips: their frames, and their texts where they have some."""
+    frames, texts = np.stack([clip for _, clip in group]), [file.text for file, _ in group]
+    return (frames,) if texts[0] is None else (frames, texts)
+
+
 def _embed_files(todo: Collection[_File], batches: _Batches, store: Store, frames: int, policy: str, progress: bool) -> dict[str, str]:
     """Decode, encode and store files, a shard for each of their parts; return key -> why not of the broken ones."""
 
@@ -180,7 +189,7 @@ def _embed_files(todo: Collection[_File], batches: _Batches, store: Store, frame
         keys, values = [], []
         for group in _alike(part, batches.size, broken):
             keys += [file.key for file, _ in group]
-            values.append(batches([clip for _, clip in group]))
+            values.append(batches(group))
         if keys:
             store.write(keys, torch.cat(values))
     return broken

@@ -24,6 +24,11 @@ class Profile:
     blip2_weights: str = "data/weights/mini-blip2"
     captioner_weights: str = "data/weights/mini-captioner"
     languagebind_weights: str = "LanguageBind/LanguageBind_Video_FT"
+    gme_weights: str = "Alibaba-NLP/gme-Qwen2-VL-2B-Instruct"  # of these five nothing small stands in for the published ones
+    e5_v_weights: str = "royokong/e5-v"
+    mm_embed_weights: str = "nvidia/MM-Embed"
+    qwen3_vl_embedding_weights: str = "Qwen/Qwen3-VL-Embedding-2B"
+    siglip2_weights: str = "google/siglip2-so400m-patch16-naflex"
     labels: str = "mini"                                 # which list of rendered skills: smoke, mini, sim
     long_tail: bool = False                              # labels as unequal as FineGym's instead of equal
     probe_epochs: int = 12                               # how long notebook 01 looks for shortcuts

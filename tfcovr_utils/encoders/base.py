@@ -67,7 +67,9 @@ def local_folder(weights: str) -> str:
 
 # Registry name -> "module:class"; a class is made by Class.load(weights, **options). Imported when asked for.
 ENCODERS = {"clip": "clip:ClipEncoder", "aim": "aim:AimEncoder", "blip": "blip:BlipEncoder", "blip2": "blip2:Blip2Encoder",
-            "languagebind": "languagebind:LanguageBindEncoder", "captioner": "captioner:Captioner"}
+            "languagebind": "languagebind:LanguageBindEncoder", "captioner": "captioner:Captioner",
+            "gme": "qwen_vl:GmeEncoder", "qwen3_vl_embedding": "qwen_vl:Qwen3VlEmbeddingEncoder", "e5_v": "e5v:E5VEncoder",
+            "mm_embed": "mm_embed:MMEmbedEncoder", "siglip2": "siglip2:Siglip2Encoder"}
 
 
 def load_encoder(name: str, weights: str, **options) -> Encoder:

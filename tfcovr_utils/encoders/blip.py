@@ -56,7 +56,7 @@ class BlipEncoder(Encoder):
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return from_hub(AutoTokenizer.from_pretrained, self.tokenizer_source)
+        return from_hub(AutoTokenizer.from_pretrained, self.tokenizer_source, whole=False)
 
     @property
     def dim(self) -> int:

@@ -4,9 +4,11 @@ from .base import FAMILIES, Fitted, Method, NotRun, Setting, stored
 from .clip import CLIP_ROWS
 from .controls import CONTROLS
 from .covr import COVR_ROWS
+from .mllm import MLLM_ROWS
 from .tfcovr import BEYOND_ROWS, SHUFFLED_ROWS, TFCOVR_ROWS
 
-METHODS: dict[str, Method] = {method.name: method for method in (*CONTROLS, *CLIP_ROWS, *COVR_ROWS, *TFCOVR_ROWS, *BEYOND_ROWS, *SHUFFLED_ROWS)}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (*CONTROLS, *CLIP_ROWS, *COVR_ROWS, *MLLM_ROWS, *TFCOVR_ROWS, *BEYOND_ROWS, *SHUFFLED_ROWS)}
 
 
 def get_method(name: str) -> Method:

@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 
 from ..encoders.base import normalise
 from ..frames import decode_clips
+from ..memory import free_memory
 from ..profiles import data_dir
 
 MEMORY_SHARE = .4  # of the free memory that decoded frames may take; beyond it they go to a file on disk
@@ -76,12 +77,3 @@ def load_pixels(paths: list[Path], frames: int, size: int, progress: bool = Fals
         file = data_dir() / "frames" / f"{key}-{frames}x{size}.npy"
         file.parent.mkdir(parents=True, exist_ok=True)
     return decode_clips(paths, frames, size=size, file=file, progress=progress)
-
-
-def free_memory() -> int:
-    """Bytes of memory that may be taken now: what Linux calls available; elsewhere 4 GiB, a guess on the safe side."""
-    try:
-        available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 4 * 2**30
-    return int(available.split()[1]) * 1024

@@ -1,0 +1,77 @@
+"""GME on Qwen2-VL, and Qwen3-VL-Embedding: chat prompts with the instruction as the system's part, read at their last token."""
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import Qwen2VLModel, Qwen2VLProcessor, Qwen3VLModel, Qwen3VLProcessor
+
+from .mllm import MllmEncoder
+
+LIST_RATE = 2.0  # frames a second that Qwen's own loader takes a list of frames to have, which decides the times in the prompt
+
+
+class QwenEncoder(MllmEncoder):
+    """image_tokens: least and most that a picture becomes."""
+    ending: str
+    image_tokens: tuple[int, int]
+
+    def __init__(self, model, processor, instruction: str | None = None, image_tokens: tuple[int, int] | None = None, **choices):
+        self.image_tokens = tuple(image_tokens or self.image_tokens)
+        images = processor.image_processor
+        least, most = (tokens * (images.patch_size * images.merge_size)**2 for tokens in self.image_tokens)
+        images.size = {"shortest_edge": least, "longest_edge": most}
+        super().__init__(model, processor, instruction, **choices)
+
+    def prompt(self, text: str | None, picture: str | None, query: bool) -> str:
+        seen = f"<|vision_start|><|{picture}_pad|><|vision_end|>" if picture else ""
+        instruction = self.instruction if query else self.document_instruction
+        return (f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{seen}{text or ''}<|im_end|>\n"
+                f"<|im_start|>assistant\n{self.ending}")
+
+
+class GmeEncoder(QwenEncoder):
+    """GME, which reads the state of an end token of its own."""
+    name, hub_id = "gme", "Alibaba-NLP/gme-Qwen2-VL-2B-Instruct"
+    model_class, processor_class = Qwen2VLModel, Qwen2VLProcessor
+    document_instruction = "You are a helpful assistant."
+    ending, image_tokens = "<|endoftext|>", (256, 1280)
+
+
+class Qwen3VlEmbeddingEncoder(QwenEncoder):
+    """Qwen3-VL-Embedding, which reads images and videos. Its tokenizer may append an end token, which is then the last."""
+    name, hub_id = "qwen3_vl_embedding", "Qwen/Qwen3-VL-Embedding-2B"
+    model_class, processor_class = Qwen3VLModel, Qwen3VLProcessor
+    document_instruction = "Represent the user's input."
+    ending, image_tokens = "", (4, 1800)
+    frame_tokens, most_tokens = (128, 768), 15360  # least and most of a video's frame, and of all of its frames
+
+    def __init__(self, model, processor, instruction: str | None = None, frame_tokens: tuple[int, int] | None = None, **choices):
+        self.frame_tokens = tuple(frame_tokens or self.frame_tokens)
+        if instruction and not unicodedata.category(instruction.strip()[-1]).startswith("P"):
+            instruction = instruction.strip() + "."  # as officially
+        processor.video_processor.cap_pixels_per_frame = False  # the sizes that make_inputs gives do that
+        super().__init__(model, processor, instruction, **choices)
+        self.identity["frame_tokens"] = self.frame_tokens
+
+    def encode_clips(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Frames uint8 (N, T, H, W, 3) -> unit features of each clip, its frames in one prompt as a video (N, D)."""
+        return self.read_all([self.prompt(None, "video", query=False)] * len(frames), np.asarray(frames))
+
+    def compose(self, frames: np.ndarray | torch.Tensor, texts: Sequence[str]) -> torch.Tensor:
+        """As an image where there is one frame, else as a video."""
+        if frames.shape[1] == 1 or len(frames) != len(texts):
+            return super().compose(frames, texts)
+        return self.read_all([self.prompt(text, "video", query=True) for text in texts], np.asarray(frames))
+
+    def make_inputs(self, prompts: list[str], pictures: np.ndarray | None):
+        if pictures is None or pictures.ndim == 4:
+            return super().make_inputs(prompts, pictures)
+        videos, frames = self.processor.video_processor, pictures.shape[1]
+        a_token = (videos.patch_size * videos.merge_size)**2
+        size = {"shortest_edge": self.frame_tokens[0] * frames * a_token,
+                "longest_edge": min(self.frame_tokens[1] * frames, self.most_tokens) * a_token}
+        metadata = [{"fps": LIST_RATE, "frames_indices": list(range(frames)), "total_num_frames": frames} for _ in prompts]
+        return self.processor(text=prompts, videos=[torch.from_numpy(video).permute(0, 3, 1, 2) for video in pictures],
+                              video_metadata=metadata, do_sample_frames=False, size=size, padding=True, padding_side="left",
+                              return_tensors="pt")
