@@ -46,13 +46,15 @@ from tfcovr_utils.triplets import Benchmark
 profile = "mini"  # smoke, mini or sim
 seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
-recipes = ["frozen-mlp", "frozen-set", "frozen-ordered", "aim", "aim-ordered"]  # of training.recipes.RECIPES
+recipes = ["frozen-mlp", "frozen-set", "frozen-ordered", "aim"]  # of training.recipes.RECIPES
+sweep = False  # also adapters below the ordered reader: two minutes under mini
 
 # %%
 profile = replace(get_profile(profile), render_seed=render_seed)
 folder = mini.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 clips, labels = benchmark.clips, benchmark.labels
+recipes = [*recipes, "aim-ordered"] if sweep else recipes
 out = runs_dir(profile)
 label_idx = pd.Index(labels.label_id).get_indexer(clips.label_id)
 rows = {split: np.flatnonzero(clips.split == split) for split in ("train", "val", "test")}

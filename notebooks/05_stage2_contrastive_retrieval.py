@@ -63,7 +63,7 @@ display(Markdown(f"profile **{profile.name}**, seed {seed}: {(benchmark.queries.
 
 # %%
 rows = ["random", "video-only", "text-only-zs", "text-only", "source-label-only", "label-oracle", "clip-avg-1-zs", "clip-avg-zs", "tfcovr-base-zs", "clip-mlp-1",
-        "clip-mlp-15", "tfcovr-stage2-only", "tfcovr-base", "labels-mlp", "tfcovr-set", "tfcovr-ordered", "tfcovr-aim-ordered"]
+        "clip-mlp-15", "tfcovr-stage2-only", "tfcovr-base", "labels-mlp", "tfcovr-set", "tfcovr-ordered"] + ["tfcovr-aim-ordered"] * sweep
 pd.Series({name: METHODS[name].about for name in rows}, name="query and gallery").to_frame().style.set_properties(**{"text-align": "left"})
 
 # %%
@@ -87,7 +87,7 @@ steps = [("tfcovr-stage2-only", "clip-mlp-15", "the CLS token in place of the jo
          ("tfcovr-ordered", "tfcovr-set", "the order of the frames"), ("tfcovr-aim-ordered", "tfcovr-ordered", "adapters below the ordered reader"),
          ("tfcovr-ordered", "tfcovr-base", "past the paper, in all")]
 bought = pd.DataFrame([{"what it buys": what, "row": a, "against": b, **{name: getattr(difference, name) for name in ("mean", "low", "high")}}
-                       for a, b, what in steps for difference in [compare(of[a], of[b])]])
+                       for a, b, what in steps if a in of for difference in [compare(of[a], of[b])]])
 bought.round(2)
 
 # %% [markdown]

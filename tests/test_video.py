@@ -23,6 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tfcovr_utils import frames as frames_module
 from tfcovr_utils.video import (
     VideoError,
     container,
@@ -684,3 +685,21 @@ def test_an_unbelievably_large_picture_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("tfcovr_utils.video.picture.MAX_FRAME_PIXELS", 1000)
     with pytest.raises(VideoError, match="no believable size .40x40."):
         probe(tmp_path / "one.png")
+
+
+def test_frames_are_decoded_once_as_long_as_there_is_room(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.mp4" for number in range(3)]
+    for number, path in enumerate(paths):
+        write_clip(path, np.full((6, 32, 32, 3), 40 * number, np.uint8), 8)
+    decoded = []
+    monkeypatch.setattr(frames_module, "read_clip", lambda path, *sampling: decoded.append(path.name) or read_clip(path, *sampling))
+    kept = frames_module.KeptFrames()
+    kept.room = 2 * 4 * 32 * 32 * 3  # for two clips of four frames
+    for _ in range(2):
+        for path in paths:
+            assert np.array_equal(kept.read(path, "centre", 4), read_clip(path, "centre", 4))
+    assert decoded == ["0.mp4", "1.mp4", "2.mp4", "2.mp4"]
+    write_clip(paths[0], np.full((7, 32, 32, 3), 200, np.uint8), 8)
+    assert np.array_equal(kept.read(paths[0], "centre", 4), read_clip(paths[0], "centre", 4))
+    with pytest.raises(VideoError):
+        kept.read(tmp_path / "absent.mp4", "centre", 4)

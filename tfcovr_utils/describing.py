@@ -8,10 +8,10 @@ from tqdm import tqdm
 
 from .encoders.captioner import Captioner
 from .files import write_table
-from .frames import square
+from .frames import read_kept, square
 from .profiles import data_dir
 from .store import digest, hash_files
-from .video import VideoError, read_clip
+from .video import VideoError
 
 AT_ONCE = 64      # captions in a batch
 KEEP_EVERY = 512  # what a killed run loses at most
@@ -47,6 +47,6 @@ def describe_clips(captioner: Captioner, clips: pd.DataFrame, clips_dir: Path, s
 def _middle(path: Path, size: int) -> np.ndarray | None:
     """The middle frame (S, S, 3), whole numbers; None for a clip that cannot be read."""
     try:
-        return square(torch.from_numpy(read_clip(path, "middle", 1)).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)[0].numpy()
+        return square(torch.from_numpy(read_kept(path, "middle", 1)).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)[0].numpy()
     except VideoError:
         return None

@@ -2,7 +2,7 @@
 
     python -m tfcovr_utils.embedding --benchmark DIR --encoder clip --shard 0/8 --out DIR
 
-Clips are decoded ahead in threads while the encoder computes; frames are never kept. Whatever decides the values is
+Clips are decoded ahead in threads while the encoder computes; frames stay in memory at most. Whatever decides the values is
 in the store's address: the encoder's identity, the sampling, the decoder and its version, the precision.
 """
 import argparse
@@ -24,9 +24,10 @@ import torch
 from tqdm import tqdm
 
 from .encoders import ENCODERS, Encoder, load_encoder
+from .frames import read_kept
 from .profiles import data_dir, get_profile
 from .store import Store, digest, file_version, hash_files
-from .video import VideoError, is_picture, read_clip
+from .video import VideoError, is_picture
 
 READOUTS = ("frames", "clips", "texts")  # and "composed", of clips read together with a text
 SHARD_ROWS = 512  # what a killed run loses at most
@@ -175,7 +176,7 @@ def _embed_files(todo: Collection[_File], batches: _Batches, store: Store, frame
 
     def read(file: _File) -> tuple[_File, np.ndarray | str]:
         try:
-            clip = read_clip(file.path, policy, frames)
+            clip = read_kept(file.path, policy, frames)
             if file_version(file.path) != file.version:
                 return file, f"clip {str(file.path)!r} changed while it was read; read it again"
         except VideoError as error:

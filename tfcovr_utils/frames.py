@@ -1,13 +1,44 @@
-"""Frames of many clips at once, decoded in parallel into one array."""
+"""Frames of many clips at once, decoded in parallel into one array; and kept, for the next encoder that reads the same."""
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from .memory import free_memory
 from .video import VideoError, read_clip
+
+KEPT_SHARE = .15  # of the memory that is free at first
+
+
+class KeptFrames:
+    """Clips as they were decoded in this process, as many as fit: what comes first stays, since readers go through all in turn."""
+
+    def __init__(self):
+        self.clips: dict[tuple, np.ndarray] = {}
+        self.room: int | None = None
+        self.lock = Lock()
+
+    def read(self, path: Path, policy: str, frames: int) -> np.ndarray:
+        """As `read_clip`, decoded again only where the file has changed. The array is shared: do not write into it."""
+        path = Path(path)
+        version = path.stat() if path.exists() else None
+        key = (path.absolute(), version and (version.st_mtime_ns, version.st_size), policy, frames)
+        if key in self.clips:
+            return self.clips[key]
+        clip = read_clip(path, policy, frames)
+        with self.lock:
+            if self.room is None:
+                self.room = int(KEPT_SHARE * free_memory())
+            if clip.nbytes <= self.room and key not in self.clips:
+                self.clips[key], self.room = clip, self.room - clip.nbytes
+        return clip
+
+
+read_kept = KeptFrames().read
 
 
 def read_clips(paths: list[Path], frames: int, policy: str = "centre", workers: int = 2, progress: bool = False) -> np.ndarray:
@@ -42,7 +73,7 @@ def decode_clips(paths: list[Path], frames: int, *, size: int | None = None, pol
 
     def read(row: int) -> None:
         try:
-            clip = torch.from_numpy(read_clip(paths[row], policy, frames))
+            clip = torch.from_numpy(read_kept(paths[row], policy, frames))
             clips[row] = square(clip.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1) if size else clip
         except VideoError as error:
             broken[row] = error
