@@ -14,7 +14,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 07 Fine-tuned baselines
 #
 # What do the paper's peers reach when they are trained on this benchmark's triplets, and what do long instructions and descriptions add?
