@@ -11,6 +11,7 @@ import torch
 from small_benchmark import small_benchmark
 
 from tfcovr_utils.evaluation import evaluate, save_recalls
+from tfcovr_utils.evaluation import main as rank
 from tfcovr_utils.methods import METHODS, Fitted, Setting
 from tfcovr_utils.mteb_task import candidates, export_task, load_task, read_qrels
 from tfcovr_utils.mteb_task import main as export
@@ -129,6 +130,15 @@ def test_the_command_writes_and_checks(cirr, circo, tmp_path, capsys):
         main(["--benchmark", str(tmp_path / "small"), "--check", *paths])
     with pytest.raises(SystemExit, match="hold nothing under 'full'"):
         main([*given, "--results", str(tmp_path / "results"), "--method", "clip-avg-zs", "--out", str(tmp_path / "out")])
+
+
+def test_a_split_without_answers_is_ranked_and_not_scored(cirr, tmp_path, capsys):
+    cirr.save(tmp_path / "tables")
+    given = ["--benchmark", str(tmp_path / "tables")]
+    rank([*given, "--out", str(tmp_path / "run"), "--method", "random", "--protocol", "full", "subset", "--recalls"])
+    assert capsys.readouterr().out.count(" run") >= 2
+    main([*given, "--results", str(tmp_path / "run" / "results"), "--method", "random", "--out", str(tmp_path)])
+    assert len(capsys.readouterr().out.split()) == 2
 
 
 # BSE-CoVR's files

@@ -258,7 +258,8 @@ def _run_all(options: argparse.Namespace) -> str:
     if source in MEASURES and (table["status"] == "run").any():  # what this benchmark's field reports
         target = benchmark.queries.set_index("query_id")["target_clip"] if "target_clip" in benchmark.queries else None
         results = read_results(results_dir, options.split)
-        told += "\n\n" + field_table(results[results["method"].isin(table["method"])], source, target).to_string(float_format="%.2f", na_rep="")
+        scores = field_table(results[results["method"].isin(table["method"])], source, target)
+        told += "\n\n" + scores.to_string(float_format="%.2f", na_rep="")
     return told
 
 

@@ -24,7 +24,8 @@ from .video import is_picture
 PROMPT = "Find the video that shows what this video shows, changed as the text says."
 
 
-def export_task(benchmark: Benchmark, clips_dir: Path, folder: Path, protocol: str = "full", split: str = "test", name: str = "TFCoVR") -> Path:
+def export_task(benchmark: Benchmark, clips_dir: Path, folder: Path, protocol: str = "full", split: str = "test",
+                name: str = "TFCoVR") -> Path:
     """Write a protocol of a benchmark as mteb's corpus, queries and qrels; paths of clips are relative to the folder.
 
     Queries without targets are left out, as mteb would do.
@@ -43,7 +44,8 @@ def export_task(benchmark: Benchmark, clips_dir: Path, folder: Path, protocol: s
         return Path(os.path.relpath(Path(clips_dir) / path_of[clip_id], folder)).as_posix()
 
     rows = task.queries.iloc[asked]
-    queries = [{"id": query.query_id, "text": query.text, kind: shown(query.query_clip), "clip_id": query.query_clip} for query in rows.itertuples()]
+    queries = [{"id": query.query_id, "text": query.text, kind: shown(query.query_clip), "clip_id": query.query_clip}
+               for query in rows.itertuples()]
     if task.group:
         queries = [query | {"group": task.group[row]} for query, row in zip(queries, asked)]
         write_json({group: sorted(task.members[group]) for group in sorted({task.group[row] for row in asked})}, folder / "groups.json")
@@ -99,8 +101,8 @@ def load_task(folder: Path):
             name=about["name"],
             description=f"Composed retrieval, protocol {about['protocol']}: a {kind} and a text that changes it ask for others like it.",
             dataset={"path": str(folder), "revision": about["task"]},
-            type="Any2AnyRetrieval", category=f"{letter}t2{letter}", modalities=[kind, "text"], eval_splits=[split], eval_langs=["eng-Latn"],
-            main_score="map_at_50", prompt={"query": PROMPT.replace("video", kind)},
+            type="Any2AnyRetrieval", category=f"{letter}t2{letter}", modalities=[kind, "text"],
+            eval_splits=[split], eval_langs=["eng-Latn"], main_score="map_at_50", prompt={"query": PROMPT.replace("video", kind)},
         )  # fmt: skip
 
         def load_data(self, *args, **kwargs) -> None:

@@ -71,8 +71,8 @@ def make_task(benchmark: Benchmark, protocol: str = "full", split: str = "test")
     """Set a protocol's questions. Neither the order of the tables nor the names of clips bear on the outcome.
 
     `capped`, `full` and the peers' are the benchmark's galleries of that name; where the gallery has a column `group`,
-    a query searches the members of its own, which the column `<gallery>_group` of the queries names. `official` is what the released code makes of
-    the release, or of what `official.export` writes from a benchmark of ours: the gallery is the column of one
+    a query searches the members of its own, which the column `<gallery>_group` of the queries names. `official` is what
+    the released code makes of the release, or of what `official.export` writes from a benchmark of ours: the gallery is the column of one
     target a query, repetitions kept, while every target of `capped` counts as right.
     """
     known = (*PROTOCOLS, *PEER_PROTOCOLS)
@@ -104,5 +104,6 @@ def make_task(benchmark: Benchmark, protocol: str = "full", split: str = "test")
         members = sorted(set(members), key=lambda clip_id: (zlib.crc32(clip_id.encode()), clip_id))
     groups = {}
     if f"{name}_group" in queries and protocol != "official":
-        groups = {"group": queries[f"{name}_group"].tolist(), "members": of_name.groupby("group")["clip_id"].agg(frozenset).to_dict()}
+        groups = {"group": queries[f"{name}_group"].tolist(),
+                  "members": of_name.groupby("group")["clip_id"].agg(frozenset).to_dict()}
     return Task(protocol, split, queries, list(members), answers, list(official_target), **groups)

@@ -89,12 +89,16 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
         results = results[results["protocol"].isin(protocols)]
     rows = []
     for (method, protocol), part in results.groupby(["method", "protocol"], sort=False):
-        row = {"method": method, "protocol": protocol, "status": "run", "n_seeds": part["seed"].nunique()}
+        row = {"method": method, "protocol": protocol, "status": "run", "n_seeds": part["seed"].nunique(),
+               "coverage": part["coverage"].mean()}  # fmt: skip
+        if part["ap@50"].isna().all():  # ranked for a server that keeps the answers
+            rows.append(row | {"n_queries": 0})
+            continue
         for k in RANKS:
             by_seed = 100 * part.groupby("seed")[f"ap@{k}"].mean()
             interval = bootstrap_interval(100 * per_query(part, f"ap@{k}"), BOOTSTRAP_SEED)
             row |= {f"mAP@{k}": interval.mean, f"mAP@{k} sd": by_seed.std(), f"mAP@{k} low": interval.low, f"mAP@{k} high": interval.high}
-        rows.append(row | {"n_queries": interval.num_queries, "coverage": part["coverage"].mean()})
+        rows.append(row | {"n_queries": interval.num_queries})
     absent = [name for name in _methods_in(results_dir) if name not in set(results["method"])]
     rows += [{"method": name, "protocol": "", "status": f"not run: {_why_not_run(results_dir, name)}", "n_seeds": 0} for name in absent]
     table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64"})

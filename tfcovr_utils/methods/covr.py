@@ -136,7 +136,7 @@ COVR_ROWS = (
     Method("blip-covr-zs", _ZS, _CROSS.format("CoVR's BLIP") + ".", partial(fit_composed, family="blip", way=Way("composed")), seeded=False),
     Method("blip-covr-ecde-zs", _ZS, _CROSS.format("CoVR's BLIP") + f", averaged .8 to .2 with the same of {_DESCRIBED}.",
            partial(fit_composed, family="blip", way=Way("composed", "averaged")), seeded=False),
-    Method("blip-covr-captions-zs", "beyond the paper", f"blip-covr-zs, with the likeness of the query to {_DESCRIBED} of a gallery clip added.",
+    Method("blip-covr-captions-zs", "beyond the paper", "blip-covr-zs, a gallery clip scored by what a captioner says of it as well.",
            partial(fit_composed, family="blip", way=Way("composed"), captions=True), seeded=False),
     Method("languagebind-zs", _ZS, "A query is the average of two unit LanguageBind features, of its text and its clip; a gallery clip is the latter.",
            partial(fit_zero_shot, make=_BIND, video="clips", text=True), seeded=False),

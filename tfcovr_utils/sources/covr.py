@@ -17,8 +17,8 @@ _FILES = {"train": "webvid2m-covr_train.csv", "val": "webvid8m-covr_val.csv", "t
 def read_webvid(folder: Path) -> dict:
     """Read WebVid-CoVR as a Benchmark's fields: a query's one answer is among the targets of its split.
 
-    Of train, val and test, those that are there; one of the latter must be. A clip is `<2M or 8M>/train/<pth>.mp4`. WebVid's captions
-    become descriptions.
+    Of train, val and test, those that are there; one of the latter must be. A clip is `<2M or 8M>/train/<pth>.mp4`.
+    WebVid's captions become descriptions.
     """
     return _read_webvid(folder, "webvid-covr", "", _WEBVID)
 
@@ -72,8 +72,8 @@ def read_egocvr(folder: Path) -> dict:
     rows = read_rows(path, ["video_clip_id", "target_clip_ids", "instruction", "global_idx", "local_idx"])
     known = read_rows(known_path, ["clip_name", "video_uid", "narration_text"])
     names = known["clip_name"].tolist()
-    queries = pd.DataFrame({"query_id": [f"test-{row:06d}" for row in range(len(rows))], "split": "test", "query_clip": rows["video_clip_id"],
-                            "text": rows["instruction"].str.strip()})  # fmt: skip
+    queries = pd.DataFrame({"query_id": [f"test-{row:06d}" for row in range(len(rows))], "split": "test",
+                            "query_clip": rows["video_clip_id"], "text": rows["instruction"].str.strip()})  # fmt: skip
     right = [read_list(path, row, text) for row, text in enumerate(rows["target_clip_ids"])]
     gallery, targets, notes = [], [], {}
     for name in ("global", "local"):

@@ -33,7 +33,8 @@ def read_cirr(folder: Path) -> dict:
         files[split] = found[-1].name
         entries = read_entries(found[-1], ["pairid", "reference", "caption", "img_set", *([] if split == "test" else ["target_hard"])])
         pictures = read_mapping(first_file(folder, [f"image_splits/split.*.{name}.json"], _CIRR))
-        clips.append(pd.DataFrame({"clip_id": list(pictures), "split": split, "path": [path.removeprefix("./") for path in pictures.values()]}))
+        paths = [path.removeprefix("./") for path in pictures.values()]
+        clips.append(pd.DataFrame({"clip_id": list(pictures), "split": split, "path": paths}))
         if split == "train":
             triplets = [(entry["reference"], entry["target_hard"], entry["caption"]) for entry in entries]
             continue
@@ -47,10 +48,10 @@ def read_cirr(folder: Path) -> dict:
     if not queries:
         first_file(folder, ["captions/cap.*.val.json"], _CIRR)
     return tables("cirr", pd.concat(clips), pd.concat(queries), pd.concat(gallery), pd.DataFrame(targets, columns=_TARGETS, dtype=str),
-                  pd.DataFrame(triplets, columns=TRIPLET_COLUMNS, dtype=str), annotations=files, version=found_version(files))
+                  pd.DataFrame(triplets, columns=TRIPLET_COLUMNS, dtype=str), annotations=files, version=_version(files))
 
 
-def found_version(files: dict[str, str]) -> str:
+def _version(files: dict[str, str]) -> str:
     """The version of CIRR that its files name, as rc2 of cap.rc2.val.json."""
     return next(iter(files.values())).split(".")[1]
 
@@ -110,7 +111,8 @@ def read_circo(folder: Path) -> dict:
         if not path.exists():
             continue
         files[split] = path.name
-        entries = read_entries(path, ["id", "reference_img_id", "relative_caption", *(["gt_img_ids", "target_img_id"] if split == "val" else [])])
+        answer = ["gt_img_ids", "target_img_id"] if split == "val" else []
+        entries = read_entries(path, ["id", "reference_img_id", "relative_caption", *answer])
         queries += [(f"{split}-{entry['id']:04d}", split, str(entry["reference_img_id"]), entry["relative_caption"].strip(),
                      str(entry.get("target_img_id", ""))) for entry in entries]
         targets += [(f"{split}-{entry['id']:04d}", "full", str(image)) for entry in entries for image in entry.get("gt_img_ids", [])]
