@@ -63,10 +63,8 @@ def embed_clips(
     frames: int,
     policy: str = "centre",
     per_frame: bool = True, composed: bool = False,
-    store_dir: Path | None = None,
-    shard: tuple[int, int] = (0, 1),
-    batch: int | None = None, precision: str | None = None,
-    progress: bool = True,
+    store_dir: Path | None = None, shard: tuple[int, int] = (0, 1),
+    batch: int | None = None, precision: str | None = None, progress: bool = True,
 ) -> Embedded:
     """Embed what the store lacks of `clips` (columns clip_id and path, the path below `clips_dir`), and read all from it.
 

@@ -1,5 +1,5 @@
 """E5-V: a LLaVA-NeXT that is asked for one word, and the state in front of that word."""
-from transformers import LlavaNextModel, LlavaNextProcessor
+from transformers import LlavaNextForConditionalGeneration, LlavaNextModel, LlavaNextProcessor
 
 from .mllm import MllmEncoder
 
@@ -13,7 +13,7 @@ ASKED = {"summary": "<image>\nSummary above image in one word: ", "modify": "<im
 class E5VEncoder(MllmEncoder):
     """asked: how an image is asked for, "summary", or "modify" to go with `compose`."""
     name, hub_id = "e5_v", "royokong/e5-v"
-    model_class, processor_class = LlavaNextModel, LlavaNextProcessor
+    model_class, processor_class = LlavaNextForConditionalGeneration, LlavaNextProcessor
 
     def __init__(self, model, processor, instruction: str | None = None, asked: str = "summary", **choices):
         if asked not in ("summary", "modify"):

@@ -29,10 +29,10 @@ class MllmEncoder(Encoder):
     N clips, T frames, D the language model's width. Pictures go through the family's own processor, so frames keep their shape.
     """
     hub_id: str                             # where the published weights are
-    model_class: type[PreTrainedModel]      # without the head that writes words
+    model_class: type[PreTrainedModel]      # the whole one, which knows the names of all layouts; its head is left away
     processor_class: type[ProcessorMixin]
     document_instruction: str | None = None  # the family's own, in front of what is searched; queries have it unless told otherwise
-    ignored = r"(language_model\.)?lm_head\..+"  # names in its files that no feature depends on
+    ignored = r"lm_head\.weight"             # names that no feature depends on, whether a file has them or not
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, instruction: str | None = None, **choices):
         super().__init__()
@@ -63,17 +63,18 @@ class MllmEncoder(Encoder):
     def read_files(cls, source: str, local_files_only: bool, dtype: torch.dtype) -> tuple:
         """Model, processor, what transformers says of names that did not meet, and what else a family is made of, by name."""
         options = {"local_files_only": local_files_only, "trust_remote_code": False}
-        config = cls.read_config(source, **options)
+        config = cls.model_class.config_class.from_pretrained(source, **options)
         require_room(cls.model_class, config, dtype, source)
+        cls.correct(config, source, local_files_only)
         processor = cls.processor_class.from_pretrained(source, **options)
         # The published numbers come from PIL's resizing; torchvision's differs in the last places.
         processor.image_processor = AutoImageProcessor.from_pretrained(source, backend="pil", **options)
         model, told = read_model(cls.model_class, source, config=config, dtype=dtype, **options)
-        return model, processor, told, {}
+        return getattr(model, "model", model), processor, told, {}
 
     @classmethod
-    def read_config(cls, source: str, **options):
-        return cls.model_class.config_class.from_pretrained(source, **options)
+    def correct(cls, config, source: str, local_files_only: bool) -> None:
+        """Set in a config what a family's published one has wrong."""
 
     def pixel_choices(self) -> dict:
         """What decides how a picture becomes patches, for the record."""
@@ -152,15 +153,16 @@ def read_model(model_class: type[PreTrainedModel], source: str, **options) -> tu
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity(transformers_logging.ERROR)
     try:
-        return model_class.from_pretrained(source, attn_implementation="sdpa", ignore_mismatched_sizes=True, output_loading_info=True, **options)
+        return model_class.from_pretrained(source, attn_implementation="sdpa", ignore_mismatched_sizes=True, output_loading_info=True,
+                                           **options)
     finally:
         transformers_logging.set_verbosity(level)
 
 
 def account_for(told: dict, ignored: str, weights: str, hub_id: str) -> None:
     """Raise unless each weight of the model came from its file, and each name of the file is the model's or is ignored."""
-    wrong = {"lacks": sorted(told["missing_keys"]),
-             "also holds": sorted(name for name in told["unexpected_keys"] if not re.fullmatch(ignored, name)),
+    lacking, more = (sorted(name for name in told[key] if not re.fullmatch(ignored, name)) for key in ("missing_keys", "unexpected_keys"))
+    wrong = {"lacks": lacking, "also holds": more,
              "has in another shape": sorted(str(name[0] if isinstance(name, tuple) else name) for name in told["mismatched_keys"])}
     if any(wrong.values()):
         said = "; ".join(f"{what} {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}" for what, names in wrong.items() if names)

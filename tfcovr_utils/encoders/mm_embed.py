@@ -81,12 +81,10 @@ class MMEmbedEncoder(MllmEncoder):
         return model, processor, told, {"latent": tensors(weight_files(source, local_files_only), LATENT)}
 
     @classmethod
-    def read_config(cls, source: str, **options):
-        """The published config; its language model's words are counted in the weights, which came from another model than it names."""
-        config = super().read_config(source, **options)
-        for words in tensors(weight_files(source, options["local_files_only"]), "language_model.embed_tokens.weight").values():
+    def correct(cls, config, source: str, local_files_only: bool) -> None:
+        """Count the words in the weights, which came from another language model than the config describes."""
+        for words in tensors(weight_files(source, local_files_only), "language_model.embed_tokens.weight").values():
             config.text_config.vocab_size = len(words)
-        return config
 
     def prompt(self, text: str | None, picture: str | None, query: bool) -> str:
         instruction = f"Instruct: {self.instruction}{self.query_start}" if self.instruction else self.query_start.lstrip()

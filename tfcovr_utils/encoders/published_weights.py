@@ -11,7 +11,7 @@ class Published(NamedTuple):
 
 PUBLISHED = {
     "openai/clip-vit-base-patch16": Published(150, .6, "MIT"),
-    "Salesforce/blip-itm-large-coco": Published(447, 1.8, "BSD-3-Clause"),
+    "Salesforce/blip-itm-large-coco": Published(446, 1.8, "BSD-3-Clause"),
     "Salesforce/blip2-itm-vit-g-coco": Published(1173, 4.7, "BSD-3-Clause (LAVIS)"),
     "Salesforce/blip-image-captioning-large": Published(470, 1.9, "BSD-3-Clause"),
     "LanguageBind/LanguageBind_Video_FT": Published(529, 2.1, "MIT"),

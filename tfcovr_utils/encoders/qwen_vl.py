@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from transformers import Qwen2VLModel, Qwen2VLProcessor, Qwen3VLModel, Qwen3VLProcessor
+from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor, Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 
 from .mllm import MllmEncoder
 
@@ -33,7 +33,7 @@ class QwenEncoder(MllmEncoder):
 class GmeEncoder(QwenEncoder):
     """GME, which reads the state of an end token of its own."""
     name, hub_id = "gme", "Alibaba-NLP/gme-Qwen2-VL-2B-Instruct"
-    model_class, processor_class = Qwen2VLModel, Qwen2VLProcessor
+    model_class, processor_class = Qwen2VLForConditionalGeneration, Qwen2VLProcessor
     document_instruction = "You are a helpful assistant."
     ending, image_tokens = "<|endoftext|>", (256, 1280)
 
@@ -41,7 +41,7 @@ class GmeEncoder(QwenEncoder):
 class Qwen3VlEmbeddingEncoder(QwenEncoder):
     """Qwen3-VL-Embedding, which reads images and videos. Its tokenizer may append an end token, which is then the last."""
     name, hub_id = "qwen3_vl_embedding", "Qwen/Qwen3-VL-Embedding-2B"
-    model_class, processor_class = Qwen3VLModel, Qwen3VLProcessor
+    model_class, processor_class = Qwen3VLForConditionalGeneration, Qwen3VLProcessor
     document_instruction = "Represent the user's input."
     ending, image_tokens = "", (4, 1800)
     frame_tokens, most_tokens = (128, 768), 15360  # least and most of a video's frame, and of all of its frames
