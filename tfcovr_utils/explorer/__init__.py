@@ -6,5 +6,6 @@
 from .index import index_folder
 from .reviewer import KEYS, PairReviewer
 from .session import Session
+from .widget import Explorer
 
-__all__ = ["KEYS", "PairReviewer", "Session", "index_folder"]
+__all__ = ["KEYS", "Explorer", "PairReviewer", "Session", "index_folder"]

@@ -19,8 +19,9 @@ MARKS = {True: "✓", False: "✗", None: ""}
 
 def ranking_table(answers: list[Answer]) -> pd.DataFrame:
     """Rankings under each other, with what was asked."""
-    return pd.concat([answer.ranking.assign(method=answer.method, query_clip=answer.query_clip, modification=answer.text, gallery=answer.gallery)
-                      for answer in answers], ignore_index=True)
+    return pd.concat([
+        answer.ranking.assign(method=answer.method, query_clip=answer.query_clip, modification=answer.text, gallery=answer.gallery)
+        for answer in answers], ignore_index=True)
 
 
 def write_csv(answers: list[Answer], path: Path) -> Path:
@@ -36,7 +37,8 @@ def write_figure(session: Session, answer: Answer, name: str, folder: Path) -> l
     if answer.query_clip is not None:
         rows[f"query: {_label(session, answer.query_clip)}"] = _frames(session, answer.query_clip)
     for row in answer.ranking.head(ROWS).itertuples():
-        rows[f"{row.rank} {MARKS[row.right]} {textwrap.shorten(row.label or row.clip_id, 60)}".replace("  ", " ")] = _frames(session, row.clip_id)
+        name = " ".join(f"{row.rank} {MARKS[row.right]} {textwrap.shorten(row.label or row.clip_id, 60)}".split())
+        rows[name] = _frames(session, row.clip_id)
     figure = contact_sheet({textwrap.fill(key, 30): frames for key, frames in rows.items()}, FRAMES)
     return save_figure(figure, name, ranking_table([answer]), folder)
 
@@ -48,15 +50,16 @@ def write_highlights(session: Session, answer: Answer, path: Path) -> dict[str, 
                              for rank, clip, label in zip(ranked["rank"], ranked["clip_id"], ranked["label"])])
 
 
-def write_cell(session: Session, answers: list[Answer], k: int, hide_source: bool) -> str:
+def write_cell(session: Session, answers: list[Answer]) -> str:
     """Write Python that opens the same session and asks the same again; it ends in the rankings."""
     lines = ["from tfcovr_utils.explorer import Session", "", f"session = {session.made_by}"]
     lines += [f"session.open_path({path!r})" for path in session.opened]
     names = []
     for answer in answers:
         names.append(f"answer_{len(names) + 1}")
-        lines.append(f"{names[-1]} = session.ask({answer.query_clip!r}, {answer.text!r}, method={answer.method!r}, gallery={answer.gallery!r}, "
-                     f"k={k}, hide_source={hide_source})")
+        lines.append(f"{names[-1]} = session.ask({answer.query_clip!r}, {answer.text!r}, method={answer.method!r}, "
+                     f"gallery={answer.gallery!r}, "
+                     f"k={answer.k}, hide_source={answer.hide_source})")
     return "\n".join([*lines, ", ".join(f"{name}.ranking" for name in names)]) + "\n"
 
 

@@ -28,7 +28,8 @@ TEXT_METHOD = "text-only-zs"  # what finds clips by words that no label holds
 KEPT_GALLERIES = 6  # embeddings of galleries in memory; one of 36,000 clips takes 110 MB at 768 dimensions
 KEPT_QUERIES = 256
 NO_BENCHMARK = {
-    "clips": CLIP_COLUMNS, "labels": LABEL_COLUMNS, "pairs": PAIR_COLUMNS, "modifications": MODIFICATION_COLUMNS, "triplets": TRIPLET_COLUMNS,
+    "clips": CLIP_COLUMNS, "labels": LABEL_COLUMNS, "pairs": PAIR_COLUMNS, "modifications": MODIFICATION_COLUMNS,
+    "triplets": TRIPLET_COLUMNS,
     "queries": ["query_id", "split", "query_clip", "modification_id", "target_labels"], "gallery": ["gallery", "split", "clip_id"],
     "targets": ["query_id", "gallery", "clip_id"],
 }  # fmt: skip
@@ -43,6 +44,8 @@ class Answer:
     text: str
     method: str
     gallery: str
+    k: int
+    hide_source: bool
     ranking: pd.DataFrame    # search.RANKING_COLUMNS
     n_right: int | None      # None where it is not known what is right
     precision: dict[int, float]  # AP@K of the ranking by K, fractions
@@ -98,10 +101,11 @@ class Session:
                 if name in PLAIN_CONTROLS or (method.family == "zero-shot" and not method.seeded) or self._checkpoint(name)]
 
     def members(self, gallery: str) -> list[str]:
-        """The clips of a gallery."""
-        if gallery not in self._members:
+        """The clips of a gallery, or of a split."""
+        found = self._members.get(gallery) or self.clips.loc[self.clips["of"] == gallery, "clip_id"].tolist()
+        if not found:
             raise ValueError(f"gallery {gallery!r} is not known; choose one of {'; '.join(self.galleries)}, or open a folder.")
-        return self._members[gallery]
+        return found
 
     def suggest(self, query_clip: str) -> list[str]:
         """Short modifications that the benchmark has for a clip's label."""
@@ -109,23 +113,22 @@ class Session:
         texts = self.setting.benchmark.modifications
         return texts.loc[(texts["source_label"] == label) & (texts["style"] == "short") & (label != ""), "text"].drop_duplicates().tolist()
 
-    def find(self, words: str = "", **wanted: str) -> tuple[pd.DataFrame, str]:
-        """Clips by words and by what columns must hold; where no label has the words, by what CLIP makes of them. And a word on how."""
-        held = filter_clips(self.clips, words, **wanted)
-        if len(held) or not words.strip():
-            return held, ""
-        left = filter_clips(self.clips, **wanted)
-        if left.empty:
-            return left, "no clip is left by these filters"
-        fitted = self.fit(TEXT_METHOD)
-        emb, gallery_emb = fitted.embed_queries(_query(None, words)), fitted.embed_gallery(left["clip_id"].tolist())
-        ranking = search(emb[0].float(), gallery_emb.float(), left, len(left), np.zeros(len(left), bool))
-        return left.loc[ranking["clip_id"]], f"no label or name holds {words!r}; in the order of {TEXT_METHOD}"
+    def find(self, words: str = "", *, of: str, **wanted: str) -> tuple[pd.DataFrame, str]:
+        """Clips of a split or folder by words and by what columns must hold; where no label has the words, by what CLIP makes of
+        them. And a word on how, "" for the usual."""
+        held, left = (filter_clips(self.clips, asked, of=of, **wanted) for asked in (words, ""))
+        if len(held) or left.empty:
+            return held, "" if len(held) else "no clip is left by these filters; widen one of them"
+        clips, gallery_emb = self.embed_gallery(TEXT_METHOD, of)
+        others = ~clips["clip_id"].isin(left["clip_id"]).to_numpy()
+        query_emb = self._embed_query(self.fit(TEXT_METHOD), TEXT_METHOD, None, words)
+        ranking = search(query_emb, gallery_emb, clips, len(clips), others)
+        return clips.loc[ranking["clip_id"]], f"no label or name holds “{words}”; in the order of {TEXT_METHOD}"
 
     def open_path(self, path: str, say: Callable[[str], None] = lambda _: None) -> tuple[str, Indexed | None]:
-        """Take a folder, or one file, of clips in. Return the name it has in `of` (and, for a folder, in `galleries`), and how it went."""
+        """Take in a folder of clips, or one clip. Return what `of` says of its clips (a folder is a gallery of that name), and how it went."""
         if not path.strip():
-            raise ValueError("no path is given; type one of a clip or of a folder of clips.")
+            raise ValueError("no path is given; type the path of a clip or of a folder of clips.")
         given = Path(path.strip()).expanduser()
         if given.is_dir():
             indexed = index_folder(given, say)
@@ -137,7 +140,9 @@ class Session:
             clips = pd.DataFrame({"clip_id": [given.stem], "source_video": given.stem, "label_id": "", "path": str(given.resolve())})
         else:
             raise ValueError(f"{path.strip()!r} does not exist; give the path of a clip or of a folder of clips.")
-        clips["clip_id"] = f"{Path(name).name}/" + clips["clip_id"]
+        short = Path(name).name
+        taken = any(other != name and Path(other).name == short for other in self.clips["of"].unique())
+        clips["clip_id"] = f"{name if taken else short}/" + clips["clip_id"]
         # What a folder calls a clip is shown; it is no label of the benchmark, and nothing is trained on the clip.
         clips = clips.assign(dataset="folder", split="test", label=clips["label_id"], label_id="", event="", of=name)
         replaced = clips["clip_id"].tolist() if indexed is None else self.clips.loc[self.clips["of"] == name, "clip_id"].tolist()
@@ -157,7 +162,7 @@ class Session:
 
     def ask(self, query_clip: str | None, text: str = "", *, method: str = FIRST_METHOD, gallery: str = "test, full", k: int = 12,
             hide_source: bool = False) -> Answer:
-        """Rank a gallery for a clip and a modification. Without a text, as the gallery's clips are like the clip; without a clip, by the text.
+        """Rank a gallery for a clip and a modification; without a text by likeness to the clip, without a clip by the text.
 
         The query clip never answers, and with `hide_source` nothing that was cut from the same video does.
         """
@@ -177,7 +182,8 @@ class Session:
         right = self._right(clips[~hidden], query_clip, text)
         ranking = search(query_emb, gallery_emb, clips, k, hidden, right)
         precision = precision_of(ranking, right) if right is not None else {}
-        return Answer(query_clip, text, method, gallery, ranking, None if right is None else len(right), precision, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return Answer(query_clip, text, method, gallery, k, hide_source, ranking, None if right is None else len(right), precision, seconds)
 
     def embed_gallery(self, method: str, gallery: str) -> tuple[pd.DataFrame, torch.Tensor]:
         """Clips of a gallery and their embeddings (G, D), NaN for those that could not be read."""
@@ -194,7 +200,7 @@ class Session:
         """(D,) of what is asked; the last few hundred are kept."""
         key = (method, query_clip, text)
         if key not in self._queries:
-            if query_clip is None and not METHODS[method].name.startswith(TEXT_METHOD):
+            if query_clip is None and method != TEXT_METHOD:
                 raise ValueError(f"{method} reads a clip and a text; choose a query clip, or the method {TEXT_METHOD}.")
             embedded = fitted.embed_queries(_query(query_clip, text)) if text else fitted.embed_gallery([query_clip])
             self._queries[key] = embedded[0].float()
@@ -210,10 +216,11 @@ class Session:
 
     def fit(self, method: str) -> Fitted:
         """A method, ready for all clips of the session; a trained one is read from its checkpoint."""
+        row = get_method(method)
         if method not in self._fitted:
-            row, checkpoint = get_method(method), self._checkpoint(method)
+            checkpoint = self._checkpoint(method)
             if method not in self.methods:
-                raise ValueError(f"{method} has not been trained for this run; run notebooks 04 and 05, or choose one of {', '.join(self.methods)}.")
+                raise ValueError(f"{method} has not been trained in this run; run notebooks 04 and 05, or choose one of {', '.join(self.methods)}.")
             self._fitted[method] = row.fit(replace(self.setting, folder=checkpoint, checkpoint=checkpoint))
         return self._fitted[method]
 
