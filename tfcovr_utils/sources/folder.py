@@ -19,21 +19,22 @@ END_TOLERANCE_S = 0.1  # an end this much past the video is its end
 _HEADER = "path,start,end,label"
 
 
-def load(path: Path) -> Source:
+def load(path: Path, durations: dict[str, float | str] | None = None) -> Source:
     """Read a folder of clips, subfolders included, or a CSV of `path,start,end,label`.
 
     In a folder a clip's label is the name of the folder it lies in, "" at the top. In a CSV paths
     are relative to the CSV, times are seconds, and no times mean the whole file; a column `split`
     (train, val or test in every row) is kept. A clip's source is the stem of its file, so what is
     cut from one video, or has one name in two folders, never stands in two splits. Files that
-    cannot be read are named in the notes and left out.
+    cannot be read are named in the notes and left out. `durations`: what `read_duration` gave before,
+    by path; files in it are not opened again.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; give a folder of videos or a CSV of {_HEADER}.")
     root = path if path.is_dir() else path.parent
     rows = _rows_of_folder(root) if path.is_dir() else _rows_of_csv(path)
-    kept, notes = _readable(rows, root)
+    kept, notes = _readable(rows, root, durations or {})
     if not kept:
         raise ValueError(
             f"{path} names no video that can be read, out of {len(rows)}; expected files such as "
@@ -102,13 +103,13 @@ def _rows_of_csv(path: Path) -> list[dict]:
     return table.to_dict("records")
 
 
-def _readable(rows: list[dict], root: Path) -> tuple[list[dict], dict[str, int]]:
+def _readable(rows: list[dict], root: Path, known: dict[str, float | str]) -> tuple[list[dict], dict[str, int]]:
     """Clips of the rows whose file can be read; every other is a note."""
     clips, notes = [], {}
-    durations: dict[str, float | str] = {}
+    durations = dict(known)
     for row in rows:
         if row["path"] not in durations:
-            durations[row["path"]] = _duration(root, row["path"])
+            durations[row["path"]] = read_duration(root, row["path"])
         found = durations[row["path"]]
         clip = _clip(row, found) if isinstance(found, float) else found
         if isinstance(clip, dict):
@@ -118,7 +119,7 @@ def _readable(rows: list[dict], root: Path) -> tuple[list[dict], dict[str, int]]
     return clips, notes
 
 
-def _duration(root: Path, path: str) -> float | str:
+def read_duration(root: Path, path: str) -> float | str:
     """How long a video is in seconds, or the sentence that says why it cannot be used."""
     try:
         path.encode()

@@ -1,10 +1,10 @@
-"""What a person does with widgets. So far: looking through label pairs and deciding which of them stand."""
+"""Looking through label pairs and deciding which of them stand."""
 from pathlib import Path
 
 import ipywidgets as widgets
 import pandas as pd
 
-from .pairing import KINDS, record_decision
+from ..pairing import KINDS, record_decision
 
 KEYS = {"a": "accept", "r": "reject", "k": "change kind", "n": "next", "b": "back"}
 

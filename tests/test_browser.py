@@ -1,0 +1,240 @@
+"""Notebook 09 in a real browser, Debian's Chromium: in JupyterLab and, as a page of its own, in Voila. Asserted on the DOM.
+
+    make test-browser
+
+Screenshots go to $TFCOVR_SHOTS where that is set.
+"""
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from tfcovr_utils import mini
+from tfcovr_utils.profiles import ROOT, data_dir, get_profile
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if not CHROMIUM:
+    pytest.skip("no Chromium is here; on Debian: apt-get install chromium", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not here; pip install -e '.[browser]'")
+pytest.importorskip("voila", reason="voila is not here; pip install -e '.[browser]'")
+
+NOTEBOOK = "09_retrieval_explorer.ipynb"
+START_S, PATIENCE_MS = 180, 60_000
+# What the front ends themselves ask for in vain: no fault of the page.
+NOT_OURS = re.compile(r"favicon|translations|Failed to load resource|WebSocket|preload|Permissions-Policy")
+SERVERS = {
+    "lab": ["jupyterlab", "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", "--no-browser", "--allow-root", "--ServerApp.port={port}",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None", "--ServerApp.root_dir=."],
+    "voila": ["voila", NOTEBOOK, "--no-browser", "--port={port}", "--Voila.ip=127.0.0.1", "--show_tracebacks=True"],
+}
+PATHS = {"lab": f"/lab/tree/{NOTEBOOK}", "voila": "/"}
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    return mini.build(get_profile("smoke"), progress=False)
+
+
+@pytest.fixture
+def own_folder(rendered, tmp_path):
+    """Two clips with names as people give them, and a text that is named as a clip."""
+    folder = tmp_path / "mes vidéos"
+    folder.mkdir()
+    for name, clip in zip(("été à la poutre.mp4", "zwei Ärmel.mp4"), sorted((rendered / "clips").glob("*.mp4"))):
+        shutil.copy(clip, folder / name)
+    (folder / "no clip.mp4").write_text("these are words")
+    return folder
+
+
+@pytest.fixture(params=list(SERVERS))
+def served(request, rendered, tmp_path, monkeypatch):
+    """A server of the notebook on `smoke`: its name and address."""
+    folder, log = tmp_path / "served", tmp_path / "server.log"
+    folder.mkdir()
+    notebook = (ROOT / "notebooks" / NOTEBOOK).read_text().replace('profile = \\"mini\\"', 'profile = \\"smoke\\"')
+    assert 'profile = \\"smoke\\"' in notebook
+    (folder / NOTEBOOK).write_text(notebook)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "TFCOVR_DATA": str(data_dir().resolve()), "TFCOVR_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(ROOT),
+                   "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "set"),
+                   "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces")}
+    command = [sys.executable, "-m", *(part.format(port=port) for part in SERVERS[request.param])]
+    with open(log, "w") as out:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{address}/static/" if request.param == "voila" else f"{address}/api", server, log)
+        yield request.param, address + PATHS[request.param]
+    finally:
+        server.terminate()
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _wait_for(address, server, log):
+    """Until something answers, be it that there is no such page."""
+    for _ in range(START_S):
+        assert server.poll() is None, log.read_text()
+        try:
+            urlopen(address, timeout=5)
+            return
+        except URLError as error:
+            if hasattr(error, "code"):
+                return
+        time.sleep(1)
+    pytest.fail(f"the server did not start in {START_S} s: {log.read_text()}")
+
+
+def test_the_explorer_is_used(served, own_folder, tmp_path):
+    name, address = served
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        page = browser.new_page(viewport={"width": 1500 if name == "lab" else 1240, "height": 1400})
+        page.set_default_timeout(PATIENCE_MS)
+        faults = []
+        page.on("pageerror", lambda fault: faults.append(f"{fault.message}\n{fault.stack}"))
+        page.on("console", lambda said: faults.append(said.text) if said.type == "error" and not NOT_OURS.search(said.text) else None)
+        page.goto(address)
+        if name == "lab":
+            page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
+            page.locator("[data-command='notebook:run-all-cells']").click()
+        try:
+            use(page, own_folder, tmp_path / "runs", name)
+        except Exception:
+            shoot(page, f"{name}-failed")
+            raise
+        finally:
+            browser.close()
+    assert faults == []
+
+
+def use(page, own_folder, runs, name):
+    """What a person does, and sees."""
+    root = page.locator(".tfcovr")
+    thumbs, cards = (root.locator(f".tfcovr-card{which}:visible") for which in (".tfcovr-thumb:has(button.tfcovr-main:text-is('choose'))",
+                                                                                  ":not(.tfcovr-thumb)"))
+    error, said = root.locator(".tfcovr-error"), root.locator(".tfcovr-said")
+
+    def field(label):
+        return root.locator(".widget-inline-hbox, .jupyter-widgets", has=page.locator(f"label:text-is('{label}')")).locator("input, select").first
+
+    def click(button):
+        root.get_by_role("button", name=button, exact=True).click()
+
+    def found():
+        playwright.expect(said.filter(has_text="clips searched in")).to_have_count(1)
+        page.wait_for_function("""() => {
+            const shown = [...document.querySelectorAll('.tfcovr-card')].filter((card) => card.offsetParent).map((card) => card.querySelector('img'));
+            return shown.length && shown.every((img) => img.complete && img.naturalWidth > 1)}""")
+        return cards.locator(".tfcovr-text").all_inner_texts()
+
+    playwright.expect(thumbs).to_have_count(7, timeout=1000 * START_S)
+    playwright.expect(said.filter(has_text="of 80 clips")).to_have_count(1)
+
+    # Filters, then a clip and its suggestions.
+    field("apparatus").select_option("FX")
+    playwright.expect(said.filter(has_text=re.compile("of [0-9]+ clips$")).filter(has_not_text="of 80")).to_have_count(1)
+    assert all("(FX)" in text for text in thumbs.locator(".tfcovr-text").all_inner_texts())
+    field("search").fill("salto")
+    field("search").press("Enter")
+    playwright.expect(thumbs.first).to_contain_text("salto")
+    thumbs.nth(1).get_by_role("button", name="choose").click()
+    chips = root.locator("button.tfcovr-chip:visible")
+    playwright.expect(chips.first).to_be_visible()
+    assert chips.count() >= 2
+
+    # A modification typed, by the keyboard alone; then another, and other cards.
+    thumbs.nth(1).locator("button").focus()
+    page.keyboard.press("/")
+    page.keyboard.type(chips.nth(0).inner_text())
+    page.keyboard.press("Enter")
+    first = found()
+    assert len(first) == 12 and re.match(r"1\s+-?0\.\d{3}", first[0])
+    assert root.locator(".tfcovr-right:visible").count() + root.locator(".tfcovr-wrong:visible").count() == 12
+    assert all(text.split("\n")[1 if "✓" in text or "✗" in text else 0].strip() in "✓✗" for text in first)
+    assert said.filter(has_text="AP@5").count() == 1
+    shoot(page, f"{name}-found")
+    started = time.monotonic()
+    chips.nth(1).click()
+    page.wait_for_function("before => document.querySelector('.tfcovr-card:not(.tfcovr-thumb) .tfcovr-text').innerText !== before || "
+                           "[...document.querySelectorAll('.tfcovr-said')].some((said) => said.innerText.includes('searching'))", arg=first[0])
+    second = found()
+    print(f"{name}: from click to visible cards {1000 * (time.monotonic() - started):.0f} ms")
+    assert second != first and len(second) == 12
+
+    # A path that is none, said in words; a folder of one's own, and a clip of it found in it.
+    field("your own").fill("nowhere/at all")
+    click("open")
+    playwright.expect(error).to_contain_text("'nowhere/at all' does not exist; give the path of a clip or of a folder of clips.")
+    shoot(page, f"{name}-error")
+    field("your own").fill(str(own_folder))
+    click("open")
+    playwright.expect(said.filter(has_text="2 clips taken, 1 files left out")).to_have_count(1)
+    playwright.expect(said.filter(has_text="no clip.mp4")).to_contain_text("cannot be opened as a video")
+    playwright.expect(error).to_have_count(0)
+    thumbs.first.get_by_role("button", name="choose").click()
+    assert len(found()) == 1
+    field("gallery").select_option("test, full")
+    assert len(found()) == 12 and root.locator(".tfcovr-right:visible").count() == 0
+
+    # Back to the benchmark: two methods beside each other.
+    field("clips of").select_option("test")
+    playwright.expect(said.filter(has_text="of 80 clips")).to_have_count(1)
+    thumbs.nth(2).get_by_role("button", name="choose").click()
+    chips.first.click()
+    found()
+    field("beside it").select_option("video-only")
+    playwright.expect(said.filter(has_text="video-only:")).to_have_count(1)
+    assert len(found()) == 12
+    assert [text.split()[0] for text in cards.locator(".tfcovr-head span:first-child").all_inner_texts()] == [*"123456"] * 2
+    shoot(page, f"{name}-two")
+
+    # The keyboard goes from card to card and takes one as the next query; a card leads to its like.
+    cards.first.locator("button").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    here = page.evaluate("document.activeElement.closest('.tfcovr-card').querySelector('.tfcovr-head').innerText")
+    assert here.startswith("3")
+    asked = said.filter(has_text="clips searched in").inner_text()
+    page.keyboard.press("Enter")
+    playwright.expect(said.filter(has_text="clips searched in")).not_to_have_text(asked)
+    found()
+    cards.nth(1).get_by_role("button", name="more like").click()
+    playwright.expect(said.filter(has_text="more like this")).to_have_count(1)
+    found()
+
+    # What is taken away.
+    click("ranking as CSV")
+    playwright.expect(root.locator("a.tfcovr-download")).to_be_visible()
+    click("session as a cell")
+    playwright.expect(root.locator("pre.tfcovr-cell")).to_contain_text("session.ask(")
+    click("grid as figure")
+    playwright.expect(said.filter(has_text="written: ").filter(has_text=".png")).to_have_count(1)
+    click("highlight reel")
+    playwright.expect(said.filter(has_text="reel.mp4")).to_have_count(1)
+    page.wait_for_function("() => { const reel = document.querySelector('.tfcovr video'); return reel && reel.videoWidth === 640; }")
+    assert {path.suffix for path in Path(runs).rglob("explorer/*")} == {".csv", ".png", ".svg", ".pdf", ".mp4"}
+    playwright.expect(error).to_have_count(0)
+    assert "Traceback" not in page.locator("body").inner_text()
+    shoot(page, f"{name}-end")
+
+
+def shoot(page, name):
+    """Keep a picture of the explorer where somebody wants to look at it."""
+    if os.environ.get("TFCOVR_SHOTS"):
+        folder = Path(os.environ["TFCOVR_SHOTS"])
+        folder.mkdir(parents=True, exist_ok=True)
+        root = page.locator(".tfcovr")
+        (root if root.count() else page).screenshot(path=folder / f"{name}.png")

@@ -1,0 +1,63 @@
+"""A query against a gallery -> a ranking, and how right it is: plain functions of tensors and tables."""
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..metrics import RANKS, average_precision_ranked, rank_gallery
+from ..queries import answers
+
+RANKING_COLUMNS = ["rank", "clip_id", "score", "label", "source_video", "right"]
+
+
+def search(query_emb: torch.Tensor, gallery_emb: torch.Tensor, clips: pd.DataFrame, k: int, hidden: np.ndarray,
+           right: Collection[str] | None = None) -> pd.DataFrame:
+    """Rank a gallery (G, D), whose rows `clips` describes, by its product with one query (D,): RANKING_COLUMNS, best first.
+
+    hidden: (G,) bool, clips that may not answer; nor does a clip whose embedding is not finite. Equal scores stand in the
+    gallery's order. `right` are the clips that answer; None where nobody knows, and then the column is None.
+    """
+    if not query_emb.isfinite().all():
+        raise ValueError("the query clip could not be embedded; choose another clip.")
+    scores = gallery_emb @ query_emb
+    out = torch.tensor(hidden) | ~scores.isfinite()
+    found = rank_gallery(scores.masked_fill(out, -torch.inf)[None], max(1, min(k, len(clips))))[0]
+    found = found[: max(0, min(k, int((~out).sum())))]
+    rows = clips.iloc[found]
+    return pd.DataFrame({
+        "rank": np.arange(1, len(found) + 1),
+        "clip_id": rows["clip_id"].to_numpy(),
+        "score": scores[torch.from_numpy(found)].double().numpy(),
+        "label": rows["label"].to_numpy(),
+        "source_video": rows["source_video"].to_numpy(),
+        "right": pd.Series([None if right is None else clip_id in right for clip_id in rows["clip_id"]], dtype=object),
+    })  # fmt: skip
+
+
+def precision_of(ranking: pd.DataFrame, right: Collection[str]) -> dict[int, float]:
+    """AP@K of a ranking for the Ks it is long enough for, as fractions; NaN where no clip is right."""
+    ks = [k for k in RANKS if k <= len(ranking)]
+    if not ks:
+        return {}
+    return dict(zip(ks, average_precision_ranked([ranking["clip_id"].tolist()], [list(right)], ks)[0].tolist()))
+
+
+def known_answers(labels: pd.DataFrame, modifications: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
+    """Which labels answer, by the query clip's label and what is asked in lower case: all that a benchmark has texts for."""
+    right = answers(labels, modifications)
+    asked = zip(modifications["modification_id"], modifications["source_label"], modifications["text"])
+    return {(source, text.strip().lower()): right[modification_id] for modification_id, source, text in asked}
+
+
+def filter_clips(clips: pd.DataFrame, words: str = "", **wanted: str) -> pd.DataFrame:
+    """Keep clips whose columns are as wanted, "" for any, and whose label, name or source hold every word."""
+    kept = pd.Series(True, clips.index)
+    for column, value in wanted.items():
+        if value:
+            kept &= clips[column] == value
+    said = (clips["label"] + " " + clips["clip_id"] + " " + clips["source_video"]).str.lower() if words.strip() else None
+    for word in words.lower().split():
+        kept &= said.str.contains(word, regex=False)
+    return clips[kept]
