@@ -14,7 +14,7 @@ from transformers.utils import cached_file
 from .base import hash_weights
 from .e5v import complete
 from .key_maps import rename
-from .mllm import MllmEncoder, require_room
+from .mllm import MllmEncoder
 from .official_files import fill
 
 HEADS = 8          # of NV-Embed's latent attention, which no shape tells
