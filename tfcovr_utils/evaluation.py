@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from .encoders import ENCODERS
 from .labels import Attributes, difference
 from .methods import METHODS, Fitted, Method, NotRun, Setting, get_method
 from .metrics import (
@@ -226,7 +227,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--clips", type=Path, help="folder where the paths of its clips begin; by default the benchmark's")
     parser.add_argument("--method", nargs="+", required=True, help=f"of {', '.join(METHODS)}; or all")
     parser.add_argument("--checkpoint", type=Path, help="evaluate this one instead of training")
-    parser.add_argument("--weights", help="CLIP weights, a hub id or a folder, in place of the profile's")
+    parser.add_argument("--weights", nargs="+", default=[], metavar="FAMILY=WEIGHTS",
+                        help="hub ids, folders or files in place of the profile's: blip=webvid-covr.ckpt; without a family, of CLIP")
     parser.add_argument("--aim", help="AIM weights, an official checkpoint or a folder, in place of training stage 1")
     parser.add_argument("--protocol", nargs="+", choices=[*PROTOCOLS, *PEER_PROTOCOLS], default=["full"])
     parser.add_argument("--split", choices=SPLITS[1:], default="test")
@@ -246,9 +248,12 @@ def _run_all(options: argparse.Namespace) -> str:
     methods = [get_method(name) for name in ([*METHODS] if options.method == ["all"] else options.method)]
     benchmark, clips_dir, results_dir = Benchmark.load(options.benchmark), options.clips or options.benchmark, options.out / "results"
     profile = replace(PROFILES[options.profile], **({"frames": options.frames} if options.frames else {}))
+    weights = {family or "clip": named for family, _, named in (text.rpartition("=") for text in options.weights)}
+    if unknown := weights.keys() - ENCODERS.keys():
+        raise ValueError(f"--weights names {sorted(unknown)[0]!r}; choose one of {', '.join(ENCODERS)}.")
     for method in methods:
         folder = options.out / f"seed-{options.seed}" / method.name
-        setting = Setting(benchmark, clips_dir, profile, options.seed, folder, options.checkpoint, options.weights, options.aim)
+        setting = Setting(benchmark, clips_dir, profile, options.seed, folder, options.checkpoint, weights.get("clip"), weights, options.aim)
         run(method, setting, options.protocol, results_dir, options.split, folder if options.recalls else None)
     table = summarise(results_dir, options.split, options.protocol)
     table = table[table["method"].isin([method.name for method in methods])]
