@@ -33,6 +33,8 @@ from IPython.display import Markdown, display
 
 from tfcovr_utils import mini, plots
 from tfcovr_utils.counts import count
+from tfcovr_utils.embedding import embed_clips
+from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.frames import read_clips
 from tfcovr_utils.labels import Attributes
 from tfcovr_utils.mini import probe
@@ -196,13 +198,13 @@ if rendered:
 hidden.round(3)
 
 # %% [markdown]
-# Then all frames, in order and shuffled, on saltos and dives, where counts matter most. Both see the same frames of the same clips for
-# as long; only the order is gone, while training and when scored.
+# Then all frames, in order and shuffled, on saltos and dives, where counts matter most, each frame as the frozen CLIP of the profile sees it. Both
+# probes see the same frames of the same clips for as long; only the order is gone, while training and when scored.
 
 # %%
 if rendered:
     aerial = np.flatnonzero(clips.family.isin(["salto", "dive"]) & ((groups["saltos"] >= 0) | (groups["twists"] >= 0)))
-    frames = read_clips([folder / path for path in clips.path[aerial]], profile.frames)
+    frames = embed_clips(load_encoder("clip", profile.clip_weights, read_out="pooled"), clips.iloc[aerial], folder, frames=profile.frames, progress=False).values.numpy()
     held_out = (clips.split != "train").to_numpy()[aerial]
     for name, shuffle in (("all frames, in order", False), ("all frames, shuffled", True)):
         rows += probe.run(name, frames, label_idx[aerial], {count: group[aerial] for count, group in groups.items()}, held_out,

@@ -24,24 +24,26 @@ def count_groups(factors: pd.DataFrame, count: str) -> np.ndarray:
 
 
 class ClipNetwork(nn.Module):
-    """A convolution network on each frame, then one-dimensional convolutions over time, then the mean."""
+    """A convolution network on each frame, or features of it, then one-dimensional convolutions over time, then mean and maximum."""
 
-    def __init__(self, n_classes: int, width: int = 24):
+    def __init__(self, n_classes: int, features: int | None = None, width: int = 24):
         super().__init__()
         # Patches of four pixels first: full-size feature maps would be most of the time.
         stages = [(3, 2 * width, 4, 4, 0), (2 * width, 3 * width, 3, 2, 1), (3 * width, 4 * width, 3, 2, 1)]
         self.frame = nn.Sequential(*(layer for a, b, size, stride, padding in stages for layer in (
             nn.Conv2d(a, b, size, stride, padding, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))))
-        self.frame = self.frame.to(memory_format=torch.channels_last)
-        self.flat = nn.Linear(4 * width * 16, 128)
+        self.frame = self.frame.to(memory_format=torch.channels_last) if features is None else None
+        self.flat = nn.Linear(features or 4 * width * 16, 128)
         self.time = nn.Sequential(*(layer for _ in range(2) for layer in (
             nn.Conv1d(128, 128, 3, padding=1, bias=False), nn.BatchNorm1d(128), nn.ReLU(inplace=True))))
         self.classify = nn.Linear(256, n_classes)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Frames (B, T, 3, H, W), roughly zero mean, to logits (B, n_classes)."""
+        """Frames (B, T, 3, H, W), or features of them (B, T, D), roughly zero mean, to logits (B, n_classes)."""
         b, t = frames.shape[:2]
-        features = F.adaptive_avg_pool2d(self.frame(frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)), 4).flatten(1)
+        features = frames.flatten(0, 1)
+        if self.frame is not None:
+            features = F.adaptive_avg_pool2d(self.frame(features.contiguous(memory_format=torch.channels_last)), 4).flatten(1)
         features = F.relu(self.flat(features)).view(b, t, -1).transpose(1, 2)
         features = self.time(features)
         return self.classify(torch.cat([features.mean(-1), features.amax(-1)], -1))
@@ -49,7 +51,7 @@ class ClipNetwork(nn.Module):
 
 def fit_probe(frames: np.ndarray, label_idx: np.ndarray, groups: list[np.ndarray], train: np.ndarray, *, epochs: int,
               shuffle_frames: bool = False, seed: int = 0, batch: int = 16, lr: float = 1e-3) -> np.ndarray:
-    """Train on frames (N, T, H, W, 3) uint8 of the clips where `train`, and return logits (N, C) for all clips.
+    """Train on frames (N, T, H, W, 3) uint8, or features (N, T, D), of the clips where `train`, and return logits (N, C) for all clips.
 
     The loss compares a clip's label with the labels of its own group only, summed over `groups`, so the
     network spends nothing on what is not asked. `shuffle_frames` draws a new order of a clip's frames at each
@@ -60,7 +62,9 @@ def fit_probe(frames: np.ndarray, label_idx: np.ndarray, groups: list[np.ndarray
     n_classes = int(label_idx.max()) + 1
     masks = [torch.from_numpy(_group_mask(label_idx, group, n_classes)) for group in groups]
     used = np.flatnonzero(train)
-    network = ClipNetwork(n_classes)
+    if frames.ndim == 3:
+        frames = (frames - frames[used].mean((0, 1))) / frames[used].std((0, 1)).clip(1e-6)
+    network = ClipNetwork(n_classes, frames.shape[-1] if frames.ndim == 3 else None)
     steps = epochs * (len(used) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr, weight_decay=.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=.15)
@@ -102,7 +106,8 @@ def _group_mask(label_idx: np.ndarray, group: np.ndarray, n_classes: int) -> np.
 def _prepare(frames: np.ndarray, rng: np.random.Generator, shuffle: bool) -> torch.Tensor:
     if shuffle:
         frames = np.stack([clip[rng.permutation(len(clip))] for clip in frames])
-    return torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float().div_(64.).sub_(1.7)
+    frames = torch.from_numpy(frames)
+    return frames if frames.ndim == 3 else frames.permute(0, 1, 4, 2, 3).float().div_(64.).sub_(1.7)
 
 
 def run(name: str, frames: np.ndarray, label_idx: np.ndarray, groups: dict[str, np.ndarray], held_out: np.ndarray, **training) -> list[dict]:
