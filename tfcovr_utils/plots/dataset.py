@@ -161,7 +161,8 @@ def targets_per_query(targets: pd.DataFrame) -> Figure:
         counts = targets.loc[targets["gallery"] == gallery, "targets"]
         sns.histplot(counts, discrete=True, ax=ax, color="#56B4E9", edgecolor="white")
         ax.axvline(counts.mean(), color="black", lw=.9, ls=":")
-        ax.set(title=f"gallery {gallery}, mean {counts.mean():.2f}", xlabel="right answers a query", ylabel="test queries")
+        ax.set(title=f"gallery {gallery}, mean {counts.mean():.2f}", xlabel="right answers a query", ylabel="test queries",
+               xlim=(0, counts.max() + 1))
         ax.xaxis.get_major_locator().set_params(integer=True)
     figure.tight_layout()
     return figure
