@@ -40,7 +40,7 @@ FIGURES = {
     "similarity_map": lambda: plots.similarity_map(np.eye(5), COUNTS),
     "pipeline": lambda: plots.pipeline([("clips", "5"), ("texts", "3")]),
     "generation": lambda: plots.pipeline([("clips", "5"), ("texts", "3")], dict.fromkeys(("query label", "target label", "modification"), "x")),
-    "architecture": lambda: plots.architecture(dict.fromkeys(("clip", "text", "stage 1", "fusion", "gallery"), "5")),
+    "architecture": lambda: plots.architecture(dict.fromkeys(("clip", "text", "stage 1", "fusion", "gallery", "text encoder"), "5")),
     "durations": lambda: plots.durations(pd.DataFrame({"dataset": list("aabb"), "seconds": [1., 2., 2., 3.]})),
     "targets": lambda: plots.targets_per_query(TARGETS),
     "strips": lambda: plots.strips(CELLS, CLIPS),

@@ -55,7 +55,10 @@ def pipeline(boxes: list[tuple[str, str]], example: dict[str, str] | None = None
 
 @styled
 def architecture(facts: dict[str, str]) -> Figure:
-    """Both stages and the search (Figure 3 of the paper). `facts`: lines under "clip", "text", "stage 1", "fusion", "gallery"."""
+    """Both stages and the search (Figure 3 of the paper).
+
+    `facts`: lines under "clip", "text", "stage 1", "fusion" and "gallery", and whether the "text encoder" is frozen or trained.
+    """
     figure, ax = plt.subplots(figsize=(PAGE, 3.5))
     ax.set(xlim=(-0.05, 10.05), ylim=(-0.1, 5.1))
     ax.axis("off")
@@ -70,22 +73,13 @@ def architecture(facts: dict[str, str]) -> Figure:
     _box(ax, 0.45, 0.15, 2.15, 0.95, "classes", facts["stage 1"], TRAINED)
     for start, end in ((3.6, 3.25), (2.25, 2.0), (1.4, 1.1)):
         _arrow(ax, (1.52, start), (1.52, end))
-    for y, clip, middle, look in (
-        (3.5, "query clip", "AIM encoder, frozen", FROZEN),
-        (2.05, "modification", "text encoder, frozen", FROZEN),
-        (0.4, "target clips", "AIM encoder, frozen", FROZEN),
+    for y, name, says, encoder, state in (
+        (3.5, "query clip", facts["clip"], "AIM encoder", "frozen"),
+        (2.05, "modification", facts["text"], "text encoder", facts["text encoder"]),
+        (0.4, "target clips", facts["gallery"], "AIM encoder", "frozen"),
     ):
-        _box(
-            ax,
-            3.5,
-            y,
-            1.55,
-            0.85,
-            clip,
-            facts["text"] if clip == "modification" else facts["gallery"] if clip == "target clips" else facts["clip"],
-            PLAIN,
-        )
-        _box(ax, 5.3, y, 1.6, 0.85, middle.split(", ")[0], middle.split(", ")[1], look)
+        _box(ax, 3.5, y, 1.55, 0.85, name, says, PLAIN)
+        _box(ax, 5.3, y, 1.6, 0.85, encoder, state, FROZEN if state == "frozen" else TRAINED)
         _arrow(ax, (5.05, y + 0.425), (5.3, y + 0.425))
     _box(ax, 7.15, 2.05, 1.2, 0.85, "projection", "trained", TRAINED)
     _arrow(ax, (6.9, 2.475), (7.15, 2.475))

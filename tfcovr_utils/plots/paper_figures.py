@@ -54,8 +54,9 @@ def figure_3(run: Run) -> tuple[Figure, pd.DataFrame]:
         "clip": f"{profile['frames']} frames, {profile['image_size']} px",
         "text": f"{len(b.modifications):,} texts",
         "stage 1": f"cross-entropy,\n{len(b.labels)} labels",
-        "fusion": f"{stage2['hidden_dim']} hidden,\n{stage2['projection_dim']} out",
+        "fusion": f"layers of {stage2['projection_dim']}\nand {stage2['hidden_dim']}",
         "gallery": f"{gallery:,} clips",
+        "text encoder": stage2["text_tower"],
     }
     return diagrams.architecture(facts), pd.DataFrame({"part": facts.keys(), "says": facts.values()})
 
