@@ -21,8 +21,14 @@ SCORES = pd.DataFrame({"method": ["random", "clip"], "family": ["control", "zero
 CURVE = pd.DataFrame({"step": [1, 2, 1, 2], "loss": [3., 2., 4., 1.], "val": [.1, .2, .1, .4], "beta": ["0", "0", ".5", ".5"]})
 READ = pd.DataFrame({"encoder": ["a", "a", "b", "b"], "attribute": ["shape", "saltos"] * 2, "accuracy": [50., 60., 70., 80.], "commonest": [40., 30.] * 2})
 GRID = pd.DataFrame({"method": ["a", "a", "b", "b"], "factor": ["shape", "saltos"] * 2, "mAP@50": [1., 2., 3., 4.]})
-MISSES = pd.DataFrame({"method": ["random", "clip-mlp-1"] * 2, "factor": "shape", "asked": [True, True, False, False], "queries": 5, "missed": [80., 20., 5., 0.]})
-CELLS = pd.DataFrame({"row": [0, 0, 1, 1], "column": [0, 1, 0, 1], "above": ["“show it”", "", "", ""], "heading": ["query", "a rule", "rank 1", "rank 1"],
+TARGETS = pd.DataFrame({"split": "test", "gallery": ["capped", "full"] * 2, "targets": [3, 4, 5, 9]})
+POINTS = pd.DataFrame({"encoder": ["a", "b"], "x": [0., 1.], "y": [1., 0.], "group": ["0", "1"]})
+WRONG = pd.DataFrame({"method": ["random", "clip-mlp-1"] * 2, "distance": [0, 1, 2, 5], "factor": ["saltos"] * 2 + ["rotation"] * 2,
+                      "step": [-1., 1., .5, -.5]})
+MISSES = pd.DataFrame({"method": ["random", "clip-mlp-1"] * 2, "factor": "shape", "asked": [True, True, False, False], "queries": 5,
+                       "missed": [80., 20., 5., 0.]})
+CELLS = pd.DataFrame({"row": [0, 0, 1, 1], "column": [0, 1, 0, 1], "above": ["“show it”", "", "", ""],
+                      "heading": ["query", "a rule", "rank 1", "rank 1"],
                       "caption": ["a label", "words beside", "a long label " * 9, "lost"], "verdict": ["", "", "right", "wrong"],
                       "clip_id": ["q", "", "r", "gone"]})
 CLIPS = {name: np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3)).astype(np.uint8) for name in "qr"}
@@ -33,20 +39,19 @@ FIGURES = {
     "label_graph": lambda: plots.label_graph(PAIRS, COUNTS),
     "similarity_map": lambda: plots.similarity_map(np.eye(5), COUNTS),
     "pipeline": lambda: plots.pipeline([("clips", "5"), ("texts", "3")]),
-    "generation": lambda: plots.pipeline([("clips", "5"), ("texts", "3")], {"query label": "one twist", "target label": "two", "modification": "show two"}),
-    "architecture": lambda: plots.architecture(dict.fromkeys(("clip", "text", "stage 1", "fusion", "gallery"), "5")),
+    "generation": lambda: plots.pipeline([("clips", "5"), ("texts", "3")], dict.fromkeys(("query label", "target label", "modification"), "x")),
+    "architecture": lambda: plots.architecture(dict.fromkeys(("clip", "text", "stage 1", "fusion", "gallery", "text encoder"), "5")),
     "durations": lambda: plots.durations(pd.DataFrame({"dataset": list("aabb"), "seconds": [1., 2., 2., 3.]})),
-    "targets": lambda: plots.targets_per_query(pd.DataFrame({"split": "test", "gallery": ["capped", "full"] * 2, "targets": [3, 4, 5, 9]})),
+    "targets": lambda: plots.targets_per_query(TARGETS),
     "strips": lambda: plots.strips(CELLS, CLIPS),
     "scores": lambda: plots.scores(SCORES),
     "curves": lambda: plots.curves(CURVE, "step", {"loss": "loss", "val": "mAP"}, by="beta"),
     "factor_scores": lambda: plots.factor_scores(GRID, "mAP@50", "mAP@50"),
     "attribute_accuracy": lambda: plots.attribute_accuracy(READ),
-    "embedding_map": lambda: plots.embedding_map(pd.DataFrame({"encoder": ["a", "b"], "x": [0., 1.], "y": [1., 0.], "group": ["0", "1"]})),
+    "embedding_map": lambda: plots.embedding_map(POINTS),
     "factor_misses": lambda: plots.factor_misses(MISSES),
-    "distances": lambda: plots.distances(pd.DataFrame({"method": ["random"] * 4 + ["clip-mlp-1"] * 4, "distance": [0, 1, 2, 5, 0, 0, 0, 1]})),
-    "count_errors": lambda: plots.count_errors(pd.DataFrame({"method": ["random", "clip-mlp-1"] * 2, "factor": ["saltos", "saltos", "rotation", "rotation"],
-                                                             "step": [-1., 1., .5, -.5]})),
+    "distances": lambda: plots.distances(WRONG),
+    "count_errors": lambda: plots.count_errors(WRONG),
     "cost_against_quality": lambda: plots.cost_against_quality(SCORES.assign(seconds=[0., 30.])),
     "shuffle_control": lambda: plots.shuffle_control(pd.concat([SCORES.assign(frames="in order"), SCORES.assign(frames="shuffled")])),
     "text_lengths": lambda: plots.text_lengths(pd.DataFrame({"set": ["a"] * 4, "words": [3, 4, 4, 6]}), {"min": 2, "mean": 6.1, "max": 19}),
@@ -129,13 +134,13 @@ def test_a_strip_shows_its_frames_over_time():
 def test_a_method_looks_the_same_everywhere_and_like_no_other():
     looks = [(look["color"], str(look["marker"])) for look in plots.METHOD_LOOKS.values()]
     assert len(set(looks)) == len(looks)
-    unknown = [name for name in METHODS if plots.method_look(name)["color"] != plots.FAMILY_COLOURS[METHODS[name].family]]
-    assert unknown == [], "name these in plots/looks.py under their family"
+    assert [name for name in METHODS if plots.method_look(name)["color"] != plots.FAMILY_COLOURS[METHODS[name].family]] == []
     assert plots.method_look("tfcovr-base-hn-0.5") == plots.method_look("tfcovr-base")
     assert plots.method_look("tfcovr-base-shuffled-test") != plots.method_look("tfcovr-base")
 
 
 def test_each_family_can_be_told_in_grey():
-    grey = {family: (np.array(to_rgb(colour)) @ [.299, .587, .114], plots.looks.FAMILY_HATCHES[family]) for family, colour in plots.FAMILY_COLOURS.items()}
-    for a, b in combinations(grey.values(), 2):
+    colours, hatches = plots.FAMILY_COLOURS, plots.looks.FAMILY_HATCHES
+    grey = [(np.array(to_rgb(colours[family])) @ [.299, .587, .114], hatches[family]) for family in colours]
+    for a, b in combinations(grey, 2):
         assert abs(a[0] - b[0]) > .15 or a[1] != b[1]

@@ -1,4 +1,5 @@
 """Queries chosen by rule, the top of rankings, and what is wrong with it, against brute force on a benchmark of six labels."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,16 +32,28 @@ def test_rankings_that_are_not_there_are_named(answered):
 
 
 def test_each_rule_chooses_the_query_it_says():
-    before = dict(zip("abcdefg", (.9, .1, .5, .2, .3, .0, .4)))
-    after = dict(zip("abcdefg", (.2, 1., 1., .4, .6, .9, .0)))
+    before = dict(zip("abcdefg", (0.9, 0.1, 0.5, 0.2, 0.3, 0.0, 0.4)))
+    after = dict(zip("abcdefg", (0.2, 1.0, 1.0, 0.4, 0.6, 0.9, 0.0)))
     kind = dict(zip("abcdefg", ("event", "event", "temporal", "temporal", "event", "temporal", "temporal")))
-    rows = [{"method": name, "query_id": query, "kind": kind[query], "ap@50": ap[query]} for name, ap in (("x", before), ("y", after)) for query in "gfedcba"]
+    rows = [
+        {"method": name, "query_id": query, "kind": kind[query], "ap@50": ap[query]}
+        for name, ap in (("x", before), ("y", after))
+        for query in "gfedcba"
+    ]
     rows += [{"method": name, "query_id": "undefined", "kind": "event", "ap@50": np.nan} for name in "xy"]
     chosen = choose_queries(pd.DataFrame(rows), ["x", "y"]).set_index("rule")
     # y ascending: g 0, a .2, d .4, e .6, f .9, b 1, c 1; y - x: f .9, b .9, c .5, e .3, d .2, g -.4, a -.7
-    assert chosen.query_id.to_dict() == {"best of y": "b", "median of y": "e", "worst of y": "g", "y furthest ahead": "f", "x furthest ahead": "a",
-                                         "median temporal change of y": "d"}  # of events a, e, b none is left; of temporal d is nearest the middle
+    assert chosen.query_id.to_dict() == {
+        "best of y": "b",
+        "median of y": "e",
+        "worst of y": "g",
+        "y furthest ahead": "f",
+        "x furthest ahead": "a",
+        "median temporal change of y": "d",
+    }  # of events a, e, b none is left; of temporal d is nearest the middle
     assert chosen.loc["best of y", ["x", "y"]].tolist() == [10, 100]
+    never_behind = pd.DataFrame(rows).assign(**{"ap@50": [row["ap@50"] * (row["method"] == "y") for row in rows]})
+    assert not choose_queries(never_behind, ["x", "y"]).rule.str.contains("x furthest").any()
 
 
 def test_the_top_of_a_ranking_is_right_where_the_targets_say_so(answered):
@@ -50,8 +63,7 @@ def test_the_top_of_a_ranking_is_right_where_the_targets_say_so(answered):
     targets = set(benchmark.targets[benchmark.targets.gallery == "full"][["query_id", "clip_id"]].itertuples(index=False, name=None))
     found = ranked[ranked["rank"] > 0]
     assert found.right.tolist() == [key in targets for key in found[["query_id", "clip_id"]].itertuples(index=False, name=None)]
-    assert (ranked[ranked["rank"] == 0].clip_id.tolist()
-            == benchmark.queries.set_index("query_id").loc[queries, "query_clip"].tolist())
+    assert ranked[ranked["rank"] == 0].clip_id.tolist() == benchmark.queries.set_index("query_id").loc[queries, "query_clip"].tolist()
     assert found.groupby(["query_id", "method"]).score.apply(lambda scores: scores.is_monotonic_decreasing).all()
     assert found.right.nunique() == 2 and (found.path == found.clip_id + ".mp4").all()
 
@@ -74,8 +86,12 @@ def test_a_wrong_factor_has_its_values_its_sign_and_whether_it_was_asked_for(ans
     said = benchmark.queries[(benchmark.queries.split == "test")].merge(benchmark.modifications, on="modification_id")
     query = said[(said.source_label == "one") & (said.target_label == "two")].iloc[0]
     shown = benchmark.clips[(benchmark.clips.split == "test") & (benchmark.clips.label_id == "beam")].clip_id.iloc[0]
-    rankings = pd.DataFrame([{"method": "x", "query_id": query.query_id, "kind": "temporal", "changed": "rotation", "first_rank": 9., "retrieved": [shown]},
-                             {"method": "x", "query_id": "none", "kind": "", "changed": "", "first_rank": np.inf, "retrieved": []}])
+    rankings = pd.DataFrame(
+        [
+            {"method": "x", "query_id": query.query_id, "kind": "temporal", "changed": "rotation", "first_rank": 9.0, "retrieved": [shown]},
+            {"method": "x", "query_id": "none", "kind": "", "changed": "", "first_rank": np.inf, "retrieved": []},
+        ]
+    )
     failed = failures(rankings, benchmark)
     wrong = wrong_factors(failed, benchmark).set_index("factor")
     assert failed.distance.tolist() == [2] and set(wrong.index) == {"apparatus", "rotation"}
@@ -85,7 +101,7 @@ def test_a_wrong_factor_has_its_values_its_sign_and_whether_it_was_asked_for(ans
 
 def test_misses_are_shares_of_the_queries_that_ask_and_of_those_that_do_not():
     failed = pd.DataFrame({"method": "x", "query_id": list("abcd"), "changed": ["shape", "shape", "rotation,shape", "rotation"]})
-    wrong = pd.DataFrame({"method": "x", "query_id": ["a", "d"], "factor": "shape", "asked": [True, False], "first_rank": [3., 7.]})
+    wrong = pd.DataFrame({"method": "x", "query_id": ["a", "d"], "factor": "shape", "asked": [True, False], "first_rank": [3.0, 7.0]})
     misses = misses_by_factor(failed, wrong).set_index("asked")
     assert misses.queries.to_dict() == {True: 3, False: 1}
     assert misses.missed.round(6).to_dict() == {True: round(100 / 3, 6), False: 100} and misses.median_rank.to_dict() == {True: 3, False: 7}

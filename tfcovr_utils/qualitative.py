@@ -2,6 +2,7 @@
 
 Everything here is a view of per-query results (see `evaluation.evaluate`) and a benchmark's tables. Nothing is scored.
 """
+
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -27,15 +28,17 @@ def read_rankings(results_dir: Path, methods: list[str], protocol: str = "full",
         its_seed = seed if name not in METHODS or METHODS[name].seeded else 0
         parts.append(results[(results["method"] == name) & (results["seed"] == its_seed)])
         if parts[-1].empty:
-            raise ValueError(f"{results_dir} has no result of {name!r} under {protocol!r} with seed {its_seed}; run notebook 05 with this seed, "
-                             f"or choose of {', '.join(results['method'].unique())}.")
+            raise ValueError(
+                f"{results_dir} has no result of {name!r} under {protocol!r} with seed {its_seed}; run notebook 05 with this seed, "
+                f"or choose of {', '.join(results['method'].unique())}."
+            )
     return pd.concat(parts, ignore_index=True)
 
 
 def choose_queries(rankings: pd.DataFrame, methods: list[str], metric: str = "ap@50") -> pd.DataFrame:
     """Queries to show, one a rule: columns rule, query_id, kind, and both methods' AP in per cent.
 
-    Best, median and worst of the second method; where either method is furthest ahead of the other; the second method's
+    Best, median and worst of the second method; where each is furthest ahead of the other, if it ever is; the second method's
     median within each kind of change. Among equals the smallest query id counts; a query that an earlier rule took is
     passed over. Queries that either leaves undefined are none.
     """
@@ -45,9 +48,14 @@ def choose_queries(rankings: pd.DataFrame, methods: list[str], metric: str = "ap
     ascending = table[after].sort_values(kind="stable")
     ahead = (table[after] - table[before]).sort_values(kind="stable")
     rules = {
-        f"best of {after}": table[after].sort_values(ascending=False, kind="stable"), f"median of {after}": _from_the_middle(ascending),
-        f"worst of {after}": ascending, f"{after} furthest ahead": (-ahead).sort_values(kind="stable"), f"{before} furthest ahead": ahead,
-    } | {f"median {name} change of {after}": _from_the_middle(ascending[kind[ascending.index] == name]) for name in sorted(set(kind) - {""})}
+        f"best of {after}": table[after].sort_values(ascending=False, kind="stable"),
+        f"median of {after}": _from_the_middle(ascending),
+        f"worst of {after}": ascending,
+        f"{after} furthest ahead": (-ahead[ahead > 0]).sort_values(kind="stable"),
+        f"{before} furthest ahead": ahead[ahead < 0],
+    } | {
+        f"median {name} change of {after}": _from_the_middle(ascending[kind[ascending.index] == name]) for name in sorted(set(kind) - {""})
+    }
     rows, taken = [], set()
     for rule, candidates in rules.items():
         chosen = next((query for query in candidates.index if query not in taken), None)
@@ -74,8 +82,10 @@ def top_ranked(rankings: pd.DataFrame, benchmark: Benchmark, query_ids: list[str
         rows.append([query_id, "", 0, query_clip[query_id], None, np.nan])
         for method in rankings["method"].unique():
             found = by_query.loc[(query_id, method)]
-            rows += [[query_id, method, rank, clip_id, clip_id in answers[query_id], score]
-                     for rank, (clip_id, score) in enumerate(zip(found["retrieved"][:depth], found["scores"]), 1)]
+            rows += [
+                [query_id, method, rank, clip_id, clip_id in answers[query_id], score]
+                for rank, (clip_id, score) in enumerate(zip(found["retrieved"][:depth], found["scores"]), 1)
+            ]
     table = pd.DataFrame(rows, columns=["query_id", "method", "rank", "clip_id", "right", "score"])
     clips = benchmark.clips.set_index("clip_id")
     text = benchmark.labels.set_index("label_id")["text"]
@@ -95,8 +105,10 @@ def failures(rankings: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     table = table.assign(label_id=table["clip_id"].map(label_of))
     table = table[(table["label_id"] != "") & (table["query_id"].map(right_labels).map(len) > 0)].reset_index(drop=True)
     differing = _differences(benchmark)
-    nearest = [min((len(differing(right, label)), right) for right in right_labels[query])
-               for query, label in zip(table["query_id"], table["label_id"])]
+    nearest = [
+        min((len(differing(right, label)), right) for right in right_labels[query])
+        for query, label in zip(table["query_id"], table["label_id"])
+    ]
     return table.assign(right_label=[right for _, right in nearest], distance=[distance for distance, _ in nearest])
 
 
@@ -110,8 +122,16 @@ def wrong_factors(failed: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     for row in failed[failed["distance"] > 0].to_dict("records"):
         for factor, wanted, got in differing(row["right_label"], row["label_id"]):
             counts = all(isinstance(value, float) for value in (wanted, got))
-            rows.append(row | {"factor": factor, "wanted": _say(wanted), "got": _say(got), "asked": factor in row["changed"].split(","),
-                               "step": got - wanted if counts else np.nan})
+            rows.append(
+                row
+                | {
+                    "factor": factor,
+                    "wanted": _say(wanted),
+                    "got": _say(got),
+                    "asked": factor in row["changed"].split(","),
+                    "step": got - wanted if counts else np.nan,
+                }
+            )
     return pd.DataFrame(rows, columns=[*failed.columns, "factor", "wanted", "got", "asked", "step"])
 
 
@@ -129,8 +149,16 @@ def misses_by_factor(failed: pd.DataFrame, wrong: pd.DataFrame) -> pd.DataFrame:
             for asked in (True, False):
                 queries = int((changed.map(lambda names: factor in names) == asked).sum())
                 of_these = missed[missed["asked"] == asked]
-                rows.append({"method": method, "factor": factor, "asked": asked, "queries": queries,
-                             "missed": 100 * len(of_these) / queries if queries else np.nan, "median_rank": of_these["first_rank"].median()})
+                rows.append(
+                    {
+                        "method": method,
+                        "factor": factor,
+                        "asked": asked,
+                        "queries": queries,
+                        "missed": 100 * len(of_these) / queries if queries else np.nan,
+                        "median_rank": of_these["first_rank"].median(),
+                    }
+                )
     return pd.DataFrame(rows)
 
 
@@ -140,8 +168,9 @@ def typical_failures(wrong: pd.DataFrame, method: str, rankings: pd.DataFrame, b
     wrong = wrong[wrong["method"] == method].sort_values(["distance", "first_rank", "query_id"])
     nearest = wrong[wrong["distance"] == wrong.groupby("factor")["distance"].transform("min")]
     frequent = wrong["factor"].value_counts().index
-    rows = pd.DataFrame([part.iloc[(len(part) - 1) // 2] for factor in frequent for part in [nearest[nearest["factor"] == factor]]],
-                        columns=wrong.columns)
+    rows = pd.DataFrame(
+        [part.iloc[(len(part) - 1) // 2] for factor in frequent for part in [nearest[nearest["factor"] == factor]]], columns=wrong.columns
+    )
     (protocol,) = rankings["protocol"].unique()
     task = make_task(benchmark, protocol)
     asked = task.queries.assign(answers=task.answers).set_index("query_id").loc[rows["query_id"]]

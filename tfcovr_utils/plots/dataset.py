@@ -159,9 +159,10 @@ def targets_per_query(targets: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, len(galleries), figsize=(.7 * PAGE, 1.8), sharey=True, squeeze=False)
     for ax, gallery in zip(axes[0], galleries):
         counts = targets.loc[targets["gallery"] == gallery, "targets"]
-        sns.histplot(counts, discrete=True, ax=ax, color="#56B4E9", edgecolor="white")
+        sns.histplot(counts, discrete=bool(counts.max() <= 30), bins="auto" if counts.max() <= 30 else 30, ax=ax, color="#56B4E9", edgecolor="white")
         ax.axvline(counts.mean(), color="black", lw=.9, ls=":")
-        ax.set(title=f"gallery {gallery}, mean {counts.mean():.2f}", xlabel="right answers a query", ylabel="test queries")
+        ax.set(title=f"gallery {gallery}, mean {counts.mean():.2f}", xlabel="right answers a query", ylabel="test queries",
+               xlim=(0, counts.max() + 1))
         ax.xaxis.get_major_locator().set_params(integer=True)
     figure.tight_layout()
     return figure

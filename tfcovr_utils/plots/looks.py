@@ -1,26 +1,37 @@
 """How a method looks in every figure: the colour and hatch of its family, and a marker of its own within the family."""
 
+from ..methods import METHODS
+
 # Okabe and Ito's colours; the hatches tell families apart in a grey-scale print.
 FAMILY_COLOURS = {"control": "#999999", "zero-shot": "#56B4E9", "fine-tuned": "#0072B2", "beyond the paper": "#D55E00"}
 FAMILY_HATCHES = {"control": "", "zero-shot": "....", "fine-tuned": "", "beyond the paper": "////"}
 _NAMES = {
-    "control": "random video-only text-only-zs text-only source-label-only label-oracle tfcovr-base-shuffled-test tfcovr-base-shuffled "
-               "tfcovr-ordered-shuffled-test tfcovr-ordered-shuffled tf-cvr-oracle-zs bse-covr-oracle bse-covr-undescribed",
-    "zero-shot": "clip-avg-1-zs clip-avg-zs blip2-text-zs blip2-vision-zs blip-covr-zs blip-covr-ecde-zs languagebind-zs gme-zs mm-embed-zs "
-                 "e5-v-zs tf-cvr-zs tfcovr-base-zs",
-    "fine-tuned": "tfcovr-base tfcovr-stage2-only clip-mlp-1 clip-mlp-15 blip2-mlp-1 blip2-mlp-15 blip2-text-ft blip2-vision-ft "
-                  "blip-covr-ft blip-covr-ecde-ft bse-covr",
-    "beyond the paper": "tfcovr-ordered tfcovr-aim-ordered tfcovr-set labels-mlp tfcovr-base-brief tfcovr-base-long tfcovr-ordered-16 "
-                        "tfcovr-two-rates tfcovr-ordered-factors tfcovr-ordered-supcon tfcovr-ordered-posteriors tfcovr-single-stage "
-                        "tfcovr-text-pooling siglip2-zs qwen3-vl-embedding-zs languagebind-scaled-zs blip2-covr-ft",
+    "control": """random video-only text-only-zs text-only source-label-only label-oracle tfcovr-base-shuffled-test tfcovr-base-shuffled
+        tfcovr-ordered-shuffled-test tfcovr-ordered-shuffled tf-cvr-oracle-zs bse-covr-oracle bse-covr-undescribed""",
+    "zero-shot": """clip-avg-1-zs clip-avg-zs blip2-text-zs blip2-vision-zs blip-covr-zs blip-covr-ecde-zs languagebind-zs gme-zs
+        mm-embed-zs e5-v-zs tf-cvr-zs tfcovr-base-zs""",
+    "fine-tuned": """tfcovr-base tfcovr-stage2-only clip-mlp-1 clip-mlp-15 blip2-mlp-1 blip2-mlp-15 blip2-text-ft blip2-vision-ft
+        blip-covr-ft blip-covr-ecde-ft bse-covr""",
+    "beyond the paper": """tfcovr-ordered tfcovr-aim-ordered tfcovr-set labels-mlp tfcovr-base-brief tfcovr-base-long tfcovr-ordered-16
+        tfcovr-two-rates tfcovr-ordered-factors tfcovr-ordered-supcon tfcovr-ordered-posteriors tfcovr-single-stage
+        tfcovr-text-pooling siglip2-zs qwen3-vl-embedding-zs languagebind-scaled-zs blip2-covr-ft""",
 }
 _MARKERS = ["o", "s", "D", "^", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H", (5, 1, 36), (3, 1, 0), (6, 1, 0)]
-METHOD_LOOKS = {name: {"color": FAMILY_COLOURS[family], "marker": marker}
-                for family, names in _NAMES.items() for name, marker in zip(names.split(), _MARKERS)}
-OTHER_LOOK = {"color": "#000000", "marker": "."}
+# Each family begins at another marker, so that the rows most often shown together differ in grey too.
+_FIRST = {"control": 9, "zero-shot": 5, "fine-tuned": 0, "beyond the paper": 2}
+METHOD_LOOKS = {
+    name: {"color": FAMILY_COLOURS[family], "marker": _MARKERS[(_FIRST[family] + place) % len(_MARKERS)]}
+    for family, names in _NAMES.items()
+    for place, name in enumerate(names.split())
+}
 
 
 def method_look(name: str) -> dict:
-    """Colour and marker of a method; a variant ("tfcovr-base-hn-0.5") has those of the longest name that it begins with."""
-    known = max((known for known in METHOD_LOOKS if name == known or name.startswith(known + "-")), key=len, default=None)
-    return METHOD_LOOKS[known] if known else OTHER_LOOK
+    """Colour and marker of a method; a row not listed here has its family's colour and a dot, and a variant that is no row
+    ("tfcovr-base-hn-0.5") what the longest name has that it begins with."""
+    if name in METHOD_LOOKS:
+        return METHOD_LOOKS[name]
+    if name in METHODS:
+        return {"color": FAMILY_COLOURS[METHODS[name].family], "marker": "."}
+    known = max((known for known in METHOD_LOOKS if name.startswith(known + "-")), key=len, default=None)
+    return METHOD_LOOKS[known] if known else {"color": "#000000", "marker": "."}

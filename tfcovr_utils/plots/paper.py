@@ -1,4 +1,5 @@
 """Every figure and table of the paper that a run can make, and ours, drawn and exported. What is missing is named, and the rest is made."""
+
 from pathlib import Path
 from typing import NamedTuple
 

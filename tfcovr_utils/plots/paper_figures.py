@@ -1,4 +1,5 @@
 """Figures of the paper and ours, each from what a run left. Nothing is trained, embedded or scored."""
+
 from collections.abc import Callable
 
 import pandas as pd
@@ -16,7 +17,11 @@ def figure_1(run: Run) -> tuple[Figure, pd.DataFrame]:
     """A triplet of each kind of change: the test query of the lowest tier with the smallest id."""
     b = run.benchmark
     texts = b.modifications[["modification_id", "text", "source_label", "target_label"]]
-    queries = b.queries[b.queries["split"] == "test"].merge(texts, on="modification_id").merge(b.pairs[["source_label", "target_label", "kind", "tier"]])
+    queries = (
+        b.queries[b.queries["split"] == "test"]
+        .merge(texts, on="modification_id")
+        .merge(b.pairs[["source_label", "target_label", "kind", "tier"]])
+    )
     first = queries.sort_values(["tier", "query_id"]).groupby("kind").head(1).sort_values("kind", ascending=False)
     targets = b.targets[b.targets["gallery"] == "full"].groupby("query_id")["clip_id"].min()
     cells = strips.triplet_cells(first.assign(target_clip=first["query_id"].map(targets)), b.clips, _label_text(run))
@@ -28,8 +33,14 @@ def figure_2(run: Run) -> tuple[Figure, pd.DataFrame]:
     boxes, b, text = run.csv("03_pipeline"), run.benchmark, _label_text(run)
     counted = b.pairs[(b.pairs["tier"] == 1) & b.pairs["changed"].isin(["rotation", "saltos"])]
     pair = (counted if len(counted) else b.pairs).sort_values(["source_label", "target_label"]).iloc[0]
-    said = b.modifications[(b.modifications["source_label"] == pair["source_label"]) & (b.modifications["target_label"] == pair["target_label"])]
-    example = {"query label": text[pair["source_label"]], "target label": text[pair["target_label"]], "modification": f"“{said['text'].iloc[0]}”"}
+    said = b.modifications[
+        (b.modifications["source_label"] == pair["source_label"]) & (b.modifications["target_label"] == pair["target_label"])
+    ]
+    example = {
+        "query label": text[pair["source_label"]],
+        "target label": text[pair["target_label"]],
+        "modification": f"“{said['text'].iloc[0]}”",
+    }
     table = pd.concat([boxes, pd.DataFrame({"step": example.keys(), "says": example.values()})], ignore_index=True)
     return diagrams.pipeline(list(zip(boxes["step"], boxes["says"])), example), table
 
@@ -39,9 +50,14 @@ def figure_3(run: Run) -> tuple[Figure, pd.DataFrame]:
     record, b = run.record("tfcovr-base"), run.benchmark
     stage2, profile = record["stage2"], record["profile"]
     gallery = ((b.gallery["split"] == "test") & (b.gallery["gallery"] == "full")).sum()
-    facts = {"clip": f"{profile['frames']} frames, {profile['image_size']} px", "text": f"{len(b.modifications):,} texts",
-             "stage 1": f"cross-entropy,\n{len(b.labels)} labels", "fusion": f"{stage2['hidden_dim']} hidden,\n{stage2['projection_dim']} out",
-             "gallery": f"{gallery:,} clips"}
+    facts = {
+        "clip": f"{profile['frames']} frames, {profile['image_size']} px",
+        "text": f"{len(b.modifications):,} texts",
+        "stage 1": f"cross-entropy,\n{len(b.labels)} labels",
+        "fusion": f"layers of {stage2['projection_dim']}\nand {stage2['hidden_dim']}",
+        "gallery": f"{gallery:,} clips",
+        "text encoder": stage2["text_tower"],
+    }
     return diagrams.architecture(facts), pd.DataFrame({"part": facts.keys(), "says": facts.values()})
 
 
@@ -75,7 +91,10 @@ def shuffle(run: Run) -> tuple[Figure, pd.DataFrame]:
     for method in ("tfcovr-base", "tfcovr-ordered"):
         for frames, name in SHUFFLED.items():
             if name.format(method) in run.summary.index:
-                rows.append(run.summary.loc[name.format(method), ["mAP@50", "mAP@50 low", "mAP@50 high"]].to_dict() | {"method": method, "frames": frames})
+                rows.append(
+                    run.summary.loc[name.format(method), ["mAP@50", "mAP@50 low", "mAP@50 high"]].to_dict()
+                    | {"method": method, "frames": frames}
+                )
     table = pd.DataFrame(rows)
     if table["mAP@50"].isna().all():
         raise FileNotFoundError("there are no results with shuffled frames; run notebook 05.")
@@ -84,7 +103,9 @@ def shuffle(run: Run) -> tuple[Figure, pd.DataFrame]:
 
 def frames_curve(run: Run) -> tuple[Figure, pd.DataFrame]:
     table = run.csv("04_frames")
-    return results.curves(table[table["attribute"].isin(CORE_ATTRIBUTES)], "frames", {"accuracy": "accuracy on test, per cent"}, by="attribute"), table
+    return results.curves(
+        table[table["attribute"].isin(CORE_ATTRIBUTES)], "frames", {"accuracy": "accuracy on test, per cent"}, by="attribute"
+    ), table
 
 
 def by_attribute(run: Run) -> tuple[Figure, pd.DataFrame]:
@@ -94,14 +115,18 @@ def by_attribute(run: Run) -> tuple[Figure, pd.DataFrame]:
 
 def losses(run: Run) -> tuple[Figure, pd.DataFrame]:
     table = run.csv("05_losses")
-    return results.curves(table.assign(val=100 * table["val"]), "step", {"loss": "training loss", "val": "mAP@50 on val, per cent"}, by="run"), table
+    return results.curves(
+        table.assign(val=100 * table["val"]), "step", {"loss": "training loss", "val": "mAP@50 on val, per cent"}, by="run"
+    ), table
 
 
 def _from_csv(name: str, plot: Callable[[pd.DataFrame], Figure]) -> Callable[[Run], tuple[Figure, pd.DataFrame]]:
     """A figure for which its CSV is enough."""
+
     def make(run: Run) -> tuple[Figure, pd.DataFrame]:
         table = run.csv(name)
         return plot(table), table
+
     return make
 
 
@@ -117,11 +142,17 @@ FIGURES: dict[str, tuple[str, Callable]] = {
     "figure_4_retrieved": ("Figure 4: what is ranked first, right and wrong", figure_4),
     "dataset_long_tail": ("Clips a label", _from_csv("01_label_counts", dataset.label_counts)),
     "dataset_durations": ("Durations of clips", _from_csv("01_durations", dataset.durations)),
-    "dataset_text_lengths": ("Words of a modification", _from_csv("03_text_lengths", lambda table: dataset.text_lengths(table, PAPER["text_words"]))),
+    "dataset_text_lengths": (
+        "Words of a modification",
+        _from_csv("03_text_lengths", lambda table: dataset.text_lengths(table, PAPER["text_words"])),
+    ),
     "dataset_targets": ("Right answers a query", _from_csv("03_targets", dataset.targets_per_query)),
     "dataset_label_graph": ("Labels and their pairs", label_graph),
     "overview": ("Every row on the test queries", overview),
-    "factor_matrix": ("mAP@50 by the factor that is changed", _from_csv("05_missed", lambda table: results.factor_scores(table, "mAP@50", "mAP@50, per cent"))),
+    "factor_matrix": (
+        "mAP@50 by the factor that is changed",
+        _from_csv("05_missed", lambda table: results.factor_scores(table, "mAP@50", "mAP@50, per cent")),
+    ),
     "factors_missed": ("Factors missed at rank 1", _from_csv("08_missed", failures.factor_misses)),
     "distances": ("How far from right the first clip lies", _from_csv("08_distances", failures.distances)),
     "frames_curve": ("Accuracy by number of frames", frames_curve),

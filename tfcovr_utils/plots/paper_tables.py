@@ -1,4 +1,5 @@
 """Tables 1 to 5 of the paper, its numbers beside this run's, and ours. A view of results: nothing is scored here."""
+
 import pandas as pd
 
 from ..profiles import ROOT
@@ -33,9 +34,18 @@ def _beside(run: Run, numbers: tuple[str, ...]) -> Table:
         method = method_of.get((row["table"], row["row"], row["query_frames"]))
         ours = run.summary.loc[method] if method in run.summary.index else None
         ran = ours is not None and ours["status"] == "run"
-        rows.append({"model": row["row"], "fusion": row["fusion"] or "-", "query": row["query_frames"] or "-", "target": row["target_frames"] or "-",
-                     **{f"paper {name}": pd.to_numeric(row[name]) if row[name] else float("nan") for name in HEADLINES}, "row here": method,
-                     **{f"here {name}": ours[name] if ran else float("nan") for name in HEADLINES}, "seeds": int(ours["n_seeds"]) if ran else 0})
+        rows.append(
+            {
+                "model": row["row"],
+                "fusion": row["fusion"] or "-",
+                "query": row["query_frames"] or "-",
+                "target": row["target_frames"] or "-",
+                **{f"paper {name}": pd.to_numeric(row[name]) if row[name] else float("nan") for name in HEADLINES},
+                "row here": method,
+                **{f"here {name}": ours[name] if ran else float("nan") for name in HEADLINES},
+                "seeds": int(ours["n_seeds"]) if ran else 0,
+            }
+        )
     table = pd.DataFrame(rows)
     return table, _best(table, [column for column in table if "mAP" in column])
 
@@ -60,9 +70,15 @@ def table_5(run: Run) -> Table:
     ours = run.summary.reindex([f"tfcovr-base-hn-{beta:g}" for beta in BETAS])
     if ours["mAP@50"].isna().all():
         raise FileNotFoundError("there are no results of tfcovr-base-hn-*; run notebook 05.")
-    table = pd.DataFrame({"HN weighting": [f"{beta:g}" for beta in BETAS], **{f"paper {name}": published[name] for name in HEADLINES},
-                          **{f"here {name}": ours[name].to_numpy() for name in HEADLINES}, "low": ours["mAP@50 low"].to_numpy(),
-                          "high": ours["mAP@50 high"].to_numpy()})
+    table = pd.DataFrame(
+        {
+            "HN weighting": [f"{beta:g}" for beta in BETAS],
+            **{f"paper {name}": published[name] for name in HEADLINES},
+            **{f"here {name}": ours[name].to_numpy() for name in HEADLINES},
+            "low": ours["mAP@50 low"].to_numpy(),
+            "high": ours["mAP@50 high"].to_numpy(),
+        }
+    )
     return table, _best(table, [column for column in table if "mAP" in column])
 
 
@@ -71,7 +87,8 @@ def beyond(run: Run) -> Table:
     names = [name for name in run.summary["method"] if name == "tfcovr-base" or run.summary.loc[name, "family"] == "beyond the paper"]
     table = run.rows(names)
     table = table.assign(**{"training s": table["method"].map(run.seconds)})[
-        ["method", *HEADLINES, "mAP@50 sd", "mAP@50 low", "mAP@50 high", "n_seeds", "training s"]]
+        ["method", *HEADLINES, "mAP@50 sd", "mAP@50 low", "mAP@50 high", "n_seeds", "training s"]
+    ]
     return table, _best(table, HEADLINES)
 
 

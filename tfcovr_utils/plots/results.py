@@ -69,8 +69,8 @@ def attribute_accuracy(table: pd.DataFrame) -> Figure:
     at, width = np.arange(len(attributes)), .8 / len(encoders)
     for place, (look, hatch, encoder) in enumerate(zip(LINES, HATCHES, encoders)):
         part = table[table["encoder"] == encoder].set_index("attribute").loc[attributes]
-        ax.bar(at + (place - (len(encoders) - 1) / 2) * width, part["accuracy"], width * .92, color=look["color"], hatch=hatch, edgecolor="white", linewidth=.3,
-               label=encoder)
+        ax.bar(at + (place - (len(encoders) - 1) / 2) * width, part["accuracy"], width * .92, color=look["color"], hatch=hatch,
+               edgecolor="white", linewidth=.3, label=encoder)
     commonest = table.drop_duplicates("attribute").set_index("attribute")["commonest"]
     ax.hlines(commonest, at - .42, at + .42, color="black", lw=1, label="always the commonest")
     ax.set_xticks(at, attributes)
@@ -101,12 +101,16 @@ def embedding_map(points: pd.DataFrame) -> Figure:
 
 @styled
 def cost_against_quality(table: pd.DataFrame) -> Figure:
-    """What a row takes to train against what it finds, each point named. Columns method, family, seconds, mAP@50 and it with " low", " high"."""
+    """What a row takes to train against what it finds, each point named.
+
+    Columns method, family, seconds, mAP@50 and it with " low" and " high".
+    """
     figure, ax = plt.subplots(figsize=(PAGE, 3.6))
     table = table.sort_values("mAP@50", ignore_index=True)
     for row in table.to_dict("records"):
-        ax.errorbar(row["seconds"], row["mAP@50"], yerr=[[row["mAP@50"] - row["mAP@50 low"]], [row["mAP@50 high"] - row["mAP@50"]]], ls="",
-                    ms=6, elinewidth=.6, markeredgecolor="white", markeredgewidth=.4, **method_look(row["method"]))
+        error = [[row["mAP@50"] - row["mAP@50 low"]], [row["mAP@50 high"] - row["mAP@50"]]]
+        ax.errorbar(row["seconds"], row["mAP@50"], yerr=error, ls="", ms=6, elinewidth=.6, markeredgecolor="white", markeredgewidth=.4,
+                    **method_look(row["method"]))
     span = max(table["mAP@50"].max() - table["mAP@50"].min(), 1e-6)
     right = table["seconds"].max() * 1.6
     beside = table["mAP@50"].to_numpy().copy()
@@ -115,7 +119,8 @@ def cost_against_quality(table: pd.DataFrame) -> Figure:
     for name, y, seconds, score in zip(table["method"], beside, table["seconds"], table["mAP@50"]):
         ax.annotate(f"{name}  {score:.2f}", (seconds, score), (right, y), fontsize=6.5, va="center", annotation_clip=False,
                     arrowprops={"arrowstyle": "-", "lw": .35, "color": "#999999", "shrinkA": 0, "shrinkB": 3})
-    ax.set(xscale="symlog", xlim=(-.3, right / 1.15), xlabel="seconds of training, all stages (0: none)", ylabel="mAP@50 in per cent, 95 % interval")
+    ax.set(xscale="symlog", xlim=(-.3, right / 1.15), xlabel="seconds of training, all stages (0: none)",
+           ylabel="mAP@50 in per cent, 95 % interval")
     ax.grid()
     for family in dict.fromkeys(table["family"]):
         ax.scatter([], [], s=24, color=FAMILY_COLOURS[family], label=family)
@@ -134,8 +139,8 @@ def shuffle_control(table: pd.DataFrame) -> Figure:
         at = np.arange(len(stages)) + (place - (len(methods) - 1) / 2) * .12
         error = np.abs(part[["mAP@50 low", "mAP@50 high"]].to_numpy().T - part["mAP@50"].to_numpy())
         shown = part["mAP@50"].notna().to_numpy()
-        ax.errorbar(at[shown], part["mAP@50"][shown], yerr=error[:, shown], lw=1, ls=("-", "--", ":")[place % 3], elinewidth=.8, ms=5, label=method,
-                    **method_look(method))
+        ax.errorbar(at[shown], part["mAP@50"][shown], yerr=error[:, shown], lw=1, ls=("-", "--", ":")[place % 3], elinewidth=.8, ms=5,
+                    label=method, **method_look(method))
     ax.set_xticks(np.arange(len(stages)), stages)
     ax.set(ylabel="mAP@50 in per cent", ylim=(0, None))
     ax.grid(axis="y")

@@ -1,4 +1,5 @@
 """What notebooks left of a run: CSVs beside their figures, per-query results, the benchmark's tables."""
+
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,17 +13,20 @@ from ..triplets import Benchmark
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder below runs/, and where the paths of its clips begin. What is not there raises FileNotFoundError: which notebook makes it."""
+    """A run's folder below runs/, and where the paths of its clips begin.
+
+    What is not there raises FileNotFoundError, which says which notebook makes it.
+    """
 
     folder: Path
     clips_dir: Path
 
     def csv(self, name: str) -> pd.DataFrame:
-        """A CSV that a notebook exported, numbers as they were written."""
+        """A CSV that a notebook exported."""
         path = self.folder / "figures" / f"{name}.csv"
         if not path.exists():
             raise FileNotFoundError(f"`figures/{path.name}` is not there; run notebook {name[:2]}.")
-        return pd.read_csv(path, float_precision="round_trip")
+        return pd.read_csv(path)
 
     @cached_property
     def benchmark(self) -> Benchmark:
@@ -60,7 +64,7 @@ class Run:
         spent = []
         for path in sorted((self._results_dir / method).glob("seed-*.json")):
             record = next(iter(json.loads(path.read_text("utf-8")).values()))
-            spent.append(record.get("stage1", {}).get("seconds", 0.) + (record["history"][-1]["seconds"] if "history" in record else 0.))
+            spent.append(record.get("stage1", {}).get("seconds", 0.0) + (record["history"][-1]["seconds"] if "history" in record else 0.0))
         return sum(spent) / max(len(spent), 1)
 
     @property

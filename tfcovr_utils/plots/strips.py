@@ -1,4 +1,5 @@
 """Clips as strips of frames in a grid, each with its caption, its outline and its mark."""
+
 import textwrap
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from .base import PAGE, styled, thumbnail
 # Right and wrong are told by outline colour, line and mark together, so that each reads in grey too.
 VERDICTS = {"right": dict(color="#009E73", ls="-", mark="✓"), "wrong": dict(color="#D55E00", ls=(0, (3, 1.5)), mark="✗")}
 CELL_COLUMNS = ["row", "column", "above", "heading", "caption", "verdict", "clip_id"]
-LINE = .125  # inches that a line of text takes
-GAP = .06  # inches between a strip and its text
+LINE = 0.125  # inches that a line of text takes
+GAP = 0.06  # inches between a strip and its text
 
 
 @styled
@@ -27,25 +28,31 @@ def strips(table: pd.DataFrame, frames: dict[str, np.ndarray], n_frames: int = 8
     a cell of text). `frames`: uint8 (T, H, W, 3) by clip_id; a clip that is not there leaves an empty strip that says so.
     """
     columns = int(table["column"].max()) + 1
-    width = (PAGE - .15 * (columns - 1)) / columns
+    width = (PAGE - 0.15 * (columns - 1)) / columns
     strip, wrap = width / n_frames, int(width * 20)
     lines = table.assign(lines=[len(_wrapped(row, wrap)) for row in table.itertuples()]).groupby("row")["lines"].max()
     above = table.sort_values("column").groupby("row")["above"].first()
-    heights = [(.26 if above[row] else 0) + strip + GAP + LINE * lines[row] + .07 for row in lines.index]
+    heights = [(0.26 if above[row] else 0) + strip + GAP + LINE * lines[row] + 0.07 for row in lines.index]
     figure = plt.figure(figsize=(PAGE, sum(heights)))
     top = figure.get_figheight()
     for row, height in zip(lines.index, heights):
-        y = top - (.26 if above[row] else 0)
+        y = top - (0.26 if above[row] else 0)
         if above[row]:
-            figure.text(0, (top - .15) / figure.get_figheight(), above[row], fontsize=8.5, weight="bold", va="center")
+            figure.text(0, (top - 0.15) / figure.get_figheight(), above[row], fontsize=8.5, weight="bold", va="center")
         for cell in table[table["row"] == row].itertuples():
-            x = cell.column * (width + .15)
+            x = cell.column * (width + 0.15)
             box = [x / PAGE, (y - strip) / figure.get_figheight(), width / PAGE, strip / figure.get_figheight()]
             _draw_cell(figure.add_axes(box), cell, frames, n_frames)
             below = strip + GAP if cell.clip_id else 0
             for number, line in enumerate(_wrapped(cell, wrap)):
-                figure.text(x / PAGE, (y - below - LINE * (number + .5)) / figure.get_figheight(), line, fontsize=6.5, va="center",
-                            weight="bold" if not number and cell.heading else "normal")
+                figure.text(
+                    x / PAGE,
+                    (y - below - LINE * (number + 0.5)) / figure.get_figheight(),
+                    line,
+                    fontsize=6.5,
+                    va="center",
+                    weight="bold" if not number and cell.heading else "normal",
+                )
         top -= height
     return figure
 
@@ -62,14 +69,16 @@ def _draw_cell(ax, cell, frames: dict[str, np.ndarray], n_frames: int) -> None:
     if not cell.clip_id:
         return
     if cell.clip_id not in frames:
-        ax.text(.5, .5, f"{cell.clip_id} cannot be read", ha="center", va="center", fontsize=6.5, transform=ax.transAxes)
+        ax.text(0.5, 0.5, f"{cell.clip_id} cannot be read", ha="center", va="center", fontsize=6.5, transform=ax.transAxes)
     else:
         clip = frames[cell.clip_id]
-        shown = clip[((np.arange(n_frames) + .5) * len(clip) / n_frames).astype(int)]
+        shown = clip[((np.arange(n_frames) + 0.5) * len(clip) / n_frames).astype(int)]
         ax.imshow(np.concatenate([thumbnail(frame) for frame in shown], 1), aspect="auto", interpolation="antialiased")
     if cell.verdict:
         look = VERDICTS[cell.verdict]
-        ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, lw=2, edgecolor=look["color"], ls=look["ls"], clip_on=False))
+        ax.add_patch(
+            Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, lw=2, edgecolor=look["color"], ls=look["ls"], clip_on=False)
+        )
 
 
 def retrieved_cells(chosen: pd.DataFrame, ranked: pd.DataFrame, texts: dict[str, str]) -> pd.DataFrame:
@@ -80,13 +89,32 @@ def retrieved_cells(chosen: pd.DataFrame, ranked: pd.DataFrame, texts: dict[str,
         part = ranked[ranked["query_id"] == query["query_id"]]
         methods = [name for name in part["method"].unique() if name]
         (clip,) = part[part["rank"] == 0].itertuples()
-        rows += [[number, 0, f"“{texts[query['query_id']]}”", "query", clip.label, "", clip.clip_id],
-                 [number, 1, "", query["rule"], f"{query['kind']} change; AP@50: "
-                  + ", ".join(f"{name} {query[name]:.2f}" for name in methods), "", ""]]
+        rows += [
+            [number, 0, f"“{texts[query['query_id']]}”", "query", clip.label, "", clip.clip_id],
+            [
+                number,
+                1,
+                "",
+                query["rule"],
+                f"{query['kind']} change; AP@50: " + ", ".join(f"{name} {query[name]:.2f}" for name in methods),
+                "",
+                "",
+            ],
+        ]
         for rank in range(1, part["rank"].max() + 1):
             number += 1
-            rows += [[number, methods.index(found.method), "", f"{found.method}, rank {rank}", f"{found.label} ({found.score:.3f})",
-                      "right" if found.right else "wrong", found.clip_id] for found in part[part["rank"] == rank].itertuples()]
+            rows += [
+                [
+                    number,
+                    methods.index(found.method),
+                    "",
+                    f"{found.method}, rank {rank}",
+                    f"{found.label} ({found.score:.3f})",
+                    "right" if found.right else "wrong",
+                    found.clip_id,
+                ]
+                for found in part[part["rank"] == rank].itertuples()
+            ]
         number += 1
     return pd.DataFrame(rows, columns=CELL_COLUMNS).merge(ranked[["clip_id", "path"]].drop_duplicates(), how="left")
 
@@ -96,19 +124,34 @@ def failure_cells(examples: pd.DataFrame, clips: pd.DataFrame, label_text: dict[
     label = dict(zip(clips["clip_id"], clips["label_id"].map(label_text)))
     rows = []
     for number, example in enumerate(examples.to_dict("records")):
-        shown = [("query", example["query_clip"], ""), (f"right, rank {example['first_rank']:.0f}", example["right_clip"], "right"),
-                 (f"rank 1: {example['factor']} {example['got']}, not {example['wanted']}", example["clip_id"], "wrong")]
-        rows += [[number, column, "" if column else f"“{example['text']}”", heading, label[clip_id], verdict, clip_id]
-                 for column, (heading, clip_id, verdict) in enumerate(shown)]
+        shown = [
+            ("query", example["query_clip"], ""),
+            (f"right, rank {example['first_rank']:.0f}", example["right_clip"], "right"),
+            (f"rank 1: {example['factor']} {example['got']}, not {example['wanted']}", example["clip_id"], "wrong"),
+        ]
+        rows += [
+            [number, column, "" if column else f"“{example['text']}”", heading, label[clip_id], verdict, clip_id]
+            for column, (heading, clip_id, verdict) in enumerate(shown)
+        ]
     return pd.DataFrame(rows, columns=CELL_COLUMNS).merge(clips[["clip_id", "path"]], how="left")
 
 
 def triplet_cells(triplets: pd.DataFrame, clips: pd.DataFrame, label_text: dict[str, str]) -> pd.DataFrame:
     """Cells for `strips`, as the paper's Figure 1 (c): a row a triplet, query and target. Columns kind, text, query_clip, target_clip."""
     label = dict(zip(clips["clip_id"], clips["label_id"].map(label_text)))
-    rows = [[number, column, "" if column else f"{triplet['kind']} change: “{triplet['text']}”", end, label[triplet[f"{end}_clip"]], "",
-             triplet[f"{end}_clip"]]
-            for number, triplet in enumerate(triplets.to_dict("records")) for column, end in enumerate(("query", "target"))]
+    rows = [
+        [
+            number,
+            column,
+            "" if column else f"{triplet['kind']} change: “{triplet['text']}”",
+            end,
+            label[triplet[f"{end}_clip"]],
+            "",
+            triplet[f"{end}_clip"],
+        ]
+        for number, triplet in enumerate(triplets.to_dict("records"))
+        for column, end in enumerate(("query", "target"))
+    ]
     return pd.DataFrame(rows, columns=CELL_COLUMNS).merge(clips[["clip_id", "path"]], how="left")
 
 

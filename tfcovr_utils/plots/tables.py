@@ -1,4 +1,5 @@
 """Tables as LaTeX, Markdown and CSV, the best of each column in bold."""
+
 from pathlib import Path
 
 import pandas as pd
@@ -9,25 +10,31 @@ from ..files import replacing
 Best = dict[str, pd.Series]  # column -> mask of the rows among which its largest number is set in bold
 
 
-def save_table(table: pd.DataFrame, name: str, folder: Path, best: Best | None = None, decimals: int = 2) -> list[Path]:
+def save_table(
+    table: pd.DataFrame, name: str, folder: Path, best: Best | None = None, decimals: int = 2, forms: tuple[str, ...] = ("tex", "md", "csv")
+) -> list[Path]:
     """Write `name`.tex (booktabs), .md and .csv (unrounded) of a table, without its index; return the paths.
 
     A number that is missing shows as "-".
     """
     table = table.reset_index(drop=True)
     shown, bold = _in_words(table, decimals), _bold(table, best)
-    texts = {".tex": _latex(table, shown, bold), ".md": _markdown(shown, bold), ".csv": table.to_csv(index=False, lineterminator="\n")}
-    paths = [Path(folder) / f"{name}{suffix}" for suffix in texts]
-    for path, text in zip(paths, texts.values()):
+    texts = {"tex": _latex(table, shown, bold), "md": _markdown(shown, bold), "csv": table.to_csv(index=False, lineterminator="\n")}
+    paths = [Path(folder) / f"{name}.{form}" for form in forms]
+    for path, form in zip(paths, forms):
         with replacing(path) as temporary:
-            temporary.write_text(text, "utf-8")
+            temporary.write_text(texts[form], "utf-8")
     return paths
 
 
 def show_table(table: pd.DataFrame, best: Best | None = None, decimals: int = 2) -> Styler:
     """The same table for a notebook."""
     table = table.reset_index(drop=True)
-    return _in_words(table, decimals).style.hide(axis=0).apply(lambda _: _bold(table, best).replace({True: "font-weight: bold", False: ""}), axis=None)
+    return (
+        _in_words(table, decimals)
+        .style.hide(axis=0)
+        .apply(lambda _: _bold(table, best).replace({True: "font-weight: bold", False: ""}), axis=None)
+    )
 
 
 def _in_words(table: pd.DataFrame, decimals: int) -> pd.DataFrame:
