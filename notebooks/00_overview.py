@@ -116,6 +116,11 @@ pd.DataFrame({name: 100 * table[["ap@5", "ap@10", "ap@25", "ap@50"]].mean() for 
 # | `03_modification_generation` | what instruction leads from one to the other; what benchmark results? |
 # | `04_stage1_temporal_pretraining` | what does an encoder learn about time from fine-grained labels? |
 # | `05_stage2_contrastive_retrieval` | how well are the right clips found, and what does the score rest on? |
+# | `06_zero_shot_baselines` | how far do models come that were never trained on these triplets? |
+# | `07_finetuned_baselines` | what do the paper's peers reach when trained, and what do long instructions and descriptions add? |
+# | `08_qualitative_retrieval` | what stands at the top of the rankings, and what exactly is wrong with it? |
+# | `09_retrieval_explorer` | what does a method find when somebody else asks? |
+# | `10_paper_figures` | which figures and tables of the paper does this run give? |
 #
 # ## Checks
 
