@@ -27,7 +27,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytest.importorskip("voila", reason="voila is not here; pip install -e '.[browser]'")
 
 NOTEBOOK = "09_retrieval_explorer.ipynb"
-START_S, PATIENCE_MS = 180, 60_000
+START_S, PATIENCE_MS = 300, 120_000  # for machines that do other things beside
 # What the front ends themselves ask for in vain: no fault of the page.
 NOT_OURS = re.compile(r"favicon|translations|Failed to load resource|WebSocket|preload|Permissions-Policy")
 SERVERS = {
@@ -99,6 +99,7 @@ def _wait_for(address, server, log):
 
 def test_the_explorer_is_used(served, own_folder, tmp_path):
     name, address = served
+    playwright.expect.set_options(timeout=PATIENCE_MS)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         page = browser.new_page(viewport={"width": 1500 if name == "lab" else 1240, "height": 1400})
@@ -107,10 +108,11 @@ def test_the_explorer_is_used(served, own_folder, tmp_path):
         page.on("pageerror", lambda fault: faults.append(f"{fault.message}\n{fault.stack}"))
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" and not NOT_OURS.search(said.text) else None)
         page.goto(address)
-        if name == "lab":
-            page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
-            page.locator("[data-command='notebook:run-all-cells']").click()
         try:
+            if name == "lab":
+                playwright.expect(page.locator("#jp-bottom-panel, #jp-main-statusbar").filter(has_text="(ipykernel) | Idle").first).to_be_visible()
+                page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
+                page.locator(".lm-Menu-item:visible", has_text=re.compile("^Run All Cells")).first.click()
             use(page, own_folder, tmp_path / "runs", name)
         except Exception:
             shoot(page, f"{name}-failed")
@@ -237,4 +239,4 @@ def shoot(page, name):
         folder = Path(os.environ["TFCOVR_SHOTS"])
         folder.mkdir(parents=True, exist_ok=True)
         root = page.locator(".tfcovr")
-        (root if root.count() else page).screenshot(path=folder / f"{name}.png")
+        (root if root.count() and not name.endswith("failed") else page).screenshot(path=folder / f"{name}.png")
