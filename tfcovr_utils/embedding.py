@@ -33,7 +33,8 @@ READOUTS = ("frames", "clips", "texts")  # and "composed", of clips read togethe
 SHARD_ROWS = 512  # what a killed run loses at most
 POLICIES = ("centre", "centre-half", "ends", "middle")  # of video.sample_indices, those that take the same frames every time
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-IMAGES_PER_BATCH = 256  # by default; a ViT-B/16 takes about a gigabyte for them
+IMAGES_PER_BATCH = {"cpu": 96, "cuda": 256}  # by default: what stays in a CPU's cache; of a GPU's memory a ViT-B/16 takes a gigabyte
+TEXTS_PER_BATCH = 256
 PENDING_BYTES = 2**28   # of frames that are decoded and not yet encoded
 
 
@@ -100,7 +101,8 @@ def embed_clips(
             # the same clips meet in a batch: a product's last bits depend on its other rows.
             todo.setdefault(key, _File(key, Path(clips_dir) / path, files[path]["version"], place // SHARD_ROWS, texts[place]))
         encode = getattr(encoder, "compose" if composed else f"encode_{readout}")
-        batches = _Batches(encoder, lambda group: encode(*_stack(group)), precision, batch or max(1, IMAGES_PER_BATCH // max(frames, 1)))
+        images = IMAGES_PER_BATCH.get(encoder.device.type, IMAGES_PER_BATCH["cuda"])
+        batches = _Batches(encoder, lambda group: encode(*_stack(group)), precision, batch or max(1, images // max(frames, 1)))
         broken = _embed_files(todo.values(), batches, store, frames, policy, progress)
         values, found = store.read(keys)
         for path, key in zip(clips_here["path"][~found], np.array(keys)[~found]):
@@ -112,7 +114,7 @@ def embed_clips(
 
 
 def embed_texts(
-    encoder: Encoder, texts: Sequence[str], *, store_dir: Path | None = None, batch: int = IMAGES_PER_BATCH, precision: str | None = None
+    encoder: Encoder, texts: Sequence[str], *, store_dir: Path | None = None, batch: int = TEXTS_PER_BATCH, precision: str | None = None
 ) -> torch.Tensor:
     """Embed texts: (M, D) float32 in their order, each distinct one encoded once and kept in a store."""
     precision = _precision(encoder, precision)
