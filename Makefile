@@ -6,12 +6,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help setup reproduce sweep test notebooks publish lab bench clean
+.PHONY: help setup reproduce sweep test test-browser notebooks publish lab explorer bench clean
 
 help:
 	@echo "make reproduce [PROFILE=mini]  run all notebooks in order into runs/<profile>/"
 	@echo "make sweep [SEEDS=...]         more seeds of the training, and a second rendering: hours, goes on where it stopped"
 	@echo "make test                      run the tests"
+	@echo "make test-browser              use the explorer in a real browser (where Chromium is installed)"
+	@echo "make explorer                  open the retrieval explorer, notebook 09, as a page of its own"
 	@echo "make lab                       open JupyterLab"
 	@echo "make notebooks                 carry edits of notebooks/*.py into their .ipynb"
 	@echo "make publish                   run on mini, then put the executed notebooks into notebooks/"
@@ -41,6 +43,15 @@ sweep: $(READY)
 test: $(READY)
 	$(PY) -m pytest
 
+# The browser's own packages are no part of the set-up; they are added when they are first asked for.
+BROWSER := $(VENV)/.browser-ready
+$(BROWSER): $(READY)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,browser]"
+	@touch $@
+
+test-browser: $(BROWSER)
+	$(PY) -m pytest tests/test_browser.py -rs
+
 notebooks: $(READY)
 	$(PY) -m jupytext --to ipynb --update notebooks/*.py
 
@@ -50,6 +61,9 @@ publish: $(READY)
 
 lab: $(READY)
 	$(PY) -m jupyterlab
+
+explorer: $(BROWSER)
+	$(PY) -m voila notebooks/09_retrieval_explorer.ipynb
 
 bench: $(READY)
 	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(PY) $$bench || exit 1; done

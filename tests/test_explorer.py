@@ -9,17 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from ipywidgets.widgets.widget import _instances
 from PIL import Image
 from small_benchmark import TEXTS, small_benchmark
 from test_video import drawn_clip, encode
 
 from tfcovr_utils.evaluation import evaluate
-from tfcovr_utils.explorer import Explorer, Session, index, index_folder
+from tfcovr_utils.explorer import Explorer, Session, export, index, index_folder
 from tfcovr_utils.explorer.__main__ import main
 from tfcovr_utils.explorer.cards import BLANK
 from tfcovr_utils.explorer.previews import MAX_BYTES, Previews
 from tfcovr_utils.explorer.reel import FPS, HEIGHT, WIDTH, write_reel
-from tfcovr_utils.explorer.search import filter_clips, precision_of, search
+from tfcovr_utils.explorer.search import filter_clips, search
 from tfcovr_utils.methods import METHODS
 from tfcovr_utils.profiles import PROFILES, ROOT
 from tfcovr_utils.training.settings import STAGE2
@@ -120,7 +121,7 @@ def test_what_may_be_asked(session):
     assert like.n_right is None and like.ranking["score"].iloc[0] <= 1.0001
     assert len(session.ask(None, "a salto", method="text-only-zs", k=3).ranking) == 3
     for wrong, message in (({"query_clip": "x"}, "'x' is not known"), ({"query_clip": None}, "neither a clip nor a text"),
-                           ({"query_clip": clip, "gallery": "all"}, "'all' is not known; choose one of test, full; test, capped; val, full"),
+                           ({"query_clip": clip, "gallery": "all"}, "'all' is not known; choose one of test, full; test, capped"),
                            ({"query_clip": clip, "method": "best"}, "'best' is not known"), ({"query_clip": clip, "k": 0}, "k is 0"),
                            ({"query_clip": clip, "method": "tfcovr-base"}, "has not been trained in this run; run notebooks 04 and 05")):
         with pytest.raises(ValueError, match=message):
@@ -253,58 +254,59 @@ def explorer(session, tmp_path):
 
 
 def shown(explorer):
-    return [card.clip_id for card in explorer._cards if card.clip_id]
+    return [card.clip_id for card in explorer.cards if card.clip_id]
 
 
 def ask_something(explorer):
-    explorer._event.value = "FX"
-    explorer.choose(explorer._thumbs[0].clip_id)
-    explorer.ask_for(explorer._chips[0].description)
+    explorer.chooser.event.value = "FX"
+    explorer.choose(explorer.chooser.cards[0].clip_id)
+    explorer.ask_for(explorer.chips[0].description)
 
 
 def test_a_query_by_hand(explorer):
     ask_something(explorer)
     answer = explorer.answers[0]
-    assert shown(explorer) == answer.ranking["clip_id"].tolist() and "AP@5" in explorer._heads[0].value and not explorer._error.value
-    for card, right in zip(explorer._cards, answer.ranking["right"]):
-        assert ("tfcovr-right" if right else "tfcovr-wrong") in card.widget._dom_classes and ("✓" if right else "✗") in card._text.value
-        assert card._image.value != BLANK and len(card._image.value) <= MAX_BYTES
-    explorer._show.value = False
-    assert not any(text in card._text.value for card in explorer._cards for text in TEXTS.values())
-    explorer._k.value = 30
-    explorer._turn_page(1)
+    assert shown(explorer) == answer.ranking["clip_id"].tolist() and "AP@5" in explorer.heads[0].value and not explorer.notes.wrong.value
+    for card, right in zip(explorer.cards, answer.ranking["right"]):
+        assert ("tfcovr-right" if right else "tfcovr-wrong") in card.widget._dom_classes and ("✓" if right else "✗") in card.text.value
+        assert card.image.value != BLANK and len(card.image.value) <= MAX_BYTES
+    explorer.show_labels.value = False
+    assert not any(text in card.text.value for card in explorer.cards for text in TEXTS.values())
+    explorer.k.value = 30
+    explorer.turn(1)
     assert shown(explorer) == explorer.answers[0].ranking["clip_id"].tolist()[12:24]
     second = shown(explorer)[3]
-    explorer._cards[3].buttons["next query"].click()
+    explorer.cards[3].buttons["next query"].click()
     assert explorer.query_clip == second and explorer.answers[0].query_clip == second and second not in shown(explorer)
-    explorer._cards[0].buttons["more like"].click()
+    explorer.cards[0].buttons["more like"].click()
     assert explorer.answers[0].text == ""
 
 
 def test_two_methods_stand_beside_each_other(explorer):
     ask_something(explorer)
-    explorer._beside.value = "video-only"
+    explorer.beside.value = "video-only"
     assert [answer.method for answer in explorer.answers] == ["clip-avg-zs", "video-only"] and len(shown(explorer)) == 12
     assert shown(explorer)[6:] == explorer.answers[1].ranking["clip_id"].tolist()[:6]
 
 
 def test_what_goes_wrong_is_said_in_words(explorer, monkeypatch, tmp_path):
     explorer.save_csv()
-    assert "nothing has been asked yet" in explorer._error.value
+    assert "nothing has been asked yet" in explorer.notes.wrong.value
     for path, words in (("", "no path is given"), ("nowhere", "does not exist"), (str(tmp_path), "")):
-        explorer._path.value = path
+        explorer.path.value = path
         explorer.open()
-        assert "tfcovr-error" in explorer._error.value and words in explorer._error.value and "fault" not in explorer._error.value
+        wrong = explorer.notes.wrong.value
+        assert "tfcovr-error" in wrong and words in wrong and "fault" not in wrong
     (tmp_path / "<b>.mp4").write_text("words")
-    explorer._path.value = str(tmp_path / "<b>.mp4")
+    explorer.path.value = str(tmp_path / "<b>.mp4")
     explorer.open()
-    assert "cannot be opened as a video" in explorer._error.value and "<b>" not in explorer._error.value
+    assert "cannot be opened as a video" in explorer.notes.wrong.value and "<b>" not in explorer.notes.wrong.value
     ask_something(explorer)
-    assert explorer._error.value == ""
-    explorer._method.value = "blip-covr-zs" if "blip-covr-zs" in explorer.session.methods else "languagebind-zs"
+    assert explorer.notes.wrong.value == ""
+    explorer.method.value = "blip-covr-zs" if "blip-covr-zs" in explorer.session.methods else "languagebind-zs"
     monkeypatch.setattr(explorer.session, "ask", lambda *_, **__: 1 / 0)
     explorer.search()
-    assert "The explorer has a fault: ZeroDivisionError" in explorer._error.value and "Traceback" in explorer._error.value
+    assert "The explorer has a fault: ZeroDivisionError" in explorer.notes.wrong.value and "Traceback" in explorer.notes.wrong.value
 
 
 def test_a_clip_that_was_deleted_is_said_and_the_rest_is_shown(explorer, made, tmp_path):
@@ -312,14 +314,15 @@ def test_a_clip_that_was_deleted_is_said_and_the_rest_is_shown(explorer, made, t
     own.mkdir()
     for number, name in enumerate(sorted(made[1].glob("*.mp4"))[:4]):
         shutil.copy(name, own / f"{number}.mp4")
-    explorer._path.value = str(own)
+    explorer.path.value = str(own)
     explorer.open()
-    assert explorer._gallery.value == str(own) and len(explorer._found) == 4 and "4 clips taken" in explorer._said.value
+    assert explorer.gallery.value == str(own) and len(explorer.chooser.found) == 4 and "4 clips taken" in explorer.notes.going_on.value
     explorer.choose("own/0")
     explorer.more_like("own/0")
     (own / "2.mp4").unlink()
-    explorer._show_page()
-    assert len(shown(explorer)) == 3 and "1 previews could not be made" in explorer._error.value and "does not exist" in explorer._error.value
+    explorer.show_page()
+    wrong = explorer.notes.wrong.value
+    assert len(shown(explorer)) == 3 and "1 previews could not be made" in wrong and "does not exist" in wrong
 
 
 def test_exports(explorer, session, tmp_path):
@@ -327,19 +330,18 @@ def test_exports(explorer, session, tmp_path):
     explorer.save_csv()
     explorer.save_figure()
     explorer.save_reel()
-    assert not explorer._error.value
+    assert not explorer.notes.wrong.value
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".csv", ".csv", ".mp4", ".pdf", ".png", ".svg"]
     written = pd.read_csv(next((tmp_path / "out").glob("*_ranking.csv")))
     assert written["clip_id"].tolist() == shown(explorer) and set(written["modification"]) == {explorer.answers[0].text}
-    assert len(explorer._video.value) > 1000
+    assert len(explorer.reel.value) > 1000
 
 
-def test_the_cell_asks_the_same_again(explorer, session, monkeypatch):
+def test_the_cell_asks_the_same_again(explorer, session):
     ask_something(explorer)
-    explorer._beside.value = "video-only"
-    explorer._hide.value = True
+    explorer.beside.value = "video-only"
+    explorer.hide.value = True
     explorer.save_cell()
-    from tfcovr_utils.explorer import export
     cell = export.write_cell(session, explorer.answers)
     lines = cell.splitlines()
     assert lines[0] == "from tfcovr_utils.explorer import Session" and lines[2].startswith("session = ")
@@ -351,12 +353,11 @@ def test_the_cell_asks_the_same_again(explorer, session, monkeypatch):
 
 def test_nothing_grows_with_queries(explorer):
     """Widgets are filled anew, and what is kept is bounded."""
-    import ipywidgets
     ask_something(explorer)
-    clips, before = explorer.session.members("test, full"), len(ipywidgets.widgets.widget._instances)
+    clips, before = explorer.session.members("test, full"), len(_instances)
     for number in range(300):
         explorer.session.ask(clips[number % len(clips)], f"with {number} twists")
         if number % 30 == 0:
             explorer.choose(clips[number % len(clips)])
-    assert len(ipywidgets.widgets.widget._instances) == before
+    assert len(_instances) == before
     assert len(explorer.session._queries) <= 256 and len(explorer.previews._recent) <= 64 and len(explorer.session._galleries) <= 6

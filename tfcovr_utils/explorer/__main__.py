@@ -40,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("index", help="make a folder of clips searchable, or bring it up to date")
     command.add_argument("folder", type=Path)
     command.add_argument("--profile", choices=PROFILES, default="mini", help="whose frames and weights are taken")
-    command.add_argument("--method", nargs="+", choices=METHODS, default=[FIRST_METHOD], metavar="NAME", help="methods that shall find the clips")
+    command.add_argument("--method", nargs="+", choices=METHODS, default=[FIRST_METHOD], metavar="NAME",
+                         help="methods that shall find the clips")
     command.add_argument("--seed", type=int, default=0, help="of methods that were trained")
     options = parser.parse_args(arguments)
     try:

@@ -16,8 +16,7 @@ import pandas as pd
 from ..files import write_json
 from ..profiles import data_dir
 from ..sources.folder import VIDEO_SUFFIXES, list_videos, load, read_duration
-from ..store import digest, file_version
-from ..video import VideoError
+from ..store import digest
 
 AT_ONCE = 32  # files looked at between two savings
 
@@ -78,10 +77,12 @@ def index_path(folder: Path) -> Path:
 
 
 def _version(path: Path) -> list[int] | None:
+    """What changes when a file does, an empty or unreadable one too; None for a link that leads nowhere."""
     try:
-        return file_version(path)
-    except VideoError:
-        return None  # the same as any other file that cannot be reached: looked at each time
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _read(path: Path) -> dict[str, dict]:

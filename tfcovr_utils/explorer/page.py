@@ -8,7 +8,8 @@ STYLE = """<style>
 .tfcovr { font-family: var(--jp-ui-font-family, system-ui, sans-serif); max-width: 1180px; }
 .tfcovr h3 { margin: 10px 0 2px; font-size: 15px; }
 .tfcovr .tfcovr-hint { color: var(--jp-ui-font-color2, #555); font-size: 12px; line-height: 1.4; }
-.tfcovr .tfcovr-card { border: 3px solid #d4d4d4; border-radius: 8px; padding: 5px; margin: 4px; width: 158px; background: #fff; overflow: hidden; }
+.tfcovr .tfcovr-card { border: 3px solid #d4d4d4; border-radius: 8px; padding: 5px; margin: 4px; width: 158px;
+  background: #fff; overflow: hidden; }
 .tfcovr .tfcovr-card:focus-within { box-shadow: 0 0 0 3px #0072B2; }
 .tfcovr .tfcovr-right { border: 3px solid #009E73; }
 .tfcovr .tfcovr-wrong { border: 3px dashed #D55E00; }
@@ -29,6 +30,9 @@ STYLE = """<style>
 .tfcovr pre { background: #f4f4f4; color: #222; padding: 8px; font-size: 12px; white-space: pre-wrap; }
 </style>"""
 
+KEYS_HINT = ('<div class="tfcovr-hint">Keys: / types a modification, arrows go from card to card, enter takes a card as the next query, '
+             "escape leaves a field.</div>")
+
 # One listener for the page, ahead of JupyterLab's own keys; it only moves the focus and clicks what has it.
 KEYBOARD = """
 if (!window.tfcovrKeys) {
@@ -40,12 +44,14 @@ if (!window.tfcovrKeys) {
     const typing = event.target.matches('input, textarea, select');
     const cards = [...root.querySelectorAll('.tfcovr-card button.tfcovr-main')].filter((button) => button.offsetParent);
     const at = cards.findIndex((button) => event.target.closest('.tfcovr-card') === button.closest('.tfcovr-card'));
-    const row = () => cards.filter((button) => Math.abs(button.getBoundingClientRect().top - cards[Math.max(at, 0)].getBoundingClientRect().top) < 5).length;
+    const top = (button) => button.getBoundingClientRect().top;
+    const row = () => cards.filter((button) => Math.abs(top(button) - top(cards[Math.max(at, 0)])) < 5).length;
+    const to = (step) => cards[Math.min(cards.length - 1, Math.max(0, at < 0 ? 0 : at + step))];
     const steps = { ArrowRight: () => 1, ArrowLeft: () => -1, ArrowDown: row, ArrowUp: () => -row() };
     let used = true;
     if (event.key === '/' && !typing) root.querySelector('.tfcovr-ask input').focus();
     else if (event.key === 'Escape' && typing) event.target.blur();
-    else if (event.key in steps && !typing && cards.length) cards[Math.min(cards.length - 1, Math.max(0, at < 0 ? 0 : at + steps[event.key]()))].focus();
+    else if (event.key in steps && !typing && cards.length) to(steps[event.key]()).focus();
     else if (event.key === 'Enter' && event.target.tagName === 'BUTTON') event.target.click();
     else used = false;
     if (used) { event.preventDefault(); event.stopImmediatePropagation(); }

@@ -28,7 +28,8 @@ def write_reel(path: Path, clips: Iterable[tuple[str | Path, str]], *, longest_s
             continue
         parts.append(_captioned(frames, caption, font))
     if not parts:
-        raise ValueError(f"none of {len(broken)} clips can be read, so there is no reel; the first: {next(iter(broken.values()), 'none is ranked')}")
+        first = next(iter(broken.values()), "none is ranked")
+        raise ValueError(f"none of {len(broken)} clips can be read, so there is no reel; the first: {first}.")
     write_clip(path, np.concatenate(parts), FPS, crf=23)
     return broken
 

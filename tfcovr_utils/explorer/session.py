@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -126,7 +125,7 @@ class Session:
         return clips.loc[ranking["clip_id"]], f"no label or name holds “{words}”; in the order of {TEXT_METHOD}"
 
     def open_path(self, path: str, say: Callable[[str], None] = lambda _: None) -> tuple[str, Indexed | None]:
-        """Take in a folder of clips, or one clip. Return what `of` says of its clips (a folder is a gallery of that name), and how it went."""
+        """Take in a folder of clips, or one clip. Return what `of` says of its clips, and how it went; a folder is a gallery of that name."""
         if not path.strip():
             raise ValueError("no path is given; type the path of a clip or of a folder of clips.")
         given = Path(path.strip()).expanduser()
@@ -220,7 +219,8 @@ class Session:
         if method not in self._fitted:
             checkpoint = self._checkpoint(method)
             if method not in self.methods:
-                raise ValueError(f"{method} has not been trained in this run; run notebooks 04 and 05, or choose one of {', '.join(self.methods)}.")
+                others = ", ".join(self.methods)
+                raise ValueError(f"{method} has not been trained in this run; run notebooks 04 and 05, or choose one of {others}.")
             self._fitted[method] = row.fit(replace(self.setting, folder=checkpoint, checkpoint=checkpoint))
         return self._fitted[method]
 
