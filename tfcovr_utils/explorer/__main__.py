@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..methods import METHODS, NotRun
 from ..profiles import PROFILES
-from .index import Indexed
+from .index import Indexed, find_folder
 from .session import FIRST_METHOD, Session
 
 CHUNK = 512  # clips between two words on how far it is
@@ -20,7 +20,7 @@ CHUNK = 512  # clips between two words on how far it is
 def index(folder: Path, profile: str, methods: list[str], seed: int = 0) -> Indexed:
     """Index a folder and embed its clips for some methods, saying what is taken, what is left out and why."""
     session = Session.of_folders(profile, seed)
-    name, indexed = session.open_path(str(folder), lambda sentence: print(f"  {sentence}", flush=True))
+    name, indexed = session.open_path(str(find_folder(folder)), lambda sentence: print(f"  {sentence}", flush=True))
     print(indexed)
     for method in methods:
         fitted, clips, unread = session.fit(method), session.members(name), []

@@ -44,11 +44,7 @@ class Indexed:
 
 def index_folder(folder: Path, say: Callable[[str], None] = lambda _: None) -> Indexed:
     """Look at every video in a folder and below it; those that were looked at before and have not changed are not read again."""
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise ValueError(f"{folder} {what}; give a folder of videos, such as one that holds .mp4 files.")
-    folder = folder.resolve()
+    folder = find_folder(folder)
     remembered = index_path(folder)
     known = _read(remembered)
     names = [path.relative_to(folder).as_posix() for path in list_videos(folder)]
@@ -69,6 +65,15 @@ def index_folder(folder: Path, say: Callable[[str], None] = lambda _: None) -> I
     others = Counter(path.suffix.lower() for path in folder.rglob("*")
                      if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES and not path.name.startswith("."))
     return Indexed(folder, clips, left, dict(others), len(new), len(set(known) - set(names)))
+
+
+def find_folder(path: Path) -> Path:
+    """The folder's full path, where it is one."""
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise ValueError(f"{path} {what}; give a folder of videos, such as one that holds .mp4 files.")
+    return path.resolve()
 
 
 def index_path(folder: Path) -> Path:

@@ -13,7 +13,7 @@ WIDTH, HEIGHT, CAPTION = 640, 400, 40  # pixels, and those of the height that th
 FPS = 25
 LONGEST_S = 4.0   # of a clip: its middle
 SHORTEST_S = 1.0  # a clip that is shorter stands still at its end
-MAX_CLIPS = 50    # frames of the whole reel are in memory: 77 MB a clip of LONGEST_S
+MAX_CLIPS = 12     # frames of the whole reel are in memory: 77 MB a clip of LONGEST_S
 
 
 def write_reel(path: Path, clips: Iterable[tuple[str | Path, str]], *, longest_s: float = LONGEST_S) -> dict[str, str]:

@@ -180,7 +180,7 @@ class Session:
             hidden = hidden | ((clips["source_video"] == own["source_video"]) & (clips["of"] == own["of"])).to_numpy()
         right = self._right(clips[~hidden], query_clip, text)
         ranking = search(query_emb, gallery_emb, clips, k, hidden, right)
-        precision = precision_of(ranking, right) if right is not None else {}
+        precision = precision_of(ranking, right) if right else {}
         seconds = time.perf_counter() - started
         return Answer(query_clip, text, method, gallery, k, hide_source, ranking, None if right is None else len(right), precision, seconds)
 

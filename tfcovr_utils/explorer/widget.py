@@ -54,7 +54,7 @@ class Explorer:
         self._query_card = Card({"more like this": self.more_like}, small=True)
         self.heads = [widgets.HTML(), widgets.HTML()]
         self._grids = [in_row(), in_row()]
-        self.exported = widgets.HTML()
+        self.exported, self._asked, self._n_asked = widgets.HTML(), widgets.HTML(), 0
         self.reel = widgets.Video(autoplay=False, loop=True, width=480, layout=widgets.Layout(display="none"))
         self.widget = self._lay_out()
         self._fill()
@@ -86,7 +86,7 @@ class Explorer:
             widgets.HBox([self._query_card.widget, asking]),
             self.notes.wrong, self.notes.going_on,
             widgets.HTML("<h3>3 What is found</h3>"),
-            widgets.HBox(self._columns), in_row(*make_pager(self.turn, "results")), in_row(*exports), self.exported, self.reel,
+            widgets.HBox(self._columns), in_row(*make_pager(self.turn, "results"), self._asked), in_row(*exports), self.exported, self.reel,
         ])
         page.add_class("tfcovr")
         return page
@@ -218,6 +218,8 @@ class Explorer:
         size = len(self.session.members(self.gallery.value))
         self.notes.tell(f"{asked} of {self.query_clip or 'any clip'}: {size:,} clips searched in {ms:.0f} ms")
         self.show_page()
+        self._n_asked += 1
+        self._asked.value = said(f"question {self._n_asked} of this session")
 
     @guarded
     def show_page(self) -> None:
