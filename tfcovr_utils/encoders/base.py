@@ -77,14 +77,14 @@ def load_encoder(name: str, weights: str, **options) -> Encoder:
     if name not in ENCODERS:
         raise ValueError(f"encoder {name!r} is not known; choose one of {', '.join(ENCODERS)}.")
     module, _, cls = ENCODERS[name].partition(":")
-    with _without_loading_bars():
+    with without_bars():
         encoder = getattr(import_module(f".{module}", __package__), cls).load(weights, **options)
     return encoder.eval().requires_grad_(False)
 
 
 @contextmanager
-def _without_loading_bars() -> Iterator[None]:
-    """Files are loaded without transformers' bars, which fill a notebook; downloads keep those of the hub's client."""
+def without_bars() -> Iterator[None]:
+    """Files are read and written without transformers' bars, which fill a notebook; downloads keep those of the hub's client."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ..composed import Composed, Way
+from ..encoders.base import without_bars
 from ..encoders.tokens import Tokens
 from ..files import replacing
 from ..fusion import unit
@@ -46,7 +47,8 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
         model, trained = _train(setting, features, way, see, read_descriptions, changes or {})
         facts |= trained
         if setting.folder is not None:
-            model.encoder.save_pretrained(setting.folder)
+            with without_bars():
+                model.encoder.save_pretrained(setting.folder)
             with replacing(setting.folder / MEAN) as temporary:
                 save_file({"target_mean": model.target_mean.cpu()}, temporary)
     else:
