@@ -20,7 +20,7 @@
 #
 # Reads nothing by default: `mini` renders itself, once, under `data/benchmarks/`. With `source = "tfcovr"` it reads the owners'
 # annotation files and leaves out what needs clips. Writes `runs/<profile>/figures/01_*`.
-# Two cores: half a minute under `smoke`; under `mini` two minutes to render the first time, and some six to look for shortcuts.
+# Two cores: half a minute under `smoke`; under `mini` two minutes to render the first time, and one to look for shortcuts.
 
 # %%
 import textwrap
@@ -219,8 +219,8 @@ if rendered:
     display(reading := plots.probe_accuracy(probes), Markdown("*What to notice.* Within groups that differ in one count alone: " + "; ".join(said) + "."))
 
 # %% [markdown]
-# The middle frame should read nothing and all frames in order nearly everything. Shuffled frames may still tell some twist from none (the
-# chest shows itself), but not how many. Under `smoke` there are too few clips for any probe to learn.
+# The middle frame should read nothing and all frames in order nearly everything. Shuffled frames tell part of it: how often a pose occurs depends on
+# the count, so a reader of many poses guesses it without their order, and less surely. Under `smoke` there are too few clips for any probe to learn.
 
 # %% [markdown]
 # ## Checks
@@ -233,7 +233,7 @@ if rendered:
 if rendered and profile.labels != "smoke":
     assert all(abs(accuracy.accuracy["one frame, the middle"] - accuracy.chance["one frame, the middle"]) < .05)
     assert all(accuracy.accuracy["all frames, in order"] >= .9)
-    assert all(accuracy.accuracy["all frames, shuffled"] < accuracy.accuracy["all frames, in order"] - .2)
+    assert all(accuracy.accuracy["all frames, shuffled"] < accuracy.accuracy["all frames, in order"] - .05)
     assert all(hidden.accuracy[1:] < hidden.chance[1:] + .05) and hidden.accuracy[0] > .9
 
 # %% [markdown]
