@@ -8,12 +8,12 @@ STYLE = """<style>
 .tfcovr { font-family: var(--jp-ui-font-family, system-ui, sans-serif); max-width: 1180px; }
 .tfcovr h3 { margin: 6px 0 0; font-size: 15px; }
 .tfcovr .tfcovr-hint { color: var(--jp-ui-font-color2, #555); font-size: 12px; line-height: 1.4; }
-.tfcovr .tfcovr-card { border: 3px solid #d4d4d4; border-radius: 8px; padding: 5px; margin: 4px; width: 158px;
+.tfcovr .tfcovr-card { border: 3px solid #d4d4d4; border-radius: 8px; padding: 5px; margin: 4px; width: 174px;
   background: #fff; overflow: hidden; }
 .tfcovr .tfcovr-card:focus-within { box-shadow: 0 0 0 3px #0072B2; }
 .tfcovr .tfcovr-right { border: 3px solid #009E73; }
 .tfcovr .tfcovr-wrong { border: 3px dashed #D55E00; }
-.tfcovr .tfcovr-card img { width: 100%; height: 132px; object-fit: contain; background: #111; border-radius: 4px; margin: 0; }
+.tfcovr .tfcovr-card img { width: 100%; height: 144px; object-fit: contain; background: #111; border-radius: 4px; margin: 0; }
 .tfcovr .tfcovr-card button { height: 24px; line-height: 22px; font-size: 11px; width: calc(50% - 4px); padding: 0 2px; }
 .tfcovr .tfcovr-thumb { width: 138px; }
 .tfcovr .tfcovr-thumb img { height: 96px; }
