@@ -292,7 +292,8 @@ def test_two_methods_stand_beside_each_other(explorer):
 def test_what_goes_wrong_is_said_in_words(explorer, monkeypatch, tmp_path):
     explorer.save_csv()
     assert "nothing has been asked yet" in explorer.notes.wrong.value
-    for path, words in (("", "no path is given"), ("nowhere", "does not exist"), (str(tmp_path), "")):
+    (tmp_path / "bare").mkdir()
+    for path, words in (("", "no path is given"), ("nowhere", "does not exist"), (str(tmp_path / "bare"), "no video that can be read")):
         explorer.path.value = path
         explorer.open()
         wrong = explorer.notes.wrong.value

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from .video.request import VideoError, check_file
 FORMAT = 1        # part of every address; raise it when the same recipe comes to mean other values
 NAME_DIGITS = 32  # of a shard's hash, in its name
 HASH_THREADS = 4
+KNOWN_SHARDS = 4096  # whose keys are remembered while a process runs
 # A file changed this recently could change again without its times telling; its hash is not remembered.
 SETTLED_NS = 2 * 10**9
 
@@ -100,17 +102,23 @@ class Store:
                              "recipe; let the encoder's identity say what makes the difference, or delete that folder.")
 
     def _keys(self, path: Path) -> list[str]:
-        with safe_open(path, framework="pt") as shard:
-            rows = json.loads(shard.metadata()["rows"])
-        if rows["address"] != self.address:
-            raise ValueError(f"it belongs to the store {rows['address']}")
-        return rows["keys"]
+        return _read_keys(path, self.address)
 
     def _values(self, path: Path) -> torch.Tensor:
         content = path.read_bytes()
         if path.stem != f"shard-{digest(content)[:NAME_DIGITS]}":
             raise ValueError("its content is not what its name says")
         return load(content)["values"]
+
+
+@lru_cache(maxsize=KNOWN_SHARDS)
+def _read_keys(path: Path, address: str) -> list[str]:
+    """Keys of a shard; read once, since no shard is ever changed."""
+    with safe_open(path, framework="pt") as shard:
+        rows = json.loads(shard.metadata()["rows"])
+    if rows["address"] != address:
+        raise ValueError(f"it belongs to the store {rows['address']}")
+    return rows["keys"]
 
 
 def file_version(path: Path) -> list[int]:
@@ -158,9 +166,16 @@ def hash_files(names: Iterable[str], folder: Path, cache_dir: Path, progress: bo
 
 def _read_cache(path: Path) -> dict[str, dict]:
     try:
-        return json.loads(path.read_text())
+        status = path.stat()
+        return _read_cache_version(path, (status.st_ino, status.st_size, status.st_mtime_ns))
     except (OSError, ValueError):
         return {}
+
+
+@lru_cache(maxsize=4)
+def _read_cache_version(path: Path, version: tuple[int, ...]) -> dict[str, dict]:
+    """What is remembered of the files of a folder; `version` is there to notice that another process added to it."""
+    return json.loads(path.read_text())
 
 
 def _hash_file(path: Path) -> str:

@@ -43,7 +43,10 @@ class ClipChooser:
         clips = self.session.clips[self.session.clips["of"] == self.of.value]
         for listed, column in ((self.event, "event"), (self.label, "label"), (self.source, "source_video")):
             listed.fill([ANY, *sorted(set(clips[column]) - {""})], ANY)
-        self.show()
+        if self.words.value:
+            self.words.value = ""  # which shows the clips, too
+        else:
+            self.show()
 
     @guarded
     def show(self) -> None:

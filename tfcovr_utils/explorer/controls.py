@@ -41,7 +41,7 @@ def guarded(method: Callable) -> Callable:
 class Listed:
     """A list to choose from that calls `changed` when a person chooses, and not when it is filled or set."""
 
-    def __init__(self, name: str, options: list[str], changed: Callable[[], None], width: str = "270px"):
+    def __init__(self, name: str, options: list[str], changed: Callable[[], None], width: str = "245px"):
         self.widget = widgets.Dropdown(options=options, description=name, layout=widgets.Layout(width=width))
         self._quiet = False
         self.widget.observe(lambda _: None if self._quiet else changed(), "value")

@@ -6,21 +6,24 @@ from html import escape
 # Right and wrong are told by colour and by a mark together, in Okabe and Ito's colours.
 STYLE = """<style>
 .tfcovr { font-family: var(--jp-ui-font-family, system-ui, sans-serif); max-width: 1180px; }
-.tfcovr h3 { margin: 10px 0 2px; font-size: 15px; }
+.tfcovr h3 { margin: 6px 0 0; font-size: 15px; }
 .tfcovr .tfcovr-hint { color: var(--jp-ui-font-color2, #555); font-size: 12px; line-height: 1.4; }
-.tfcovr .tfcovr-card { border: 3px solid #d4d4d4; border-radius: 8px; padding: 5px; margin: 4px; width: 158px;
+.tfcovr .tfcovr-card { border: 3px solid #d4d4d4; border-radius: 8px; padding: 5px; margin: 4px; width: 174px;
   background: #fff; overflow: hidden; }
 .tfcovr .tfcovr-card:focus-within { box-shadow: 0 0 0 3px #0072B2; }
 .tfcovr .tfcovr-right { border: 3px solid #009E73; }
 .tfcovr .tfcovr-wrong { border: 3px dashed #D55E00; }
-.tfcovr .tfcovr-card img { width: 100%; height: 132px; object-fit: contain; background: #111; border-radius: 4px; margin: 0; }
+.tfcovr .tfcovr-card img { width: 100%; height: 144px; object-fit: contain; background: #111; border-radius: 4px; margin: 0; }
 .tfcovr .tfcovr-card button { height: 24px; line-height: 22px; font-size: 11px; width: calc(50% - 4px); padding: 0 2px; }
 .tfcovr .tfcovr-thumb { width: 138px; }
 .tfcovr .tfcovr-thumb img { height: 96px; }
 .tfcovr .tfcovr-thumb button { width: calc(100% - 4px); }
 .tfcovr .tfcovr-text { font-size: 12px; line-height: 1.35; height: 84px; overflow: hidden; color: #222; }
-.tfcovr .tfcovr-thumb .tfcovr-text { height: 50px; }
+.tfcovr .tfcovr-thumb .tfcovr-text { height: 66px; }
 .tfcovr .tfcovr-head { display: flex; justify-content: space-between; font-weight: 600; }
+.tfcovr .tfcovr-mark { font-size: 15px; line-height: 1; }
+.tfcovr .tfcovr-right .tfcovr-mark { color: #00795A; }
+.tfcovr .tfcovr-wrong .tfcovr-mark { color: #B34700; }
 .tfcovr .tfcovr-bar { height: 5px; background: #e3e3e3; border-radius: 3px; margin: 2px 0 3px; }
 .tfcovr .tfcovr-bar div { height: 5px; background: #0072B2; border-radius: 3px; }
 .tfcovr .tfcovr-source { color: #666; font-size: 11px; overflow-wrap: anywhere; }
@@ -63,7 +66,7 @@ if (!window.tfcovrKeys) {
 def card_text(rank: str, mark: str, share: float, label: str, source: str) -> str:
     """What stands below a preview; `share` of the score bar is filled."""
     bar = f'<div class="tfcovr-bar"><div style="width:{100 * min(1, max(0, share)):.0f}%"></div></div>' if rank else ""
-    head = f'<div class="tfcovr-head"><span>{escape(rank)}</span><span>{mark}</span></div>' if rank else ""
+    head = f'<div class="tfcovr-head"><span>{escape(rank)}</span><span class="tfcovr-mark">{mark}</span></div>' if rank else ""
     return f'<div class="tfcovr-text">{head}{bar}<div>{escape(label)}</div><div class="tfcovr-source">{escape(source)}</div></div>'
 
 

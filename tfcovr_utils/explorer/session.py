@@ -125,7 +125,7 @@ class Session:
         return clips.loc[ranking["clip_id"]], f"no label or name holds “{words}”; in the order of {TEXT_METHOD}"
 
     def open_path(self, path: str, say: Callable[[str], None] = lambda _: None) -> tuple[str, Indexed | None]:
-        """Take in a folder of clips, or one clip. Return what `of` says of its clips, and how it went; a folder is a gallery of that name."""
+        """Take in a folder of clips, or one clip. Return what `of` says of them, and how it went; a folder is a gallery by that name."""
         if not path.strip():
             raise ValueError("no path is given; type the path of a clip or of a folder of clips.")
         given = Path(path.strip()).expanduser()

@@ -214,9 +214,9 @@ class Explorer:
         self.answers = [self.session.ask(self.query_clip, text, method=method, gallery=self.gallery.value, k=self.k.value,
                                          hide_source=self.hide.value) for method in methods]
         self._page, ms = 0, 1000 * sum(answer.seconds for answer in self.answers)
-        asked = f"“{text.strip()}”" if text.strip() else "more like this"
+        asked = f"“{text.strip()}” of {self.query_clip or 'any clip'}" if text.strip() else f"more like {self.query_clip}"
         size = len(self.session.members(self.gallery.value))
-        self.notes.tell(f"{asked} of {self.query_clip or 'any clip'}: {size:,} clips searched in {ms:.0f} ms")
+        self.notes.tell(f"{asked}: {size:,} clips searched in {ms:.0f} ms")
         self.show_page()
         self._n_asked += 1
         self._asked.value = said(f"question {self._n_asked} of this session")
