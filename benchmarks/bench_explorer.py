@@ -79,17 +79,19 @@ def main() -> None:
         print(f"opened: {len(session.members('test, all')):,} clips x {profile.frames} frames read from the store in "
               f"{time.perf_counter() - started:.1f} s, once")
         drawn = np.random.default_rng(0).integers(0, NUM_GALLERY, NUM_QUERIES)
-        seconds, memory = [], []
+        seconds, processor, memory = [], [], []
         for number, place in enumerate(drawn):
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             answer = session.ask(f"{place:05d}", f"show with {number} twists", gallery="test, all", k=50, hide_source=True)
             seconds.append(time.perf_counter() - start)
+            processor.append(time.process_time() - start_cpu)
             memory.append(process.memory_info().rss / 2**20)
             assert len(answer.ranking) == 50
     ms = 1000 * np.array(seconds)
     growth = memory[-1] - memory[len(memory) // 5]
     print(f"first query {ms[0]:.0f} ms; further ones median {np.median(ms[1:]):.0f}, 95 % below {np.quantile(ms[1:], .95):.0f}, "
-          f"slowest {ms[1:].max():.0f} ms; {torch.get_num_threads()} threads")
+          f"slowest {ms[1:].max():.0f} ms; "
+          f"of processor median {1000 * np.median(processor[1:]):.0f}, 95 % below {1000 * np.quantile(processor[1:], .95):.0f} ms")
     print(f"memory {memory[0]:.0f} MiB after the first query, {memory[len(memory) // 5]:.0f} after {NUM_QUERIES // 5}, "
           f"{memory[-1]:.0f} after {NUM_QUERIES}; peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MIB_PER_RSS_UNIT:.0f}")
     print(f"last hundred queries: median {np.median(ms[-100:]):.0f} ms, first hundred: {np.median(ms[1:101]):.0f} ms")

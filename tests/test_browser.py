@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -21,10 +23,11 @@ from tfcovr_utils import mini
 from tfcovr_utils.profiles import ROOT, data_dir, get_profile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if not CHROMIUM:
-    pytest.skip("no Chromium is here; on Debian: apt-get install chromium", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not here; pip install -e '.[browser]'")
-pytest.importorskip("voila", reason="voila is not here; pip install -e '.[browser]'")
+ABSENT = [] if CHROMIUM else ["Chromium (on Debian: apt-get install chromium)"]
+ABSENT += [f"{name} (pip install -e '.[browser]')" for name in ("playwright", "voila") if find_spec(name) is None]
+# Tests that are skipped, and not a module: a run in which nothing but this was asked for still ends well.
+pytestmark = pytest.mark.skipif(bool(ABSENT), reason=f"not here: {', '.join(ABSENT)}")
+playwright = None if ABSENT else import_module("playwright.sync_api")
 
 NOTEBOOK = "09_retrieval_explorer.ipynb"
 START_S, PATIENCE_MS = 120, 60_000  # for machines that do other things beside
