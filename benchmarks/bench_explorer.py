@@ -50,7 +50,7 @@ def make_clips(folder: Path) -> pd.DataFrame:
 def fill_store(clips: pd.DataFrame, folder: Path, store_dir: Path, profile) -> None:
     """Write random frames where `embed_clips` looks for those of this CLIP."""
     encoder = load_encoder("clip", profile.clip_weights, read_out="projected")
-    recipe = {"readout": "frames", "frames": profile.frames, "policy": "centre", "decoder": embedding._decoders()}
+    recipe = {"readout": "frames", "frames": profile.frames, "policy": "centre", "decoder": embedding._decoders(clips["path"])}
     store = embedding.Store(store_dir, encoder.name, {"encoder": encoder.identity, "precision": "float32", **recipe})
     keys = [digest(f"clip {number}") for number in range(NUM_GALLERY)]
     generator = torch.Generator().manual_seed(0)
