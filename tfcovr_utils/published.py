@@ -1,4 +1,5 @@
 """The paper's numbers beside ours: which row of its tables each of our methods is, and both in one table."""
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -51,7 +52,7 @@ def table_4(runs: Path, path: Path = TABLE_4) -> pd.DataFrame:
         for column, source in SOURCES_4.items():
             paper = getattr(row, column)
             if pd.notna(paper):
-                method, out = ROWS_4[row.row], Path(runs) / source
+                method, out = ROWS_4[row.row], Path(os.path.relpath(Path(runs) / source))
                 ours = _ours(out / "results", source, method, row.metric.replace("Recall@", "R@"))
                 command = _COMMAND_4.format(source=source, method=method, protocols=" ".join(MEASURES[source]), out=out)
                 status = "run" if ours is not None else f"not run: nobody asked for it yet. To run it: `{command}`."
