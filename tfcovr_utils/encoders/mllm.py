@@ -83,7 +83,7 @@ class MllmEncoder(Encoder):
 
     def prompt(self, text: str | None, picture: str | None, query: bool) -> str:
         """Write a prompt. picture: None, "image" or "video", of which there is one; query: or else something that is searched."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.name} does not say how its prompts are written.")
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (N, T, H, W, 3) -> unit features of each as something to be found (N, T, D)."""
