@@ -23,7 +23,7 @@
 # and from the adapters can be told apart. Choices are made on `val`; `test` is only scored.
 #
 # Reads the benchmark's clips and the CLIP weights of the profile. Writes encoders to `runs/<profile>/seed-<n>/stage1/` and figures to
-# `runs/<profile>/figures/04_*`. About eight minutes under `mini` on two cores the first time, one under `smoke`.
+# `runs/<profile>/figures/04_*`. About five minutes under `mini` on two cores the first time, one under `smoke`.
 
 # %%
 from dataclasses import replace
@@ -38,7 +38,7 @@ from tfcovr_utils.embedding import embed_clips
 from tfcovr_utils.mini.probe import probe_frame
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.training.recipes import RECIPES, learn
+from tfcovr_utils.training.recipes import RECIPES, embed_frames, learn
 from tfcovr_utils.training.report import accuracies, accuracy_by_attribute, confusions, flatten, neighbours
 from tfcovr_utils.triplets import Benchmark
 
@@ -130,14 +130,14 @@ space
 # spread. Where the counts lie apart, a search can tell them apart.
 #
 # ## How many frames does it take?
-# The same ordered reader of frozen frames, taught and asked with fewer frames.
+# The same ordered reader of frozen frames, taught and asked with fewer of them.
 
 # %%
-few = {n: learn("frozen-ordered", benchmark, folder, replace(profile, frames=n), seed, out / f"seed-{seed}" / "stage1" / f"{n}-frames" / "frozen-ordered")
-       for n in (1, 4, 8) if n < profile.frames} | {profile.frames: learned["frozen-ordered"]}
+few = {n: f"ordered-{n}" for n in (1, 4, 8) if n < profile.frames}
+learned_of_few = {name: learn(name, benchmark, folder, profile, seed, out / f"seed-{seed}" / "stage1" / name) for name in few.values()} | learned
 by_frames = pd.concat([accuracy_by_attribute(
-    one.logits(embed_clips(one.encoder, clips.iloc[rows["test"]], folder, frames=n, progress=False).values), label_idx[rows["test"]], labels).assign(frames=n)
-    for n, one in few.items()])
+    learned_of_few[name].logits(embed_frames(RECIPES[name], learned_of_few[name].encoder, clips.iloc[rows["test"]], folder, profile, progress=False).values),
+    label_idx[rows["test"]], labels).assign(frames=n) for n, name in {**few, profile.frames: "frozen-ordered"}.items()])
 frames_curve = plots.curves(by_frames[by_frames.attribute.isin(["saltos", "rotation", "shape", "direction", "apparatus"])], "frames",
                             {"accuracy": "accuracy on test, per cent"}, by="attribute")
 frames_curve

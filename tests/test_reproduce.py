@@ -14,6 +14,7 @@ from PIL import Image
 
 from tfcovr_utils import publish as publish_module
 from tfcovr_utils import reproduce
+from tfcovr_utils.files import locked
 from tfcovr_utils.profiles import ROOT, get_profile, runs_dir
 
 HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     display_name: Python 3\n#     language: python\n#     name: python3\n# ---\n\n"
@@ -70,14 +71,73 @@ def test_unknown_names_are_refused_before_anything_runs(notebooks, tmp_path, cap
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_failing_cell_stops_the_run_and_is_shown(notebooks, tmp_path, capsys):
-    make_notebook(notebooks, "00_bad", GOOD + "\n# %%\nhalf = 1 / 0\n")
-    make_notebook(notebooks, "01_later", GOOD)
+def test_a_failing_cell_is_told_and_those_that_do_not_need_it_go_on(notebooks, tmp_path, capsys):
+    make_notebook(notebooks, "05_bad", GOOD + "\n# %%\nhalf = 1 / 0\n")
+    make_notebook(notebooks, "06_later", GOOD)
+    make_notebook(notebooks, "08_needs_it", GOOD)
     assert reproduce.main(["--profile", "smoke"]) == 1
-    said = capsys.readouterr().err
-    assert "00_bad" in said and "ZeroDivisionError" in said and "half = 1 / 0" in said
-    assert not (tmp_path / "runs" / "smoke" / "01_later.ipynb").exists()
-    assert "RAN smoke" in outputs(tmp_path / "runs" / "smoke" / "00_bad.ipynb")
+    heard = capsys.readouterr()
+    assert "05_bad" in heard.err and "ZeroDivisionError" in heard.err and "half = 1 / 0" in heard.err
+    runs = tmp_path / "runs" / "smoke"
+    assert "RAN smoke" in outputs(runs / "05_bad.ipynb") and "RAN smoke" in outputs(runs / "06_later.ipynb")
+    assert not (runs / "08_needs_it.ipynb").exists() and "08_needs_it: left out, since it needs 05_bad" in heard.err
+    assert reproduce.main(["--profile", "smoke"]) == 1  # the failed one is tried again, the good one is not
+    heard = capsys.readouterr()
+    assert "06_later: up to date" in heard.out and "ZeroDivisionError" in heard.err
+
+
+def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp_path, capsys):
+    text = GOOD + '\n# %%\nfrom pathlib import Path\nPath("runs/smoke/made.txt").write_text(str(lr))\n'
+    make_notebook(notebooks, "00_first", text)
+    make_notebook(notebooks, "01_second", GOOD)
+
+    def run(*options):
+        assert reproduce.main(["--profile", "smoke", *options]) == 0
+        return capsys.readouterr().out
+
+    assert "up to date" not in run()
+    assert run().count("up to date") == 2
+    make_notebook(notebooks, "01_second", GOOD + "\n# %%\nmore = 1\n")
+    assert "00_first: up to date" in (said := run()) and "01_second: its cells changed" in said
+    (tmp_path / "runs" / "smoke" / "made.txt").unlink()
+    assert "00_first: made.txt is gone" in (said := run()) and "01_second: up to date" in said
+    assert run("-p", "lr", "2").count("its parameters changed") == 2
+    (tmp_path / "data" / "weights").mkdir(parents=True)
+    (tmp_path / "data" / "weights" / "model").write_text("other")
+    assert run("-p", "lr", "2").count("data/weights changed") == 2
+    assert run("-p", "lr", "2", "--force").count("asked for") == 2
+
+
+def test_a_notebook_is_run_again_when_one_it_reads_was(notebooks, capsys):
+    make_notebook(notebooks, "05_rows", GOOD)
+    make_notebook(notebooks, "08_reads_them", GOOD)
+    assert reproduce.main(["--profile", "smoke"]) == 0
+    make_notebook(notebooks, "05_rows", GOOD + "\n# %%\nmore = 1\n")
+    assert reproduce.main(["--profile", "smoke"]) == 0
+    assert "08_reads_them: 05_rows changed" in capsys.readouterr().out
+
+
+def test_code_counts_where_it_is_imported(notebooks):
+    step = reproduce.Step(make_notebook(notebooks, "00_good", GOOD + "\n# %%\nfrom tfcovr_utils.metrics import RANKS\n"), {}, notebooks, 0)
+    found = {name for name in reproduce.read_inputs(step) if name.startswith("tfcovr_utils/")}
+    assert "tfcovr_utils/metrics.py" in found and "tfcovr_utils/evaluation.py" not in found
+    whole = reproduce.read_inputs(replace(step, notebook=make_notebook(notebooks, "01_all", GOOD + "\n# %%\nfrom tfcovr_utils.evaluation import run\n")))
+    assert {"tfcovr_utils/losses.py", "tfcovr_utils/encoders/blip.py", "tfcovr_utils/training/stage1.py"} <= set(whole)
+    assert "tfcovr_utils/explorer/widget.py" not in whole
+
+
+def test_two_runs_in_one_folder_are_refused(notebooks, tmp_path, capsys):
+    make_notebook(notebooks, "00_good", GOOD)
+    with locked(tmp_path / "runs" / "smoke" / ".lock", "held"):
+        assert reproduce.main(["--profile", "smoke"]) == 2
+    assert "another run is writing to" in capsys.readouterr().err
+    assert reproduce.main(["--profile", "smoke"]) == 0
+
+
+def test_a_parameter_of_another_type_is_refused(notebooks, capsys):
+    make_notebook(notebooks, "00_good", GOOD)
+    assert reproduce.main(["-p", "lr", "fast"]) == 2
+    assert "parameter 'lr' is 'fast'; expected a float, such as 1.0" in capsys.readouterr().err
 
 
 def test_the_kernel_is_this_environments_own(notebooks, tmp_path, monkeypatch):
@@ -94,7 +154,7 @@ def test_the_kernel_is_this_environments_own(notebooks, tmp_path, monkeypatch):
     assert sys.prefix in outputs(out)
 
 
-@pytest.mark.parametrize(("text", "value"), [("3", 3), ("1e-4", 1e-4), ("true", True), ("None", None), ("mini", "mini")])
+@pytest.mark.parametrize(("text", "value"), [("3", 3), ("1e-4", 1e-4), ("true", True), ("None", None), ("mini", "mini"), ("[0, 0.5]", [0, .5])])
 def test_values_from_the_command_line(text, value):
     assert reproduce.parse_value(text) == value and type(reproduce.parse_value(text)) is type(value)
 

@@ -8,9 +8,8 @@ How such tables are kept and summed up is in `results.py`.
 import argparse
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ import pandas as pd
 import torch
 
 from .encoders import ENCODERS
+from .fingerprints import code_hashes, hash_files_below, hash_text, hash_weights_named, versions
 from .labels import Attributes, difference
 from .methods import METHODS, Fitted, Method, NotRun, Setting, get_method
 from .metrics import (
@@ -33,14 +33,14 @@ from .metrics import (
     recall_official,
     recall_ranked,
 )
-from .profiles import PROFILES, SPLITS, provenance
+from .profiles import PROFILES, SPLITS, data_dir, provenance
 from .protocols import PEER_PROTOCOLS, PROTOCOLS, Task, make_task
 from .recalls import MEASURES, field_table, write_recalls
-from .results import HEADLINES, read_results, save_not_run, save_result, summarise
+from .results import HEADLINES, find_result, read_results, save_not_run, save_result, summarise
+from .store import hash_files
 from .triplets import Benchmark
 
 RECALL_RANKS = (1, 5, 10, 50)
-VERSIONED = ("tfcovr-utils", "torch", "transformers", "numpy", "pandas")
 DEPTH = max(*RANKS, *RECALL_RANKS)  # how many clips a query's row keeps
 
 
@@ -187,8 +187,14 @@ def run(method: Method, setting: Setting, protocols: list[str], results_dir: Pat
         recalls_dir: Path | None = None) -> pd.DataFrame | None:
     """Fit a method, evaluate it under each protocol and save; a method that cannot run is recorded and gives None.
 
+    A result that is there already, made from the same (`_made_of`) and with its weights whole, is returned as it is.
     recalls_dir: where BSE-CoVR's files go, see `save_recalls`.
     """
+    seed = setting.seed if method.seeded else 0  # another would repeat it, and look like a spread of 0
+    made_of = _made_of(method, replace(setting, seed=seed))
+    kept = find_result(results_dir, method.name, seed, split, protocols, made_of, setting.folder)
+    if kept is not None and (recalls_dir is None or (Path(recalls_dir) / "recalls.json").exists()):
+        return kept
     started = time.perf_counter()
     try:
         fitted = method.fit(setting)
@@ -200,13 +206,32 @@ def run(method: Method, setting: Setting, protocols: list[str], results_dir: Pat
         save_not_run(results_dir, method.name, str(missing))
         return None
     made = provenance(
-        setting.profile, setting.seed, method=method.name, about=method.about, fit_s=round(fit_s, 1),
-        versions={package: version(package) for package in VERSIONED}, **fitted.facts,
+        setting.profile, setting.seed, method=method.name, about=method.about, fit_s=round(fit_s, 1), versions=versions(),
+        made_of=made_of, weights=hash_files_below(setting.folder) if setting.folder else {}, **fitted.facts,
     )  # fmt: skip
-    seed = setting.seed if method.seeded else 0  # another would repeat it, and look like a spread of 0
     for table in tables:
         save_result(table, results_dir, method.name, seed, made | {"coverage": table["coverage"].mean()})
     return pd.concat(tables, ignore_index=True)
+
+
+def _made_of(method: Method, setting: Setting) -> dict | None:
+    """All that decides a row's numbers, as hashes by kind; None for a method of somebody's own, whose code could change unseen."""
+    registered = [name for name, known in METHODS.items() if known.fit is method.fit]
+    if not registered:
+        return None
+    profile = asdict(setting.profile)
+    weights = {name: value for name, value in profile.items() if name.endswith("_weights")}
+    weights |= {"clip": setting.clip_weights, "aim": setting.aim_weights, "checkpoint": setting.checkpoint, **setting.weights}
+    paths = setting.benchmark.clips["path"] if setting.clips_dir else []
+    files, faults = hash_files(paths, setting.clips_dir or "", setting.store_dir or data_dir() / "embeddings")
+    return {
+        "code": hash_text(str([registered[0], code_hashes("from tfcovr_utils import evaluation")])),
+        "benchmark": setting.benchmark.digest,
+        "clips": hash_text(str([(name, file["sha256"]) for name, file in sorted(files.items())]) + str(sorted(faults))),
+        "weights": hash_text(str({name: hash_weights_named(value) for name, value in weights.items()})),
+        "settings": hash_text(str([profile, setting.seed, setting.stage1, setting.stage2, setting.single_stage])),
+        "machine": hash_text(str([versions(), torch.cuda.is_available()])),
+    }
 
 
 def save_recalls(fitted: Fitted, benchmark: Benchmark, protocol: str, folder: Path, split: str = "test") -> None:

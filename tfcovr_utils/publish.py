@@ -9,12 +9,19 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 from PIL import Image
 
+from .files import replacing
+from .methods import METHODS
+from .plots.tables import to_markdown
 from .profiles import ROOT, get_profile, runs_dir
 from .reproduce import NOTEBOOKS
+from .results import HEADLINES, summarise_results
+from .training.settings import paper_and_code
 
 MAX_BYTES = 1_000_000
+TRAINED = "clip-mlp-15"  # the row whose weights are committed, so that its numbers can be had again without training
 COLOURS = 160
 WITHOUT_OUTPUTS = ("09_",)  # the explorer's outputs are widgets, which a code-hosting page cannot show
 # papermill leaves its cell of parameters, its metadata and empty tags; JupyterLab leaves widget state.
@@ -41,6 +48,29 @@ def publish(executed: list[Path], notebooks: Path) -> None:
     # The .py is the truth; this also takes off the tags that papermill added.
     scripts = [str(notebooks / f"{path.stem}.py") for path in executed]
     subprocess.run([sys.executable, "-m", "jupytext", "--quiet", "--to", "ipynb", "--update", *scripts], check=True)
+
+
+def refresh_readme(readme: Path, queries: Path) -> None:
+    """Write README's tables anew between their markers."""
+    text = readme.read_text("utf-8")
+    for name, table in (("results of mini", results_of(pd.read_parquet(queries))), ("paper and code", paper_and_code())):
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise ValueError(f"{readme.name} has lost a marker; put back {begin.strip()} and {end}, each on a line, where the table belongs.")
+        text = before + begin + to_markdown(table) + end + after
+    with replacing(readme) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def results_of(results: pd.DataFrame) -> pd.DataFrame:
+    """Registered rows that were run, protocol `full`, as README shows them."""
+    summary = summarise_results(results[(results["protocol"] == "full") & results["method"].isin(METHODS)])
+    interval = [f"[{low:.2f}, {high:.2f}]" for low, high in zip(summary["mAP@50 low"], summary["mAP@50 high"])]
+    shown = summary[["method", *HEADLINES]].assign(**{"interval": interval, "s.d. over seeds": summary["mAP@50 sd"], "seeds": summary["n_seeds"]})
+    shown.insert(1, "family", [METHODS[name].family for name in shown["method"]])
+    return shown.assign(method="`" + shown["method"] + "`")
 
 
 def _ran_to_its_end(path: Path) -> bool:
@@ -77,7 +107,11 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    shutil.copytree(runs_dir(get_profile(options.profile)) / "figures", ROOT / "figures", dirs_exist_ok=True)
+    run = runs_dir(get_profile(options.profile))
+    shutil.copytree(run / "figures", ROOT / "figures", dirs_exist_ok=True)
+    shutil.copytree(run / "seed-0" / TRAINED, ROOT / "data" / "trained" / TRAINED, dirs_exist_ok=True)
+    shutil.copyfile(run / "results" / TRAINED / "seed-0.json", ROOT / "data" / "trained" / TRAINED / "record.json")
+    refresh_readme(ROOT / "README.md", ROOT / "figures" / "results_mini_queries.parquet")
     print("published", *(str((NOTEBOOKS / path.name).relative_to(ROOT)) for path in executed), sep="\n  ")
     return 0
 

@@ -1,17 +1,57 @@
-"""Run the notebooks in order with papermill, each into `runs/<profile>/`, never onto itself."""
+"""Run the notebooks in order with papermill, each into `runs/<profile>/`, never onto itself.
+
+A notebook is left out while nothing changed that it was made from: its cells, its parameters, the package's code it imports, the
+committed files it reads, what earlier notebooks gave it. Beside each executed notebook a JSON file says what that was. One that
+fails is told at the end, and those that do not need it go on.
+"""
 import argparse
+import ast
+import json
 import os
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from .profiles import ROOT, get_profile, runs_dir
+from .files import locked, write_json
+from .fingerprints import code_hashes, hash_files_below, hash_text, versions
+from .profiles import ROOT, annotations_dir, get_profile, runs_dir
+from .report import write_report
 
 NOTEBOOKS = ROOT / "notebooks"
+COMMITTED = ("modifications", "paper", "weights")  # of data/, what notebooks read
+# What of earlier notebooks' results and figures one reads too, by number; and without which it cannot do.
+READS = {"06": ("05",), "07": ("05", "06"), "08": ("05",), "09": ("05",), "10": ("01", "02", "03", "04", "05", "06", "07", "08")}
+NEEDS = {"08": ("05",)}
+JOINED = ("05", "06", "07", "10")  # these show the means over all seeds that are there
+
+
+@dataclass(frozen=True)
+class Step:
+    """One notebook to run."""
+    notebook: Path
+    parameters: dict
+    folder: Path  # of the run: `runs/mini`
+    seed: int
+
+    @property
+    def out(self) -> Path:
+        return (self.folder / f"seed-{self.seed}" if self.seed else self.folder) / self.notebook.name
+
+    @property
+    def name(self) -> str:
+        return self.notebook.stem
+
+    @property
+    def record(self) -> dict:
+        """What is known of its last whole run; empty where there is none."""
+        path = self.out.with_suffix(".json")
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
 def select_notebooks(only: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
@@ -24,64 +64,150 @@ def select_notebooks(only: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def resolve_parameters(notebooks: list[Path], given: dict, always: dict) -> dict[Path, dict]:
-    """Parameters each notebook gets. papermill only warns of an unknown one; here it is refused before any run."""
-    declared = {path: set(papermill.inspect_notebook(str(path))) for path in notebooks}
+    """Parameters each notebook gets. papermill only warns of an unknown one; here it is refused before any run, as is one of another type."""
+    declared = {path: papermill.inspect_notebook(str(path)) for path in notebooks}
     known = set().union(*declared.values())
-    for name in given:
+    for name, value in given.items():
         if name not in known:
             raise ValueError(f"parameter {name!r} is not declared by any chosen notebook; known are {', '.join(sorted(known))}.")
+        for path in notebooks:
+            if name in declared[path]:
+                _check_type(name, value, ast.literal_eval(declared[path][name]["default"]))
     return {path: {name: value for name, value in {**always, **given}.items() if name in declared[path]} for path in notebooks}
 
 
+def _check_type(name: str, value, default) -> None:
+    kinds = (int, float) if isinstance(default, float) else type(default)
+    if None not in (value, default) and (not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool)):
+        raise ValueError(f"parameter {name!r} is {value!r}; expected a {type(default).__name__}, such as {default!r}.")
+
+
 def parse_value(text: str):
-    """A command line's value as the literal a parameters cell would hold: 1e-4 is a number here (in YAML it is not)."""
+    """A command line's value as the literal a parameters cell would hold; lists as JSON. 1e-4 is a number here (in YAML it is not)."""
     for kind in (int, float):
         try:
             return kind(text)
         except ValueError:
             pass
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise ValueError(f"{text!r} is no list; write it as JSON, such as [0, 0.5] or [\"aim\"].") from None
     return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
-def run_notebook(notebook: Path, out: Path, parameters: dict) -> None:
+def read_inputs(step: Step) -> dict[str, str]:
+    """Hashes of what a notebook is made from, by what a person would call it."""
+    cells = nbformat.read(step.notebook, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    inputs = {"its cells": hash_text(str([cell.source for cell in cells])), "its parameters": hash_text(str(step.parameters)),
+              "the libraries": hash_text(str(versions()))}
+    inputs |= {f"tfcovr_utils/{name}": of for name, of in code_hashes(code).items()}
+    inputs |= {f"data/{name}": hash_text(str(hash_files_below(ROOT / "data" / name))) for name in COMMITTED}
+    if step.parameters.get("source", "mini") != "mini":
+        inputs["the annotations"] = hash_text(str(hash_files_below(annotations_dir(step.parameters.get("annotations")))))
+    return inputs
+
+
+def read_before(step: Step) -> dict[str, str]:
+    """Hashes of the inputs of those whose results a notebook reads: earlier ones, and where it joins seeds the other seeds' too."""
+    number = step.name[:2]
+    of_seed = list(step.out.parent.glob("[0-9][0-9]_*.json"))
+    joined = [] if step.seed or number not in JOINED else [path for path in step.folder.glob("seed-*/[0-9][0-9]_*.json") if path.parent != step.out.parent]
+    paths = [path for path in of_seed if path.name[:2] in READS.get(number, ())] + [path for path in joined if path.name[:2] in JOINED]
+    return {path.relative_to(step.folder).with_suffix("").as_posix(): hash_text(str(json.loads(path.read_text("utf-8"))["inputs"])) for path in sorted(paths)}
+
+
+def why_again(step: Step) -> str | None:
+    """Why a notebook is to be run, in words; None where its last run stands."""
+    record = step.record
+    if not record or not step.out.exists():
+        return "new"
+    now = {**read_inputs(step), **read_before(step)}
+    then = {**record["inputs"], **record["before"]}
+    changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    gone = [name for name in record["wrote"] if not (step.folder / name).exists()]
+    if not changed and not gone:
+        return None
+    return f"{changed[0]} changed" if changed else f"{gone[0]} is gone"
+
+
+def run_notebook(notebook: Path, out: Path, parameters: dict, bar: dict | bool = False) -> None:
     """Execute one notebook; a failing cell raises PapermillExecutionError with the cell in it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     # Kernel `python3` must be this environment's, not one of the same name in somebody's home folder.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    papermill.execute_notebook(str(notebook), str(out), parameters=parameters, kernel_name="python3", cwd=str(ROOT),
-                               progress_bar=False, start_timeout=180)
+    papermill.execute_notebook(str(notebook), str(out), parameters=parameters, kernel_name="python3", cwd=str(ROOT), progress_bar=bar,
+                               start_timeout=180, extra_arguments=["--IPKernelApp.log_level=40"])
+
+
+def run_step(step: Step, title: str) -> None:
+    """Run a notebook and write beside it what it was made from."""
+    inputs, before, earlier = read_inputs(step), read_before(step), step.record.get("wrote", [])
+    started = time.time()
+    run_notebook(step.notebook, step.out, step.parameters, {"desc": title, "leave": False, "disable": None})
+    new = [path for path in step.folder.rglob("*") if path.is_file() and path.stat().st_mtime >= started and not path.name.startswith(".")]
+    wrote = {path.relative_to(step.folder).as_posix() for path in new} | {name for name in earlier if (step.folder / name).exists()}
+    write_json({"inputs": inputs, "before": before, "wrote": sorted(wrote), "seconds": round(time.time() - started, 1),
+                "parameters": step.parameters}, step.out.with_suffix(".json"))
+
+
+def run_all(steps: list[Step], force: bool = False) -> dict[str, str]:
+    """Run what is not up to date, a line each; return what failed or was left out, with the reason."""
+    failed: dict[str, str] = {}
+    for number, step in enumerate(steps, 1):
+        title = f"[{number}/{len(steps)}] {step.name}" + (f" seed {step.seed}" if step.seed else "")
+        lacking = [name for name in failed if name[:2] in NEEDS.get(step.name[:2], ())]
+        if lacking:
+            failed[step.name] = f"left out, since it needs {lacking[0]}"
+            print(f"{title}: {failed[step.name]}", flush=True)
+            continue
+        why = "asked for" if force else why_again(step)
+        if why is None:
+            print(f"{title}: up to date ({step.record['seconds']:.0f} s when it ran)", flush=True)
+            continue
+        print(title if why == "new" else f"{title}: {why}", flush=True)
+        started = time.monotonic()
+        try:
+            run_step(step, title)
+        except PapermillExecutionError as error:
+            failed[step.name] = f"cell {error.cell_index} failed with {error.ename}: {error.evalue}\n{error.source}\nThe run so far is in {os.path.relpath(step.out)}."
+        except DeadKernelError as error:
+            failed[step.name] = f"its kernel died ({error}); mostly for want of memory. The run so far is in {os.path.relpath(step.out)}."
+        done = "failed" if step.name in failed else f"-> {os.path.relpath(step.out)}"
+        print(f"      {time.monotonic() - started:.0f} s {done}", flush=True)
+    return failed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.reproduce", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.reproduce", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="mini")
     parser.add_argument("--seeds", "--seed", dest="seeds", type=int, nargs="+", default=[0],
                         help="of the training; each but 0 goes to a folder seed-N of its own")
     parser.add_argument("--only", nargs="+", default=[], metavar="NN")
     parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--force", action="store_true", help="run also what is up to date")
     options = parser.parse_args(arguments)
     try:
         profile = get_profile(options.profile)
         notebooks = select_notebooks(options.only)
         given = {name: parse_value(value) for name, value in options.parameters}
-        plan = [(notebook, parameters, seed) for seed in options.seeds
-                for notebook, parameters in resolve_parameters(notebooks, given, {"profile": profile.name, "seed": seed}).items()]
-    except ValueError as error:
+        folder = runs_dir(replace(profile, render_seed=given.get("render_seed", 0)), given.get("source", "mini"))
+        steps = [Step(notebook, parameters, folder, seed) for seed in options.seeds
+                 for notebook, parameters in resolve_parameters(notebooks, given, {"profile": profile.name, "seed": seed}).items()]
+        with locked(folder / ".lock", f"another run is writing to {os.path.relpath(folder)}; wait for it, or name another folder by TFCOVR_RUNS."):
+            failed = run_all(steps, options.force)
+            print(f"report: {os.path.relpath(write_report(folder))}")
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    folder = runs_dir(replace(profile, render_seed=given.get("render_seed", 0)), given.get("source", "mini"))
-    for number, (notebook, parameters, seed) in enumerate(plan, 1):
-        out = (folder / f"seed-{seed}" if seed else folder) / notebook.name
-        print(f"[{number}/{len(plan)}] {notebook.stem} {parameters}", flush=True)
-        start = time.monotonic()
-        try:
-            run_notebook(notebook, out, parameters)
-        except PapermillExecutionError as error:
-            print(f"{notebook.stem}: cell {error.cell_index} failed with {error.ename}: {error.evalue}\n{error.source}\n"
-                  f"The run so far is in {os.path.relpath(out)}.", file=sys.stderr)
-            return 1
-        print(f"      {time.monotonic() - start:.0f} s -> {os.path.relpath(out)}", flush=True)
-    return 0
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    for name, why in failed.items():
+        print(f"{name}: {why}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from .files import replacing, write_json, write_table
+from .fingerprints import hash_file
 from .intervals import PairedInterval, bootstrap_interval, mean_over_queries, paired_bootstrap
 from .methods import METHODS
 from .metrics import RANKS
@@ -38,6 +39,24 @@ def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, 
     write_json(records | {" ".join(key): record}, beside)
     _not_run_path(results_dir, method).unlink(missing_ok=True)
     return path
+
+
+def find_result(results_dir: Path, method: str, seed: int, split: str, protocols: list[str], made_of: dict | None,
+                folder: Path | None = None) -> pd.DataFrame | None:
+    """What `save_result` wrote of a method under these protocols, if it was made from just this and its weights are still in `folder`."""
+    path = Path(results_dir) / method / f"seed-{seed}.parquet"
+    if made_of is None or not path.exists() or not path.with_suffix(".json").exists():
+        return None
+    records = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    records = [records.get(f"{split} {protocol}", {}) for protocol in protocols]
+    if any(record.get("made_of") != made_of for record in records):
+        return None
+    weights = {name: of for record in records for name, of in record.get("weights", {}).items()}
+    if any(not (folder / name).is_file() or hash_file(folder / name) != of for name, of in weights.items()):
+        return None
+    table = pd.read_parquet(path)
+    parts = [table[(table["split"] == split) & (table["protocol"] == protocol)] for protocol in protocols]
+    return pd.concat(parts, ignore_index=True) if all(map(len, parts)) else None
 
 
 def training_curve(results_dir: Path, method: str, seed: int) -> pd.DataFrame:
@@ -87,6 +106,17 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
     results = _read_all(results_dir, split)
     if protocols is not None:
         results = results[results["protocol"].isin(protocols)]
+    rows = summarise_results(results).to_dict("records")
+    absent = [name for name in _methods_in(results_dir) if name not in set(results["method"])]
+    rows += [{"method": name, "protocol": "", "status": f"not run: {_why_not_run(results_dir, name)}", "n_seeds": 0} for name in absent]
+    table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64"})
+    table["family"] = [METHODS[name].family if name in METHODS else "" for name in table["method"]]
+    order = table["method"].map({name: place for place, name in enumerate(_methods_in(results_dir))})
+    return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
+
+
+def summarise_results(results: pd.DataFrame) -> pd.DataFrame:
+    """`summarise` of a table of `read_results`: of what was run alone, in the table's order."""
     rows = []
     for (method, protocol), part in results.groupby(["method", "protocol"], sort=False):
         row = {"method": method, "protocol": protocol, "status": "run", "n_seeds": part["seed"].nunique(),
@@ -99,12 +129,7 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
             interval = bootstrap_interval(100 * per_query(part, f"ap@{k}"), BOOTSTRAP_SEED)
             row |= {f"mAP@{k}": interval.mean, f"mAP@{k} sd": by_seed.std(), f"mAP@{k} low": interval.low, f"mAP@{k} high": interval.high}
         rows.append(row | {"n_queries": interval.num_queries})
-    absent = [name for name in _methods_in(results_dir) if name not in set(results["method"])]
-    rows += [{"method": name, "protocol": "", "status": f"not run: {_why_not_run(results_dir, name)}", "n_seeds": 0} for name in absent]
-    table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64"})
-    table["family"] = [METHODS[name].family if name in METHODS else "" for name in table["method"]]
-    order = table["method"].map({name: place for place, name in enumerate(_methods_in(results_dir))})
-    return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
+    return pd.DataFrame(rows, columns=[name for name in SUMMARY_COLUMNS if name != "family"])
 
 
 def per_query(results: pd.DataFrame, metric: str = "ap@50") -> pd.Series:
@@ -169,19 +194,29 @@ def results_table(results: pd.DataFrame) -> pd.DataFrame:
     """One row a method, protocol and seed, with the columns of `results_mini.csv`; per cent, unrounded."""
     rows = []
     for (method, protocol, seed), part in results.groupby(["method", "protocol", "seed"], sort=False):
-        mean, undefined = mean_over_queries(part[[f"ap@{k}" for k in RANKS]])
+        mean, undefined = mean_over_queries(part[[f"ap@{k}" for k in RANKS]].astype(float))
         (revision,) = part["revision"].unique()
-        rows.append([method, protocol, seed, *(100 * mean), len(part) - undefined, part["coverage"].mean(), revision])
+        rows.append([method, protocol, seed, *(100 * mean), len(part) - undefined, part["coverage"].astype(float).mean(), revision])
     return pd.DataFrame(rows, columns=CSV_COLUMNS)
 
 
 def write_results_csv(results_dir: Path, path: Path, split: str = "test") -> pd.DataFrame:
-    """Write `results_mini.csv`: mAP with two decimals, coverage with four."""
-    table = results_table(read_results(results_dir, split))
-    shown = table.assign(**{name: table[name].map("{:.2f}".format) for name in HEADLINES}, coverage=table["coverage"].map("{:.4f}".format))
+    """Write `results_mini.csv`, mAP with two decimals, coverage with four; and beside it what it is computed from, a row a query.
+
+    `results_mini_queries.parquet` has the columns of `read_results` but the ranked clips and their scores, which are bulky.
+    """
+    queries = read_results(results_dir, split).drop(columns=["retrieved", "scores"])
+    queries = queries.astype({name: "float32" for name in queries.select_dtypes("float64")})
+    write_table(queries, path.with_name(f"{path.stem}_queries.parquet"))
+    shown = format_results(results_table(queries))
     with replacing(path) as temporary:
         shown.to_csv(temporary, index=False, lineterminator="\n")
     return shown
+
+
+def format_results(table: pd.DataFrame) -> pd.DataFrame:
+    """`results_table` as the CSV has it."""
+    return table.assign(**{name: table[name].map("{:.2f}".format) for name in HEADLINES}, coverage=table["coverage"].map("{:.4f}".format))
 
 
 def _read_all(results_dir: Path, split: str) -> pd.DataFrame:

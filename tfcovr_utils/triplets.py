@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from .counts import count
 from .doctor import clip_exists, examine
 from .files import replacing, write_json, write_table
+from .fingerprints import hash_text
 from .modifications import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
 from .pairing import DECISIONS_PATH, Encoder, pair_labels
 from .profiles import SPLITS
@@ -101,6 +103,12 @@ class Benchmark:
         tables["queries"] = tables["queries"].assign(target_labels=lists)
         choices = folder / "choices.json"
         return cls(**tables, choices=json.loads(choices.read_text()) if choices.exists() else {})
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all tables, row by row."""
+        rows = [pd.util.hash_pandas_object(getattr(self, name).astype(str), index=False) for name in TABLES]
+        return hash_text(str([values.to_numpy().tobytes() for values in rows]))
 
     def check(self, clips_dir: Path | None = None) -> pd.DataFrame:
         """Ask the doctor: one row a possible problem, with its count, examples and what to do.

@@ -52,6 +52,16 @@ class ClipEncoder(Encoder):
         features = self.model.visual_projection(pooled) if self.read_out == "projected" else pooled
         return features.unflatten(0, frames.shape[:2])
 
+    def before_projection(self) -> "ClipEncoder":
+        """The same model, read out "pooled"."""
+        preprocessing = {"image_mean": self.mean, "image_std": self.std}
+        return ClipEncoder(self.model, self.tokenizer, preprocessing, "pooled").eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def project(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Pooled features (..., W) -> the joint space of frames and texts (..., D), on the CPU."""
+        return self.model.visual_projection(pooled.to(self.device)).cpu()
+
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=self.model.config.text_config.max_position_embeddings,
                                 return_tensors="pt").to(self.device)

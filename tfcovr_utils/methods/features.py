@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import torch
 from ..doctor import clip_exists
 from ..embedding import Embedded, embed_clips, embed_texts
 from ..encoders import Encoder, load_encoder
+from ..encoders.clip import ClipEncoder
 from ..fusion import unit
 from ..training.recipes import RECIPES, embed_frames, learn
 from .base import NotRun, Setting, look_up
@@ -48,7 +50,11 @@ class Features:
 
     def embed(self, rows: pd.DataFrame, **options) -> Embedded:
         """Frames of some rows of the table of clips, sampled as the profile says."""
-        return embed_clips(self.encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, **options)
+        encoder, projected = self.encoder, isinstance(self.encoder, ClipEncoder) and self.encoder.read_out == "projected"
+        if projected:  # the tower is what costs, and stage 1 reads it before the projection: one pass serves both
+            encoder = encoder.before_projection()
+        embedded = embed_clips(encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, **options)
+        return replace(embedded, values=self.encoder.project(embedded.values)) if projected else embedded
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Means over frames (N, D)."""
@@ -77,8 +83,7 @@ class AimFeatures(Features):
 
     def joint(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Means over frames in the joint space of clips and texts (N, D), by the projection of the CLIP that AIM was made from."""
-        with torch.no_grad():
-            return self.text_encoder.model.visual_projection(self.clips(clip_ids).to(self.device)).cpu()
+        return self.text_encoder.project(self.clips(clip_ids))
 
 
 class LearnedFeatures(AimFeatures):
@@ -102,14 +107,16 @@ class LearnedFeatures(AimFeatures):
             clip_weights=setting.clip_weights, store_dir=setting.store_dir,
         )  # fmt: skip
         self.encoder = self.learned.encoder.to(self.device)
-        if shuffled:
+        if shuffled and self.recipe.adapters:
             self.encoder = ShuffledFrames(self.encoder)
+        self.shuffles = shuffled and not self.recipe.adapters  # a frozen tower sees each frame by itself: their features may change places
         self.facts |= {"encoder": self.encoder.identity, "stage1": self.learned.facts}
 
     def embed(self, rows: pd.DataFrame, **options) -> Embedded:
         if self.setting.aim_weights:
             return super().embed(rows, **options)
-        return embed_frames(self.recipe, self.encoder, rows, self.setting.clips_dir, self.setting.profile, **options)
+        embedded = embed_frames(self.recipe, self.encoder, rows, self.setting.clips_dir, self.setting.profile, **options)
+        return replace(embedded, values=torch.from_numpy(shuffle_each(embedded.values.numpy()))) if self.shuffles else embedded
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
         if self.setting.aim_weights:
@@ -133,9 +140,13 @@ class ShuffledFrames(Encoder):
         self.eval()
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
-        frames = np.asarray(frames)
-        orders = [np.random.default_rng(zlib.crc32(clip.tobytes())).permutation(len(clip)) for clip in frames]
-        return self.encoder.encode_frames(np.stack([clip[order] for clip, order in zip(frames, orders)]))
+        return self.encoder.encode_frames(shuffle_each(np.asarray(frames)))
+
+
+def shuffle_each(clips: np.ndarray) -> np.ndarray:
+    """Put the frames of each clip, (N, T, ...), in an order of its own that follows from what they are."""
+    orders = [np.random.default_rng(zlib.crc32(clip.tobytes())).permutation(len(clip)) for clip in clips]
+    return np.stack([clip[order] for clip, order in zip(clips, orders)])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ it stopped: a clip whose file matches its line in the manifest is not rendered a
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, fields
 from multiprocessing import get_context
@@ -16,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..files import read_manifest, write_json, write_manifest, write_table
-from ..profiles import Profile, data_dir
+from ..profiles import SPLITS, Profile, data_dir
 from ..video import read_clip, write_clip
 from .dataset import label_table, plan, render_clip, scene_of
 from .skills import SKILLS, Skill
@@ -47,23 +48,24 @@ def benchmark_dir(profile: Profile) -> Path:
     return data_dir() / "benchmarks" / f"{profile.name}-{key}"
 
 
-def build(profile: Profile, out: Path | None = None, workers: int = 2, progress: bool = True) -> Path:
-    """Render what is missing of a benchmark and return its folder."""
+def build(profile: Profile, out: Path | None = None, workers: int = 2, progress: bool = True, splits: Sequence[str] = SPLITS) -> Path:
+    """Render what is missing of a benchmark and return its folder. Of `splits` the clips; the tables are always whole."""
     if profile.clips_per_label is None:
         raise ValueError(f"profile {profile.name!r} has no clips to render; choose smoke, mini or sim.")
     out = Path(out) if out else benchmark_dir(profile)
-    wanted, recipe_path = json.loads(json.dumps(recipe(profile))), out / "recipe.json"
-    if recipe_path.exists() and json.loads(recipe_path.read_text()) != wanted:
+    asked, recipe_path = json.loads(json.dumps(recipe(profile))), out / "recipe.json"
+    if recipe_path.exists() and json.loads(recipe_path.read_text()) != asked:
         raise ValueError(f"{out} holds another rendering (profile, seed or renderer differ from its recipe.json); "
                          "give another --out, or delete that folder.")
     (out / "clips").mkdir(parents=True, exist_ok=True)
-    write_json(wanted, recipe_path)
+    write_json(asked, recipe_path)
     clips, factors = plan(profile)
     write_table(label_table(SKILLS[profile.labels]()), out / "labels.parquet")
     write_table(clips, out / "clips.parquet")
     write_table(factors, out / "factors.parquet")
     done = finished(out)
-    todo = clips.merge(factors, on="clip_id")[~clips.clip_id.isin(done).to_numpy()].sort_values("source_video")
+    wanted = clips.split.isin(splits) & ~clips.clip_id.isin(done)
+    todo = clips.merge(factors, on="clip_id")[wanted.to_numpy()].sort_values("source_video")
     jobs = [(row.clip_id, row.source_video, {name: getattr(row, name) for name in _SKILL_FIELDS}, row.fps)
             for row in todo.itertuples()]
     tasks = [jobs[start:start + CLIPS_PER_TASK] for start in range(0, len(jobs), CLIPS_PER_TASK)]

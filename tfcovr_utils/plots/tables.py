@@ -19,7 +19,7 @@ def save_table(
     """
     table = table.reset_index(drop=True)
     shown, bold = _in_words(table, decimals), _bold(table, best)
-    texts = {"tex": _latex(table, shown, bold), "md": _markdown(shown, bold), "csv": table.to_csv(index=False, lineterminator="\n")}
+    texts = {"tex": _latex(table, shown, bold), "md": _lines(shown, bold), "csv": table.to_csv(index=False, lineterminator="\n")}
     paths = [Path(folder) / f"{name}.{form}" for form in forms]
     for path, form in zip(paths, forms):
         with replacing(path) as temporary:
@@ -35,6 +35,12 @@ def show_table(table: pd.DataFrame, best: Best | None = None, decimals: int = 2)
         .style.hide(axis=0)
         .apply(lambda _: _bold(table, best).replace({True: "font-weight: bold", False: ""}), axis=None)
     )
+
+
+def to_markdown(table: pd.DataFrame, decimals: int = 2) -> str:
+    """The same table as Markdown, nothing in bold."""
+    table = table.reset_index(drop=True)
+    return _lines(_in_words(table, decimals), _bold(table, None))
 
 
 def _in_words(table: pd.DataFrame, decimals: int) -> pd.DataFrame:
@@ -61,7 +67,7 @@ def _latex(table: pd.DataFrame, shown: pd.DataFrame, bold: pd.DataFrame) -> str:
     return styler.to_latex(hrules=True, column_format="".join("r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in table.dtypes))
 
 
-def _markdown(shown: pd.DataFrame, bold: pd.DataFrame) -> str:
+def _lines(shown: pd.DataFrame, bold: pd.DataFrame) -> str:
     lines = [[str(name) for name in shown.columns], ["---"] * shown.shape[1]]
     for place, row in shown.iterrows():
         texts = {column: text.replace("|", "\\|").replace("\n", " ") for column, text in row.items()}

@@ -36,12 +36,13 @@ class Recipe:
     changes: tuple = ()      # (setting, value) that differ from the profile's
     frames: float = 1.       # of the profile's, how many a policy takes; frozen frames only, as are the policies
     policies: tuple = ("centre",)  # of video.sample_indices; the frames of several follow each other
+    thin: int = 0            # keep so many of the frames, evenly spread; 0 keeps all
 
 
 RECIPES = {
     "aim": Recipe("the paper's: AIM's adapters, the mean over frames", "mean", adapters=True),
     "aim-brief": Recipe("aim in the time of frozen-ordered", "mean", adapters=True, changes=(("epochs", 1),)),
-    "aim-long": Recipe("aim for three times as long", "mean", adapters=True, changes=(("epochs", 12),)),
+    "aim-long": Recipe("aim for four times as long", "mean", adapters=True, changes=(("epochs", 12),)),
     "frozen-mlp": Recipe("frozen frames, their mean through an MLP: what the labels alone give", "mlp"),
     "frozen-set": Recipe("frozen frames through a transformer that does not know their order", "set"),
     "frozen-ordered": Recipe("frozen frames through a transformer over time", "ordered"),
@@ -51,6 +52,7 @@ RECIPES = {
     "frozen-ordered-16": Recipe("frozen-ordered on a third more frames, 16 in place of 12", "ordered", frames=4 / 3),
     "frozen-two-rates": Recipe("frozen-ordered on the frames, and on as many of the middle half of the clip after them", "ordered",
                                policies=("centre", "centre-half")),
+    **{f"ordered-{n}": Recipe(f"frozen-ordered on {n} of the frames", "ordered", thin=n) for n in (1, 4, 8)},
     "aim-ordered": Recipe("frozen-ordered, then AIM's adapters below it", "ordered", adapters=True, start="frozen-ordered",
                           changes=(("epochs", 2), ("lr", 1e-3))),
     "aim-shuffled": Recipe("a control: the paper's, on frames in random order", "mean", adapters=True, changes=(("shuffle_frames", True),)),
@@ -149,15 +151,17 @@ def default_settings(recipe: Recipe, profile: Profile) -> Stage1Settings:
 
 def recipe_frames(recipe: Recipe, profile: Profile) -> int:
     """How many frames a recipe takes by each of its policies."""
-    return round(recipe.frames * profile.frames)
+    return recipe.thin or round(recipe.frames * profile.frames)
 
 
 def embed_frames(recipe: Recipe, encoder: Encoder, clips: pd.DataFrame, clips_dir: Path, profile: Profile, **options) -> Embedded:
     """Frame features of clips (N, T, D) as a recipe samples them; a clip that one of its policies cannot read is missing."""
-    frames = recipe_frames(recipe, profile)
+    frames = round(recipe.frames * profile.frames)
     parts = [embed_clips(encoder, clips, clips_dir, frames=frames, policy=policy, **options) for policy in recipe.policies]
     missing = {clip_id: reason for part in parts for clip_id, reason in part.missing.items()}
     values = torch.cat([part.values[[clip_id not in missing for clip_id in part.clip_ids]] for part in parts], 1)
+    if recipe.thin:  # the middles of as many equal parts
+        values = values[:, torch.from_numpy(((np.arange(recipe.thin) + .5) * frames / recipe.thin).astype(int))]
     return Embedded([clip_id for clip_id in clips["clip_id"] if clip_id not in missing], values, missing)
 
 

@@ -47,7 +47,7 @@ class Stage1Settings:
 
 
 # Adapters trained from pixels. "paper" is the official code's; the rest was chosen on val of the rendered benchmark.
-_ADAPTERS = Stage1Settings(epochs=4, batch=16, lr=2.5e-3, warm_up=.05, label_smoothing=.1, adapter_ratio=.5, drop_path=0., augment="none")
+_ADAPTERS = Stage1Settings(epochs=3, batch=16, lr=2.5e-3, warm_up=.05, label_smoothing=.1, adapter_ratio=.5, drop_path=0., augment="none")
 STAGE1 = {"smoke": replace(_ADAPTERS, epochs=2), "mini": _ADAPTERS, "sim": replace(_ADAPTERS, epochs=12, batch=64, augment="crop"),
           "released": Stage1Settings(), "paper": Stage1Settings()}
 # Readers of frame features in memory.
