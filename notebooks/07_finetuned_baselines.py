@@ -155,7 +155,7 @@ long_texts.round(2)
 
 # %%
 kept = sorted(of_dense.folder.glob("*/recalls*.json"))
-pd.DataFrame({(path.parent.name, path.name): pd.read_json(path, typ="series") for path in kept}, dtype=float).T
+pd.DataFrame({(path.parent.name, path.name): pd.read_json(path, typ="series") for path in kept}).T
 
 # %% [markdown]
 # ## Other benchmarks
