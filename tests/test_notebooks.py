@@ -34,6 +34,12 @@ def test_notebook_runs_under_smoke(notebook, data, tmp_path, monkeypatch):
     assert papermill.inspect_notebook(str(notebook))["profile"]["default"] == '"mini"'  # what is run by hand is mini
 
 
+def test_rows_that_are_left_to_the_sweep_run_too(data, tmp_path, monkeypatch):
+    (notebook,) = select_notebooks(["07"])
+    run(notebook, {"sweep": True}, data, tmp_path, monkeypatch)
+    assert {path.name for path in (data / "runs" / "smoke" / "dense" / "results").iterdir()} >= {"blip-covr-ft", "bse-covr", "bse-covr-undescribed"}
+
+
 @pytest.mark.skipif(not os.environ.get("TFCOVR_ANNOTATIONS"), reason="TFCOVR_ANNOTATIONS is not set")
 @pytest.mark.parametrize("notebook", select_notebooks(["01", "02", "03"]), ids=lambda path: path.stem)
 def test_notebook_runs_on_the_real_annotations(notebook, data, tmp_path, monkeypatch):
