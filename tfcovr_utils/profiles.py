@@ -39,7 +39,7 @@ _PUBLISHED = {"image_size": 224, "clip_weights": "openai/clip-vit-base-patch16",
               "blip2_weights": "Salesforce/blip2-itm-vit-g-coco", "captioner_weights": "Salesforce/blip-image-captioning-large"}
 PROFILES = {
     "smoke": Profile("smoke", frames=8, clips_per_label=(24, 4, 4), sources_per_split=(30, 6, 6), labels="smoke", probe_epochs=1),
-    "mini": Profile("mini", clips_per_label=(100, 8, 6), sources_per_split=(200, 16, 16), probe_epochs=8),
+    "mini": Profile("mini", clips_per_label=(100, 8, 6), sources_per_split=(200, 16, 16)),
     "sim": Profile("sim", clips_per_label=(90, 10, 14), sources_per_split=(150, 18, 18), labels="sim",
                    long_tail=True),
     "released": Profile("released", **_PUBLISHED),
