@@ -1,5 +1,6 @@
 """Frames of many clips at once, decoded in parallel into one array; and kept, for the next encoder that reads the same."""
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -8,6 +9,7 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from .files import create_array
 from .memory import free_memory
 from .video import VideoError, read_clip
 
@@ -63,12 +65,15 @@ def decode_clips(paths: list[Path], frames: int, *, size: int | None = None, pol
                  workers: int = 2, progress: bool = False) -> tuple[np.ndarray, dict[int, VideoError]]:
     """Decode clips once into uint8 (N, T, S, S, 3), and name those that cannot be read by their place; their rows are zeros.
 
-    `size` squares them, by default they keep the first one's size. With `file` the array lies on disk and the
-    system's memory caches it: for more frames than memory holds.
+    `size` squares them, by default they keep the first one's size. With `file`, a name that no other run has, the array
+    lies on disk and the system's memory caches it: for more frames than memory holds.
     """
     height, width = (size, size) if size else _first_size(paths, policy)
     shape = (len(paths), 1 if policy == "middle" else frames, height, width, 3)
-    clips = np.lib.format.open_memmap(file, "w+", np.uint8, shape) if file else np.zeros(shape, np.uint8)
+    clips = create_array(file, shape) if file else np.zeros(shape, np.uint8)
+    if file:
+        with suppress(OSError):  # without its name it lasts as long as the array, also when the run is killed; Windows keeps it
+            file.unlink()
     broken: dict[int, VideoError] = {}
 
     def read(row: int) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from ..encoders import ENCODERS, load_encoder
-from ..files import write_json, write_table
+from ..files import replacing, write_json, write_table
 from ..profiles import get_profile, provenance
 from ..text_tower import BERT, load_text_tower
 from ..triplets import Benchmark
@@ -67,7 +67,8 @@ def _stage1(options: argparse.Namespace) -> None:
         options.recipe, Benchmark.load(options.benchmark), options.clips or options.benchmark, profile, options.seed, options.out,
         settings=settings, clip_weights=options.weights, resume=options.resume, progress=True,
     )  # fmt: skip
-    learned.curve.to_csv(options.out / "curve.csv", index=False)
+    with replacing(options.out / "curve.csv") as temporary:
+        learned.curve.to_csv(temporary, index=False)
     write_json(provenance(profile, options.seed, **learned.facts), options.out / "run.json")
     print(f"written to {options.out}; top-1 on val {100 * learned.curve['val_top1'].max():.2f}")
 

@@ -1,6 +1,6 @@
 """What stage 1 reads: clips as pixels, decoded once and augmented, or as frame features in memory."""
-import hashlib
 import re
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,7 +73,5 @@ def load_pixels(paths: list[Path], frames: int, size: int, progress: bool = Fals
     wanted = len(paths) * frames * size * size * 3
     file = None
     if wanted > MEMORY_SHARE * free_memory():
-        key = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:10]
-        file = data_dir() / "frames" / f"{key}-{frames}x{size}.npy"
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file = data_dir() / "frames" / f".pixels.{uuid.uuid4().hex}.npy"  # a name of `files`, should a kill leave it
     return decode_clips(paths, frames, size=size, file=file, progress=progress)

@@ -17,7 +17,7 @@ from ..embedding import Embedded, embed_clips
 from ..encoders import Encoder, load_encoder
 from ..encoders.aim import Aim, AimEncoder, load_pretrained, save_pretrained
 from ..encoders.readout import ClipReader, Readout
-from ..files import write_json, write_table
+from ..files import read_json, write_json, write_table
 from ..profiles import Profile
 from ..triplets import Benchmark
 from .clips import FeatureClips, PixelClips, load_pixels, may_flip
@@ -93,7 +93,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
                "clips": _hash(clips["clip_id"] + clips["label_id"] + clips["split"])}
     made_of = json.loads(json.dumps(made_of))
     if folder is not None and (Path(folder) / "recipe.json").exists():
-        kept = json.loads((Path(folder) / "recipe.json").read_text())["made_of"]
+        kept = read_json(Path(folder) / "recipe.json")["made_of"]
         if json.loads(json.dumps(asdict(Recipe("", "")))) | kept == made_of:  # what it did not know yet was at its default
             return _read(Path(folder), clip)
     values, classes = attribute_classes(benchmark.labels)
@@ -133,6 +133,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     facts = {"made_of": made_of, "seconds": seconds, "coverage": len(clips) / wanted,
              "trained": sum(p.numel() for p in model.parameters() if p.requires_grad)}
     if folder is not None:
+        (Path(folder) / "recipe.json").unlink(missing_ok=True)  # of another training: what follows is no longer what it says
         reader.save(folder)
         if backbone is not None:
             save_pretrained(backbone, Path(folder) / "aim")

@@ -16,10 +16,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..encoders.aim import Aim
-from ..encoders.official_files import read_checkpoint
 from ..encoders.readout import ClipReader
-from ..files import replacing
 from ..losses import supervised_contrast
+from ..weights import read_checkpoint, write_checkpoint
 from .clips import FeatureClips, PixelClips
 
 
@@ -217,17 +216,11 @@ def _save(path, identity, model, optimiser, state) -> None:
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
-    with replacing(path) as temporary:
-        torch.save({"identity": identity, "model": trained_state(model), "optimiser": optimiser.state_dict(), "random": random, **state},
-                   temporary)
+    write_checkpoint(identity, {"model": trained_state(model), "optimiser": optimiser.state_dict(), "random": random, **state}, path)
 
 
 def _restore(path, identity, model, optimiser) -> dict:
-    saved = read_checkpoint(path)
-    other = [key for key in identity if saved.get("identity", {}).get(key) != identity[key]]
-    if other:
-        raise ValueError(f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, "
-                         "or remove it to begin again.")
+    saved = read_checkpoint(path, identity)
     model.load_state_dict(saved["model"], strict=False)
     optimiser.load_state_dict(saved["optimiser"])
     torch.set_rng_state(saved["random"]["cpu"])

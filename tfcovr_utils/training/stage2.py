@@ -18,10 +18,9 @@ import torch
 from torch import nn
 
 from .. import losses
-from ..encoders.official_files import read_checkpoint
-from ..files import replacing
 from ..fusion import Fusion
 from ..encoders.tokens import Tokens
+from ..weights import read_checkpoint, write_checkpoint
 from .settings import STAGE2, Stage2Settings
 
 __all__ = ["STAGE2", "Stage2Settings", "fit_fusion"]
@@ -195,18 +194,11 @@ def _save(path, identity, fusion, optimizer, state) -> None:
     random = {"cpu": torch.get_rng_state()}
     if next(fusion.parameters()).is_cuda:
         random["cuda"] = torch.cuda.get_rng_state()
-    whole = {"identity": identity, "fusion": fusion.state_dict(), "optimizer": optimizer.state_dict(), "random": random, **state}
-    with replacing(path) as temporary:
-        torch.save(whole, temporary)
+    write_checkpoint(identity, {"fusion": fusion.state_dict(), "optimizer": optimizer.state_dict(), "random": random, **state}, path)
 
 
 def _restore(path, identity, fusion, optimizer) -> dict:
-    saved = read_checkpoint(path)
-    other = [key for key in identity if saved.get("identity", {}).get(key) != identity[key]]
-    if other:
-        raise ValueError(
-            f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, or remove it to begin again."
-        )
+    saved = read_checkpoint(path, identity)
     fusion.load_state_dict(saved["fusion"])
     optimizer.load_state_dict(saved["optimizer"])
     torch.set_rng_state(saved["random"]["cpu"])
