@@ -1,6 +1,7 @@
 """Writing files so that a reader never meets half of one: write beside, then rename."""
 import json
 import os
+import secrets
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterable, Iterator
@@ -13,8 +14,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it there if the block succeeds, remove it if not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last, since writers of video and pictures go by it; the process id keeps two runs apart.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # The suffix stays last, since writers of video and pictures go by it. Two writers are kept apart by chance and not by
+    # their process ids, which on two machines, or in two containers, may be the same.
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

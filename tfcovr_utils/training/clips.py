@@ -1,5 +1,6 @@
 """What stage 1 reads: clips as pixels, decoded once and augmented, or as frame features in memory."""
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from .. import parallel
 from ..encoders.base import normalise
 from ..frames import decode_clips
 from ..memory import free_memory
@@ -69,11 +71,24 @@ def may_flip(label_texts: Sequence[str]) -> bool:
 
 
 def load_pixels(paths: list[Path], frames: int, size: int, progress: bool = False) -> tuple[np.ndarray, dict]:
-    """Decode clips once: in memory where they fit, else in a file under the data folder. Returns them and those that broke, by place."""
-    wanted = len(paths) * frames * size * size * 3
-    file = None
-    if wanted > MEMORY_SHARE * free_memory():
-        key = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:10]
-        file = data_dir() / "frames" / f"{key}-{frames}x{size}.npy"
+    """Decode clips once: in memory where they fit, else in a file under the data folder, which the system's memory caches.
+
+    Returns them and those that broke, by place. In memory each of several processes decodes all; for a file those of the
+    first machine decode a share each.
+    """
+    shape = len(paths), frames, size, size, 3
+    if not parallel.of_main(math.prod(shape) > MEMORY_SHARE * free_memory()):
+        return decode_clips(paths, frames, size=size, progress=progress)
+    key = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:10]
+    file = data_dir() / "frames" / f"{key}-{frames}x{size}.npy"
+    if parallel.is_main():
         file.parent.mkdir(parents=True, exist_ok=True)
-    return decode_clips(paths, frames, size=size, file=file, progress=progress)
+        np.lib.format.open_memmap(file, "w+", np.uint8, shape)
+    parallel.wait()
+    # One machine alone: what two of them write near each other in a file may not survive a network's file system.
+    machine, process, processes = parallel.on_machine()
+    rows, clips = range(process, len(paths), processes) if machine == 0 else (), np.lib.format.open_memmap(file, "r+")
+    _, broken = decode_clips(paths, frames, size=size, into=clips, rows=rows, progress=progress)
+    clips.flush()
+    broken = {row: error for own in parallel.gather_values(broken) for row, error in own.items()}
+    return np.lib.format.open_memmap(file, "r"), broken
