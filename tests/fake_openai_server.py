@@ -10,11 +10,13 @@ from collections import Counter, defaultdict
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tfcovr_utils.labels import parse_label
+from tfcovr_utils.labels import Attributes, label_text, parse_label
+from tfcovr_utils.mini.skills import SKILLS
 from tfcovr_utils.modifications import write_rules
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 600}}
 KEY = "sk-secret-of-the-tests"
+DIVES = {label_text(skill.text): parse_label(skill.text) for skill in SKILLS["sim"]() + SKILLS["smoke"]() if skill.family == "dive"}
 
 
 class FakeOpenAI:
@@ -73,7 +75,7 @@ class FakeOpenAI:
     def _write(self, body: dict, fault: str) -> dict:
         self.last_messages[pair_of(body)] = [message["content"] for message in body["messages"]]
         source, target = pair_of(body).split(" > ")
-        text = write_rules(parse_label(source), parse_label(target))
+        text = write_rules(read_label(source), read_label(target))
         content = json.dumps({"text": text})
         if fault == "prose":
             content = f"Sure! Here you go: {text}"
@@ -113,6 +115,11 @@ class FakeOpenAI:
             rows.append(json.dumps({"custom_id": key, "response": response, "error": None}))
         batch["output_file_id"] = f"file-out-{batch['id']}"
         self.files[batch["output_file_id"]] = "\n".join(reversed(rows)).encode()
+
+
+def read_label(text: str) -> Attributes:
+    """A label's attributes from its text, which of a rendered dive is no code."""
+    return DIVES[text] if text in DIVES else parse_label(text)
 
 
 def pair_of(body: dict) -> str:

@@ -14,7 +14,6 @@ from PIL import Image
 
 from tfcovr_utils import publish as publish_module
 from tfcovr_utils import reproduce
-from tfcovr_utils.files import locked
 from tfcovr_utils.profiles import ROOT, get_profile, runs_dir
 
 HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     display_name: Python 3\n#     language: python\n#     name: python3\n# ---\n\n"
@@ -124,14 +123,6 @@ def test_code_counts_where_it_is_imported(notebooks):
     whole = reproduce.read_inputs(replace(step, notebook=make_notebook(notebooks, "01_all", GOOD + "\n# %%\nfrom tfcovr_utils.evaluation import run\n")))
     assert {"tfcovr_utils/losses.py", "tfcovr_utils/encoders/blip.py", "tfcovr_utils/training/stage1.py"} <= set(whole)
     assert "tfcovr_utils/explorer/widget.py" not in whole
-
-
-def test_two_runs_in_one_folder_are_refused(notebooks, tmp_path, capsys):
-    make_notebook(notebooks, "00_good", GOOD)
-    with locked(tmp_path / "runs" / "smoke" / ".lock", "held"):
-        assert reproduce.main(["--profile", "smoke"]) == 2
-    assert "another run is writing to" in capsys.readouterr().err
-    assert reproduce.main(["--profile", "smoke"]) == 0
 
 
 def test_a_parameter_of_another_type_is_refused(notebooks, capsys):

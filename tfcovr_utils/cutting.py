@@ -2,20 +2,16 @@
 
     python -m tfcovr_utils.cutting --source finegym --annotations DIR --videos DIR --out DIR
 
-Which frames a clip gets is `video.cut_clip`'s part. One run at a time works in an output folder.
+Which frames a clip gets is `video.cut_clip`'s part. One run at a time works in an output folder; a second waits.
 """
 
 import argparse
 import hashlib
-import json
-import multiprocessing
-import os
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,10 +20,11 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from .files import read_manifest, replacing, write_manifest
+from .files import alone, append_rows, clear_left_over, read_manifest, replacing, write_manifest
 from .sources import SOURCES, load_source
 from .sources.folder import list_videos
 from .video import cut_clip
+from .workers import make_pool
 
 MANIFEST = "cut.jsonl"  # a line for each clip that is done, in the output folder
 FAILURES = "cut_failures.csv"  # what the last run could not cut, and why
@@ -73,24 +70,26 @@ def cut(
     videos_dir, out_dir = Path(videos_dir), Path(out_dir)
     if not videos_dir.is_dir():
         raise FileNotFoundError(f"{videos_dir} is not a folder; give the one that holds the long videos.")
-    out_dir.mkdir(parents=True, exist_ok=True)
-    for part in out_dir.rglob(".*.part"):  # left by a run that was killed
-        part.unlink()
+    with alone(out_dir / MANIFEST):
+        return _cut_missing(clips, videos_dir, out_dir, workers, crf)
+
+
+def _cut_missing(clips: pd.DataFrame, videos_dir: Path, out_dir: Path, workers: int, crf: int) -> CutReport:
+    for folder in {out_dir, *((out_dir / path).parent for path in clips["path"])}:
+        clear_left_over(folder)
     rows = read_manifest(out_dir / MANIFEST)
     jobs, failed = _plan(clips, videos_dir, rows, crf)
     stale = [job for job in jobs if not _is_done(job, rows.get(job.clip_id), out_dir)]
     again = {job.clip_id for job in stale}
     write_manifest((row for clip_id, row in rows.items() if clip_id not in again), out_dir / MANIFEST)
     made = 0
-    with open(out_dir / MANIFEST, "a", encoding="utf-8") as manifest:
-        results = _cut_all(deque(stale), videos_dir, out_dir, workers)
-        for job, result in tqdm(results, "cut", len(stale), mininterval=1, disable=None):
-            if isinstance(result, str):
-                failed.append((job.clip_id, Path(job.video).stem, result))
-                continue
-            manifest.write(json.dumps(asdict(job) | result, ensure_ascii=False) + "\n")
-            manifest.flush()
-            made += 1
+    results = _cut_all(deque(stale), videos_dir, out_dir, workers)
+    for job, result in tqdm(results, "cut", len(stale), mininterval=1, disable=None):
+        if isinstance(result, str):
+            failed.append((job.clip_id, Path(job.video).stem, result))
+            continue
+        append_rows([asdict(job) | result], out_dir / MANIFEST)
+        made += 1
     failures = pd.DataFrame(sorted(failed), columns=["clip_id", "source_video", "reason"], dtype=str)
     with replacing(out_dir / FAILURES) as temporary:
         failures.to_csv(temporary, index=False)
@@ -161,9 +160,7 @@ def _run_pool(
     jobs: deque[_Job], folders: tuple[Path, Path], workers: int, in_flight: int
 ) -> Generator[tuple[_Job, dict | str], None, list[_Job]]:
     """Take jobs off the queue until it is empty or a worker died; return what was then in flight."""
-    # Not forked: a decoder's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker)
+    pool = make_pool(workers)
     running = {}
     try:
         while jobs or running:
@@ -193,17 +190,6 @@ def _ctrl_c_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems without masks; the parent ends the pool
-    # A pool's worker does not notice that its parent was killed, and would wait for ever.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _cut_one(job: _Job, videos_dir: Path, out_dir: Path) -> dict | str:

@@ -3,11 +3,13 @@
     python -m tfcovr_utils.embedding --benchmark DIR --encoder clip --shard 0/8 --out DIR
 
 Clips are decoded ahead in threads while the encoder computes; frames stay in memory at most. Whatever decides the values is
-in the store's address: the encoder's identity, the sampling, the decoder and its version, the precision.
+in the store's address: the encoder's identity, the sampling, the decoder and its version, the precision. Launched together,
+as with `accelerate launch -m tfcovr_utils.embedding`, several processes share what is asked of them.
 """
 import argparse
 import os
 import sys
+import time
 import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -23,10 +25,11 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from . import parallel
 from .encoders import ENCODERS, Encoder, load_encoder
 from .frames import read_kept
 from .profiles import data_dir, get_profile
-from .store import Store, digest, file_version, hash_files
+from .store import Store, digest, file_version, hash_new, remember_hashes
 from .video import VideoError, is_picture
 
 READOUTS = ("frames", "clips", "texts")  # and "composed", of clips read together with a text
@@ -36,6 +39,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 IMAGES_PER_BATCH = {"cpu": 96, "cuda": 256}  # by default: what stays in a CPU's cache; of a GPU's memory a ViT-B/16 takes a gigabyte
 TEXTS_PER_BATCH = 256
 PENDING_BYTES = 2**28   # of frames that are decoded and not yet encoded
+VISIBLE_S = 90          # within which one machine sees what another has written: a network's file system looks again each minute
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ def embed_clips(
     files are embedded once, a changed one anew. `shard` (i, n) takes every n-th clip from the i-th on. After a kill
     the same call goes on behind the last whole shard. `batch` is in clips, by default about `IMAGES_PER_BATCH` frames,
     and halved when a GPU's memory does not hold it. `precision` is bfloat16 on a GPU and float32 elsewhere; name it to
-    read without a GPU what one has made.
+    read without a GPU what one has made. Processes that were launched together call this together: each embeds its share,
+    and all read everything.
     """
     if policy not in POLICIES:
         raise ValueError(f"policy {policy!r} does not take the same frames every time; choose one of {', '.join(POLICIES)}.")
@@ -86,25 +91,33 @@ def embed_clips(
     recipe = {"readout": readout, "frames": frames, "policy": policy, "decoder": _decoders(clips["path"])}
     store = Store(store_dir, encoder.name, {"encoder": encoder.identity, "precision": precision, **recipe})
 
-    clips = clips.iloc[shard[0]::shard[1]]
-    files, faults = hash_files(clips["path"], clips_dir, store_dir, progress)
+    clips, progress = clips.iloc[shard[0]::shard[1]], progress and parallel.is_main()
+    files, faults = _hash_together(clips["path"], clips_dir, store_dir, progress)
     clips_here = clips[clips["path"].isin(files)]
     texts = clips_here["text"].tolist() if composed else [None] * len(clips_here)
     contents = [files[path]["sha256"] for path in clips_here["path"]]
     keys = [digest(f"{content} {text}") for content, text in zip(contents, texts)] if composed else contents
-    values, found = store.read(keys)
+    (values, found), broken = store.read(keys), {}
     if not found.all():
-        todo: dict[str, _File] = {}
+        lacking: dict[str, int] = {}  # of equal clips the first
         for place in np.flatnonzero(~found):
-            path, key = clips_here["path"].iloc[place], keys[place]
-            # Parts are cut by the place in the table and not among what lacks, so that after a kill
-            # the same clips meet in a batch: a product's last bits depend on its other rows.
-            todo.setdefault(key, _File(key, Path(clips_dir) / path, files[path]["version"], place // SHARD_ROWS, texts[place]))
+            lacking.setdefault(keys[place], place)
+        todo = []
+        for key, place in lacking.items():
+            # Shares and parts are cut by the place in the table and not among what lacks, so that after a kill the same
+            # clips meet in a batch, as a product's last bits depend on its other rows; and that processes agree on the
+            # shares, whatever the others have written since they looked.
+            part, process = divmod(place, parallel.count())
+            if process == parallel.index():
+                path = clips_here["path"].iloc[place]
+                todo.append(_File(key, Path(clips_dir) / path, files[path]["version"], part // SHARD_ROWS, texts[place]))
         encode = getattr(encoder, "compose" if composed else f"encode_{readout}")
         images = IMAGES_PER_BATCH.get(encoder.device.type, IMAGES_PER_BATCH["cuda"])
         batches = _Batches(encoder, lambda group: encode(*_stack(group)), precision, batch or max(1, images // max(frames, 1)))
-        broken = _embed_files(todo.values(), batches, store, frames, policy, progress)
-        values, found = store.read(keys)
+        broken = _embed_files(todo, batches, store, frames, policy, progress)
+    broken = {key: fault for own in parallel.gather_values(broken) for key, fault in own.items()}  # for which all wait
+    if not found.all():
+        values, found = _read_written(store, keys, broken)
         for path, key in zip(clips_here["path"][~found], np.array(keys)[~found]):
             faults[path] = broken.get(key, f"the embedding of {path!r} was damaged after it was written; run again")
     missing = {clip_id: faults[path] for clip_id, path in zip(clips["clip_id"], clips["path"]) if path in faults}
@@ -113,22 +126,49 @@ def embed_clips(
     return Embedded(clips_here["clip_id"][found].tolist(), values, missing)
 
 
+def _hash_together(paths: Iterable[str], clips_dir: Path, store_dir: Path, progress: bool) -> tuple[dict[str, dict], dict[str, str]]:
+    """As `hash_files`: each process hashes its share, and the first remembers all."""
+    share = list(dict.fromkeys(paths))[parallel.index()::parallel.count()]
+    hashed = parallel.gather_values(hash_new(share, clips_dir, store_dir, progress))
+    files, faults, fresh = ({name: entry for one in hashed for name, entry in one[which].items()} for which in range(3))
+    if parallel.is_main():
+        remember_hashes(fresh, clips_dir, store_dir)
+    return files, faults
+
+
+def _read_written(store: Store, keys: list[str], broken: Collection[str]) -> tuple[torch.Tensor, np.ndarray]:
+    """As `store.read`, of what all processes have just written or found broken."""
+    until = time.monotonic() + VISIBLE_S
+    while True:
+        values, found = store.read(keys)
+        late = [key for key, here in zip(keys, found) if not here and key not in broken]
+        if not late or parallel.count() == 1 or time.monotonic() > until:
+            return values, found
+        time.sleep(1)
+
+
 def embed_texts(
     encoder: Encoder, texts: Sequence[str], *, store_dir: Path | None = None, batch: int = TEXTS_PER_BATCH, precision: str | None = None
 ) -> torch.Tensor:
-    """Embed texts: (M, D) float32 in their order, each distinct one encoded once and kept in a store."""
+    """Embed texts: (M, D) float32 in their order, each distinct one encoded once and kept in a store.
+
+    Processes that were launched together call this together, and each encodes its share.
+    """
     precision = _precision(encoder, precision)
     recipe = {"encoder": encoder.identity, "precision": precision, "readout": READOUTS[2]}
     store = Store(Path(store_dir or data_dir() / "embeddings"), encoder.name, recipe)
     keys = [digest(text) for text in texts]
+    share = set(list(dict.fromkeys(keys))[parallel.index()::parallel.count()])
     values, found = store.read(keys)
     if not found.all():
-        lacking = {keys[place]: texts[place] for place in np.flatnonzero(~found)}
+        lacking = {keys[place]: texts[place] for place in np.flatnonzero(~found) if keys[place] in share}
         batches = _Batches(encoder, encoder.encode_texts, precision, batch)
         for start in range(0, len(lacking), SHARD_ROWS):
             part = list(lacking)[start:start + SHARD_ROWS]
             store.write(part, batches([lacking[key] for key in part]))
-        values, found = store.read(keys)
+    parallel.wait()
+    if not found.all():
+        values, found = _read_written(store, keys, ())
         if not found.all():
             raise OSError(f"{store.folder} lost embeddings of {(~found).sum()} texts as soon as they were written; check that disk.")
     return values
@@ -198,7 +238,7 @@ def _embed_files(todo: Collection[_File], batches: _Batches, store: Store, frame
 
 def _ahead(todo: Iterable[_File], read: Callable, size: int) -> Iterator[tuple[_File, np.ndarray | str]]:
     """Yield what `read` gives, in order, while threads read on: as much as the encoder takes at once, and no more."""
-    workers = os.cpu_count() or 1
+    workers = max(1, (os.cpu_count() or 1) // parallel.on_machine()[2])
     ahead, rest, waiting = workers, iter(todo), deque()
     with ThreadPoolExecutor(workers) as pool:
         while True:
@@ -269,7 +309,9 @@ def main(arguments: list[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(message, file=sys.stderr)  # without the line of code
         try:
-            print(_run(options))
+            said = _run(options)
+            if parallel.is_main():
+                print(said)
         except (OSError, ValueError, NotImplementedError) as error:
             print(error, file=sys.stderr)
             return 2
@@ -288,14 +330,14 @@ def _run(options: argparse.Namespace) -> str:
                                 "or for clips a rendering's.")
     rows, profile = pd.read_parquet(path), get_profile(options.profile)
     encoder = load_encoder(options.encoder, options.weights or getattr(profile, f"{options.encoder}_weights", profile.clip_weights))
-    encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    encoder.to(parallel.device())
     choices = {"store_dir": options.out, "precision": options.precision, **({"batch": options.batch} if options.batch else {})}
     if options.readout == "texts":
         return f"{len(embed_texts(encoder, rows['text'].tolist(), **choices))} texts are embedded."
     policy, frames = (encoder.policy, encoder.num_frames) if hasattr(encoder, "policy") else (POLICIES[0], profile.frames)
     embedded = embed_clips(encoder, rows, options.clips or options.benchmark, frames=options.frames or frames,
                            policy=options.policy or policy, per_frame=options.readout == "frames", shard=options.shard, **choices)
-    for clip_id, reason in embedded.missing.items():
+    for clip_id, reason in embedded.missing.items() if parallel.is_main() else ():
         print(f"{clip_id}: {reason}", file=sys.stderr)
     return f"{len(embedded.clip_ids)} clips are embedded, {len(embedded.missing)} could not be read."
 

@@ -1,4 +1,5 @@
 """Frames of many clips at once, decoded in parallel into one array; and kept, for the next encoder that reads the same."""
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -59,16 +60,17 @@ def square(pixels: torch.Tensor, size: int) -> torch.Tensor:
     return F.interpolate(pixels.float(), (size, size), mode="bicubic", antialias=True).clamp(0, 255).round()
 
 
-def decode_clips(paths: list[Path], frames: int, *, size: int | None = None, policy: str = "centre", file: Path | None = None,
-                 workers: int = 2, progress: bool = False) -> tuple[np.ndarray, dict[int, VideoError]]:
+def decode_clips(paths: list[Path], frames: int, *, size: int | None = None, policy: str = "centre", into: np.ndarray | None = None,
+                 rows: Sequence[int] | None = None, workers: int = 2, progress: bool = False) -> tuple[np.ndarray, dict[int, VideoError]]:
     """Decode clips once into uint8 (N, T, S, S, 3), and name those that cannot be read by their place; their rows are zeros.
 
-    `size` squares them, by default they keep the first one's size. With `file` the array lies on disk and the
-    system's memory caches it: for more frames than memory holds.
+    `size` squares them, by default they keep the first one's size. `into`: the array to fill, such as one on disk; `rows`: those
+    that are decoded, by default all.
     """
-    height, width = (size, size) if size else _first_size(paths, policy)
-    shape = (len(paths), 1 if policy == "middle" else frames, height, width, 3)
-    clips = np.lib.format.open_memmap(file, "w+", np.uint8, shape) if file else np.zeros(shape, np.uint8)
+    clips, rows = into, range(len(paths)) if rows is None else rows
+    if clips is None:
+        height, width = (size, size) if size else _first_size(paths, policy)
+        clips = np.zeros((len(paths), 1 if policy == "middle" else frames, height, width, 3), np.uint8)
     broken: dict[int, VideoError] = {}
 
     def read(row: int) -> None:
@@ -79,7 +81,7 @@ def decode_clips(paths: list[Path], frames: int, *, size: int | None = None, pol
             broken[row] = error
 
     with ThreadPoolExecutor(workers) as pool:
-        list(tqdm(pool.map(read, range(len(paths))), total=len(paths), unit="clip", desc="decode", disable=not progress, mininterval=2))
+        list(tqdm(pool.map(read, rows), total=len(rows), unit="clip", desc="decode", disable=not progress, mininterval=2))
     return clips, broken
 
 

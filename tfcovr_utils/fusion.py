@@ -4,17 +4,16 @@ The MLP path is the official one unless an option says otherwise: raw clip vecto
 result. Options are departures, each by name.
 """
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from .files import replacing, write_json
+from .files import read_json, together, write_json
 from .encoders.tokens import Tokens
 from .text_tower import TextTower, read_tokens, tower_config
+from .weights import read_weights, write_weights
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
@@ -113,9 +112,9 @@ class Fusion(nn.Module):
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
         tower = None if self.tower is None else self.tower.config.to_dict()
-        with replacing(Path(folder) / "model.safetensors") as temporary:
-            save_file({key: value.contiguous() for key, value in self.state_dict().items()}, temporary)
-        write_json(self.config | {"tower": tower}, Path(folder) / "config.json")
+        with together(folder, "config.json") as temporary:
+            write_weights(self.state_dict(), temporary / "model.safetensors")
+            write_json(self.config | {"tower": tower}, temporary / "config.json")
 
     @classmethod
     def load(cls, folder: Path) -> "Fusion":
@@ -125,8 +124,8 @@ class Fusion(nn.Module):
             raise FileNotFoundError(
                 f"{folder} holds no config.json of a trained fusion; train one there with `python -m tfcovr_utils.training stage2`."
             )
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = read_json(folder / "config.json")
         sizes = config.pop("tower")
         fusion = cls(**config, tower=None if sizes is None else TextTower(tower_config(**sizes)))
-        fusion.load_state_dict(load_file(folder / "model.safetensors"))
+        fusion.load_state_dict(read_weights(folder / "model.safetensors"))
         return fusion.eval()

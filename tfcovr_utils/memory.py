@@ -3,16 +3,21 @@ from pathlib import Path
 
 import torch
 
+from . import parallel
+
 
 def free_memory(device: torch.device | None = None) -> int:
-    """Bytes that may be taken now: of a GPU, else what Linux calls available; elsewhere 4 GiB, a guess on the safe side."""
+    """Bytes that may be taken now: of a GPU, else this process's share of what Linux calls available.
+
+    Elsewhere 4 GiB, a guess on the safe side.
+    """
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
         available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return 4 * 2**30
-    return int(available.split()[1]) * 1024
+    return int(available.split()[1]) * 1024 // parallel.on_machine()[2]
 
 
 def require_memory(needed: float, what: str, device: torch.device | None = None) -> None:

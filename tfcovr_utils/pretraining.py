@@ -24,7 +24,7 @@ from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from .files import replacing
+from .files import replacing, together
 from .labels import label_text
 from .mini.captions import caption
 from .mini.pictures import SIZE, SOURCES, render_pictures
@@ -202,10 +202,11 @@ def read_words(to_words, embedding, bags):
 
 def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write the Hugging Face folder, weights in half precision."""
-    deepcopy(model).half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     size = {"height": SIZE, "width": SIZE}
-    CLIPImageProcessor(size=size, do_center_crop=False).save_pretrained(folder)
+    with together(folder, "config.json") as temporary:
+        deepcopy(model).half().save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        CLIPImageProcessor(size=size, do_center_crop=False).save_pretrained(temporary)
 
 
 def write_card(report: dict, folder: Path) -> None:

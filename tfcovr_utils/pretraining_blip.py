@@ -34,7 +34,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from .encoders.base import normalise
 from .encoders.tokens import Tokens, official_text, tokenise
-from .files import replacing
+from .files import replacing, together
 from .mini.captions import caption
 from .mini.pictures import SIZE, SOURCES, render_pictures
 from .pretraining import FACTS, Pretraining, contrast, draw_batches, draw_captions, make_optimiser, read_words, vocabulary_texts
@@ -320,9 +320,10 @@ _ABOUT = {"mini-blip": ("A BLIP", "BLIP as CoVR fine-tuned it (`webvid-covr.ckpt
 
 def save(name: str, model: nn.Module, tokenizer: BertTokenizer, report: dict, folder: Path) -> None:
     """Write a Hugging Face folder, weights in half precision, with its card."""
-    deepcopy(model).half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    BlipImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(folder)
+    with together(folder, "config.json") as temporary:
+        deepcopy(model).half().save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        BlipImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(temporary)
     what, stands_for = _ABOUT[name]
     with replacing(Path(folder) / "README.md") as temporary:
         temporary.write_text(CARD.format(name=name, what=what, stands_for=stands_for, cls=type(model).__name__, report=json.dumps(report, indent=1),

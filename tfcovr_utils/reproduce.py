@@ -18,7 +18,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from .files import locked, write_json
+from .files import alone, write_json
 from .fingerprints import code_hashes, hash_files_below, hash_text, versions
 from .profiles import ROOT, annotations_dir, get_profile, runs_dir
 from .report import write_report
@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = runs_dir(replace(profile, render_seed=given.get("render_seed", 0)), given.get("source", "mini"))
         steps = [Step(notebook, parameters, folder, seed) for seed in options.seeds
                  for notebook, parameters in resolve_parameters(notebooks, given, {"profile": profile.name, "seed": seed}).items()]
-        with locked(folder / ".lock", f"another run is writing to {os.path.relpath(folder)}; wait for it, or name another folder by TFCOVR_RUNS."):
+        with alone(folder / "report.html"):  # a second run in one folder waits
             failed = run_all(steps, options.force)
             print(f"report: {os.path.relpath(write_report(folder))}")
     except (OSError, ValueError) as error:

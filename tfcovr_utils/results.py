@@ -3,12 +3,11 @@
 A row is a query (see `evaluation.evaluate`). Nothing is scored here.
 """
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
-from .files import replacing, write_json, write_table
+from .files import alone, read_json, replacing, write_json, write_table
 from .fingerprints import hash_file
 from .intervals import PairedInterval, bootstrap_interval, mean_over_queries, paired_bootstrap
 from .methods import METHODS
@@ -30,13 +29,17 @@ def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, 
     path = Path(results_dir) / method / f"seed-{seed}.parquet"
     table = table.assign(revision=record["revision"])
     (key,) = table[["split", "protocol"]].drop_duplicates().itertuples(index=False, name=None)
-    if path.exists():
-        before = pd.read_parquet(path)
-        table = pd.concat([before[(before["split"] != key[0]) | (before["protocol"] != key[1])], table], ignore_index=True)
-    write_table(table, path)
     beside = path.with_suffix(".json")
-    records = json.loads(beside.read_text("utf-8")) if beside.exists() else {}
-    write_json(records | {" ".join(key): record}, beside)
+    with alone(path):  # two runs may add to it, each another protocol
+        if path.exists():
+            before = pd.read_parquet(path)
+            table = pd.concat([before[(before["split"] != key[0]) | (before["protocol"] != key[1])], table], ignore_index=True)
+        records = read_json(beside) if beside.exists() else {}
+        # The record goes first and comes last, so that it never stands beside rows that it does not describe.
+        if records.pop(" ".join(key), None) is not None:
+            write_json(records, beside)
+        write_table(table, path)
+        write_json(records | {" ".join(key): record}, beside)
     _not_run_path(results_dir, method).unlink(missing_ok=True)
     return path
 
@@ -47,8 +50,8 @@ def find_result(results_dir: Path, method: str, seed: int, split: str, protocols
     path = Path(results_dir) / method / f"seed-{seed}.parquet"
     if made_of is None or not path.exists() or not path.with_suffix(".json").exists():
         return None
-    records = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    records = [records.get(f"{split} {protocol}", {}) for protocol in protocols]
+    known = read_json(path.with_suffix(".json"))
+    records = [known.get(f"{split} {protocol}", {}) for protocol in protocols]
     if any(record.get("made_of") != made_of for record in records):
         return None
     weights = {name: of for record in records for name, of in record.get("weights", {}).items()}
@@ -62,9 +65,9 @@ def find_result(results_dir: Path, method: str, seed: int, split: str, protocols
 def training_curve(results_dir: Path, method: str, seed: int) -> pd.DataFrame:
     """The curve of stage 2 that a trained row's record keeps: step, epoch, lr, loss, val, seconds."""
     path = Path(results_dir) / method / f"seed-{seed}.json"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is not there; run `{_COMMAND.format(method)}` with --seed {seed}.")
-    record = next(iter(json.loads(path.read_text("utf-8")).values()))
+    if not (path.exists() and (records := read_json(path))):
+        raise FileNotFoundError(f"{path} is not there or not whole; run `{_COMMAND.format(method)}` with --seed {seed}.")
+    record = next(iter(records.values()))
     if "history" not in record:
         raise ValueError(f"{method!r} has no curve, since it trains nothing; choose a fine-tuned row.")
     return pd.DataFrame(record["history"])
@@ -76,8 +79,8 @@ def training_cost(results_dir: Path, methods: list[str]) -> pd.DataFrame:
     rows = []
     for method in methods:
         for path in sorted((Path(results_dir) / method).glob("seed-*.json")):
-            record = next(iter(json.loads(path.read_text("utf-8")).values()))
             curve = training_curve(results_dir, method, _seed(path))
+            record = next(iter(read_json(path).values()))
             rows.append({"method": method, "stage 1 s": record.get("stage1", {}).get("seconds", 0.), "stage 2 s": curve["seconds"].iloc[-1],
                          "val": 100 * curve["val"].max()})
     return pd.DataFrame(rows, columns=["method", "stage 1 s", "stage 2 s", "val"]).groupby("method", sort=False).mean()
@@ -247,7 +250,7 @@ def _not_run_path(results_dir: Path, method: str) -> Path:
 def _why_not_run(results_dir: Path, method: str) -> str:
     path = _not_run_path(results_dir, method)
     if path.exists():
-        return json.loads(path.read_text("utf-8"))["reason"]
+        return read_json(path)["reason"]
     return f"nobody asked for it yet. To run it: `{_COMMAND.format(method)}`."
 
 

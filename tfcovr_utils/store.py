@@ -133,9 +133,15 @@ def hash_files(names: Iterable[str], folder: Path, cache_dir: Path, progress: bo
 
     Hashes of unchanged files are remembered below `cache_dir`.
     """
+    files, faults, fresh = hash_new(names, folder, cache_dir, progress)
+    remember_hashes(fresh, folder, cache_dir)
+    return files, faults
+
+
+def hash_new(names: Iterable[str], folder: Path, cache_dir: Path, progress: bool = False) -> tuple[dict, dict, dict]:
+    """As `hash_files`, without remembering: third what is to be remembered."""
     folder = Path(folder).resolve()
-    cache_path = Path(cache_dir) / f"files-{digest(str(folder))[:16]}.json"
-    known, files, faults = _read_cache(cache_path), {}, {}
+    known, files, faults = _read_cache(_cache_path(folder, cache_dir)), {}, {}
     for name in dict.fromkeys(names):
         try:
             version = file_version(folder / name)
@@ -156,12 +162,20 @@ def hash_files(names: Iterable[str], folder: Path, cache_dir: Path, progress: bo
         list(tqdm(pool.map(complete, new), total=len(new), unit="file", desc="hash", disable=not progress, mininterval=2, delay=2))
     files = {name: entry for name, entry in files.items() if name not in faults}
     settled = time.time_ns() - SETTLED_NS
-    fresh = {name: files[name] for name in new if name in files and max(files[name]["version"][1:]) < settled}
+    return files, faults, {name: files[name] for name in new if name in files and max(files[name]["version"][1:]) < settled}
+
+
+def remember_hashes(fresh: dict[str, dict], folder: Path, cache_dir: Path) -> None:
+    """Keep what `hash_new` found for the next time."""
     if fresh:
+        path = _cache_path(folder, cache_dir)
         with suppress(OSError):  # remembering saves time and nothing else
-            # Read again: what other processes added meanwhile is kept, but for a race that costs some hashing.
-            write_json({**_read_cache(cache_path), **fresh}, cache_path)
-    return files, faults
+            # Read again: what other runs added meanwhile is kept, but for a race that costs some hashing.
+            write_json({**_read_cache(path), **fresh}, path)
+
+
+def _cache_path(folder: Path, cache_dir: Path) -> Path:
+    return Path(cache_dir) / f"files-{digest(str(Path(folder).resolve()))[:16]}.json"
 
 
 def _read_cache(path: Path) -> dict[str, dict]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from .counts import count
 from .doctor import clip_exists, examine
-from .files import replacing, write_json, write_table
+from .files import replacing, together, write_json, write_table
 from .fingerprints import hash_text
 from .modifications import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
 from .pairing import DECISIONS_PATH, Encoder, pair_labels
@@ -84,9 +84,10 @@ class Benchmark:
 
     def save(self, folder: Path) -> None:
         """Write the tables as Parquet and the choices as JSON; what is equal gives equal bytes."""
-        for name in TABLES:
-            write_table(getattr(self, name), Path(folder) / f"{name}.parquet")
-        write_json(self.choices, Path(folder) / "choices.json")
+        with together(folder, f"{TABLES[0]}.parquet") as temporary:
+            for name in TABLES:
+                write_table(getattr(self, name), temporary / f"{name}.parquet")
+            write_json(self.choices, temporary / "choices.json")
 
     @classmethod
     def load(cls, folder: Path) -> "Benchmark":

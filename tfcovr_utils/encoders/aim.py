@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from safetensors.torch import load_file, save_file
 from timm.layers.activations import QuickGELU
 from torch import nn
 from transformers import AutoModel, CLIPVisionConfig, CLIPVisionModel
 from transformers.utils import cached_file
 
-from ..files import replacing, write_json
+from ..files import read_json, together, write_json
+from ..weights import read_weights, write_weights
 from .aim_model import Aim, AimClassifier
 from .base import Encoder, hash_weights, load_encoder, local_folder
 from .hub import from_hub
@@ -96,9 +96,9 @@ def save_pretrained(model: Aim | AimClassifier, folder: Path) -> None:
     """Write config.json and model.safetensors: the whole model, so that its CLIP is not needed to read it."""
     backbone = getattr(model, "backbone", model)
     head = {"labels": model.labels, "dropout": model.dropout.p} if isinstance(model, AimClassifier) else None
-    with replacing(Path(folder) / "model.safetensors") as temporary:
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
-    write_json({"tower": backbone.tower.config.to_diff_dict(), "aim": backbone.settings, "head": head}, Path(folder) / "config.json")
+    with together(folder, "config.json") as temporary:
+        write_weights(model.state_dict(), temporary / "model.safetensors")
+        write_json({"tower": backbone.tower.config.to_diff_dict(), "aim": backbone.settings, "head": head}, temporary / "config.json")
 
 
 def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
@@ -109,11 +109,11 @@ def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"{weights} is no checkpoint file and holds no config.json of an AIM; train one with `python -m "
                                 "tfcovr_utils.training stage1`, or pass an official checkpoint file.")
-    config = json.loads((folder / "config.json").read_text())
+    config = read_json(folder / "config.json")
     model = Aim(CLIPVisionModel(CLIPVisionConfig.from_dict(config["tower"])), **config["aim"])
     if config["head"]:
         model = AimClassifier(model, **config["head"])
-    fill(model, load_file(folder / "model.safetensors"), [], str(weights), "a folder whose two files belong together")
+    fill(model, read_weights(folder / "model.safetensors"), [], str(weights), "a folder whose two files belong together")
     return model.eval()
 
 

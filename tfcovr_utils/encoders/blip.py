@@ -134,9 +134,7 @@ class BlipEncoder(Encoder):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that `load` reads back: weights, config, pixel statistics, and the tokenizer if it has been read."""
-        write_blip(Path(folder), self.model, self.prompt_proj, self.mean, self.std)
-        if "tokenizer" in self.__dict__:
-            self.tokenizer.save_pretrained(folder)
+        write_blip(Path(folder), self.model, self.prompt_proj, self.mean, self.std, self.__dict__.get("tokenizer"))
 
     def _read(self, texts: Tokens, image_tokens: torch.Tensor | None = None) -> torch.Tensor:
         """The text encoder's state at the first token (M, D)."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from transformers import Blip2ForImageTextRetrieval
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from ..files import together
 from .base import Encoder, hash_weights, local_folder
 from .blip2_files import SUFFIXES, read_hugging_face, read_official, resize_positions
 from .hub import LateTokenizer
@@ -130,4 +131,5 @@ class Blip2Encoder(Encoder):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a Hugging Face folder that `load` reads; the tokenizer and the two limits of a text are not in it."""
-        self.model.save_pretrained(folder)
+        with together(folder, "config.json") as temporary:
+            self.model.save_pretrained(temporary)

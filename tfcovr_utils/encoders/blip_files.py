@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, BlipConfig, BlipForImageTextRetrieval, PreTrainedTokenizerBase
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils import cached_file
 
-from ..files import replacing, write_json
+from ..files import together, write_json
 from ..profiles import ROOT
+from ..weights import read_weights, write_weights
 from .aim import HEAD_WIDTH
 from .hub import from_hub
 from .key_maps import rename
@@ -94,24 +94,23 @@ def resize_positions(model: BlipForImageTextRetrieval, image_size: int) -> None:
     embeddings.num_patches, embeddings.num_positions = side ** 2, side ** 2 + 1
 
 
-def write_blip(folder: Path, model: BlipForImageTextRetrieval, prompt_proj: nn.Linear | None, mean: tuple, std: tuple) -> None:
+def write_blip(folder: Path, model: BlipForImageTextRetrieval, prompt_proj: nn.Linear | None, mean: tuple, std: tuple,
+               tokenizer: PreTrainedTokenizerBase | None) -> None:
     """Write a folder that transformers reads too, and prompt_proj beside it."""
-    folder = Path(folder)
-    _save(model, folder / "model.safetensors")
-    write_json(model.config.to_dict() | {"architectures": [type(model).__name__], "dtype": "float32"}, folder / "config.json")
     size = model.config.vision_config.image_size
-    write_json({"image_processor_type": "BlipImageProcessor", "do_resize": True, "size": {"height": size, "width": size}, "resample": 3,
-                "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": mean, "image_std": std,
-                "do_convert_rgb": True}, folder / "preprocessor_config.json")
-    if prompt_proj is None:
-        (folder / PROMPT_FILE).unlink(missing_ok=True)  # of a model that was here before
-    else:
-        _save(prompt_proj, folder / PROMPT_FILE)
-
-
-def _save(module: nn.Module, path: Path) -> None:
-    with replacing(path) as temporary:
-        save_file({name: value.contiguous() for name, value in module.state_dict().items()}, temporary, {"format": "pt"})
+    with together(folder, "config.json") as temporary:
+        write_weights(model.state_dict(), temporary / "model.safetensors", {"format": "pt"})  # which transformers wants to read
+        write_json(model.config.to_dict() | {"architectures": [type(model).__name__], "dtype": "float32"}, temporary / "config.json")
+        write_json({"image_processor_type": "BlipImageProcessor", "do_resize": True, "size": {"height": size, "width": size}, "resample": 3,
+                    "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": mean, "image_std": std,
+                    "do_convert_rgb": True}, temporary / "preprocessor_config.json")
+        if tokenizer is not None:
+            tokenizer.save_pretrained(temporary)
+        if prompt_proj is not None:
+            write_weights(prompt_proj.state_dict(), temporary / PROMPT_FILE)
+        elif (Path(folder) / PROMPT_FILE).exists():  # of a model that was here before, and which is none without it
+            (Path(folder) / "config.json").unlink(missing_ok=True)
+            (Path(folder) / PROMPT_FILE).unlink()
 
 
 def _read_hugging_face(source: str, local_files_only: bool) -> tuple:
@@ -125,9 +124,9 @@ def _read_hugging_face(source: str, local_files_only: bool) -> tuple:
             return None
     raw, preprocessing = (json.loads(Path(find(name)).read_text()) for name in ("config.json", "preprocessor_config.json"))
     new = find("model.safetensors", required=False)
-    state = load_file(new) if new else read_tensors(find("pytorch_model.bin"))
+    state = read_weights(new) if new else read_tensors(find("pytorch_model.bin"))
     if prompt := find(PROMPT_FILE, required=False):
-        state |= {f"prompt_proj.{name}": value for name, value in load_file(prompt).items()}
+        state |= {f"prompt_proj.{name}": value for name, value in read_weights(prompt).items()}
     has_tokenizer = find("tokenizer_config.json", required=False)
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only) if has_tokenizer else None
     return raw, preprocessing, state, tokenizer

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import model_info
+from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
 from ..memory import require_memory
@@ -24,7 +25,7 @@ def from_hub(read: Callable, weights: str, whole: bool = True):
         require_memory(PUBLISHED[source].gigabytes * 1e9, source)
     try:
         return read(source, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         if Path(source).is_dir():
             reason = re.split(r"[.]?\s*\n|[.] ", str(error))[0]
             raise FileNotFoundError(f"{weights} does not hold what a Hugging Face folder of this kind does ({reason}); "

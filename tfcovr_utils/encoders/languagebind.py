@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
@@ -18,6 +17,7 @@ from transformers.models.clip.modeling_clip import CLIPAttention
 from transformers.utils import cached_file
 
 from ..profiles import ROOT
+from ..weights import read_weights
 from .base import Encoder, hash_weights, normalise
 from .hub import LateTokenizer, from_hub
 from .key_maps import rename
@@ -157,7 +157,7 @@ def build(config_path: str | Path, file: str | Path) -> LanguageBindVideo:
     text |= {"bos_token_id": last - 1, "eos_token_id": last, "pad_token_id": last}
     num_frames = vision.pop("num_frames")
 
-    state = load_file(file) if file.suffix == ".safetensors" else read_tensors(file)
+    state = read_weights(file) if file.suffix == ".safetensors" else read_tensors(file)
     patches = state.get("vision_model.embeddings.patch_embedding.weight")
     if patches is not None and patches.ndim == 5:
         raise ValueError(f"{file} is of LanguageBind Video 1.5, whose patch embedding is a Conv3d of shape {tuple(patches.shape)}; "

@@ -3,15 +3,14 @@
 AIM's own reading is the mean over frames. Everything here goes past the paper: it reads frame features, AIM's
 or those of a frozen tower, so it can be trained on a matrix in memory.
 """
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from ..files import replacing, write_json
+from ..files import read_json, together, write_json
+from ..weights import read_weights, write_weights
 
 READOUTS = ("mean", "mlp", "set", "ordered")
 NORM_EPS = 1e-5
@@ -93,17 +92,16 @@ class ClipReader(nn.Module):
         return {name: head(dropped) for name, head in self.heads.items()}
 
     def save(self, folder: Path) -> None:
-        folder = Path(folder)
-        write_json({"readout": self.readout.config, "labels": self.labels, "factors": self.factors, "dropout": self.dropout.p},
-                   folder / "reader.json")
-        with replacing(folder / "reader.safetensors") as temporary:
-            save_file({name: value.contiguous() for name, value in self.state_dict().items()}, temporary)
+        with together(folder, "reader.json") as temporary:
+            write_weights(self.state_dict(), temporary / "reader.safetensors")
+            write_json({"readout": self.readout.config, "labels": self.labels, "factors": self.factors, "dropout": self.dropout.p},
+                       temporary / "reader.json")
 
     @classmethod
     def load(cls, folder: Path) -> "ClipReader":
         if not (Path(folder) / "reader.json").exists():
             raise FileNotFoundError(f"{folder} holds no reader.json; train one with `python -m tfcovr_utils.training stage1 --out {folder}`.")
-        config = json.loads((Path(folder) / "reader.json").read_text())
+        config = read_json(Path(folder) / "reader.json")
         reader = cls(Readout(**config["readout"]), config["labels"], config["factors"], config["dropout"])
-        reader.load_state_dict(load_file(Path(folder) / "reader.safetensors"))
+        reader.load_state_dict(read_weights(Path(folder) / "reader.safetensors"))
         return reader.eval()

@@ -9,15 +9,14 @@ from functools import partial
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 
 from ..composed import Composed, Way
 from ..encoders.base import without_bars
 from ..encoders.tokens import Tokens
-from ..files import replacing
 from ..fusion import unit
 from ..training.settings import COMPOSED
 from ..training.stage2 import fit_fusion
+from ..weights import read_weights, write_weights
 from .base import Fitted, Method, Setting
 from .families import JOINED, ORACLE, FamilyFeatures, VideoFeatures, describe, load_family, trainable
 from .fits import facts_of, fit_mlp, fit_zero_shot, read_inputs
@@ -47,15 +46,16 @@ def fit_composed(setting: Setting, family: str, way: Way, *, train: bool = False
         model, trained = _train(setting, features, way, see, read_descriptions, changes or {})
         facts |= trained
         if setting.folder is not None:
+            # Without config.json this is no model; it comes last, so that the weights are never there without their mean.
+            (setting.folder / "config.json").unlink(missing_ok=True)
+            write_weights({"target_mean": model.target_mean}, setting.folder / MEAN)
             with without_bars():
                 model.encoder.save_pretrained(setting.folder)
-            with replacing(setting.folder / MEAN) as temporary:
-                save_file({"target_mean": model.target_mean.cpu()}, temporary)
     else:
         encoder = load_family(replace(setting, weights={family: str(setting.checkpoint)}), family, **options) if train else features.encoder
         model = Composed(encoder.to(features.device), way).eval()
         if train and (setting.checkpoint / MEAN).exists():
-            model.target_mean = load_file(setting.checkpoint / MEAN, device=str(features.device))["target_mean"]
+            model.target_mean = read_weights(setting.checkpoint / MEAN)["target_mean"].to(features.device)
 
     @torch.no_grad()
     def embed_queries(queries: pd.DataFrame) -> torch.Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from .. import parallel
 from ..doctor import clip_exists
 from ..embedding import Embedded, embed_clips, embed_texts
 from ..encoders import Encoder, load_encoder
@@ -32,7 +33,7 @@ class Features:
                 f"{setting.clips_dir} holds none of {len(paths)} clips, such as {paths.iloc[0]}.",
                 f"python -m tfcovr_utils.evaluation --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
             )
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = parallel.device()
         with weights_wanted():
             self.encoder = self.load(read_out).to(self.device)
         self.text_encoder = self.encoder

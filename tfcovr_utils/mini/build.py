@@ -8,17 +8,17 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, fields
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
-from ..files import read_manifest, write_json, write_manifest, write_table
+from ..files import alone, append_rows, clear_left_over, read_json, read_manifest, write_json, write_manifest, write_table
 from ..profiles import SPLITS, Profile, data_dir
 from ..video import read_clip, write_clip
+from ..workers import make_pool
 from .dataset import label_table, plan, render_clip, scene_of
 from .skills import SKILLS, Skill
 
@@ -54,11 +54,16 @@ def build(profile: Profile, out: Path | None = None, workers: int = 2, progress:
         raise ValueError(f"profile {profile.name!r} has no clips to render; choose smoke, mini or sim.")
     out = Path(out) if out else benchmark_dir(profile)
     asked, recipe_path = json.loads(json.dumps(recipe(profile))), out / "recipe.json"
-    if recipe_path.exists() and json.loads(recipe_path.read_text()) != asked:
+    if recipe_path.exists() and read_json(recipe_path) != asked:
         raise ValueError(f"{out} holds another rendering (profile, seed or renderer differ from its recipe.json); "
                          "give another --out, or delete that folder.")
-    (out / "clips").mkdir(parents=True, exist_ok=True)
-    write_json(asked, recipe_path)
+    with alone(out / MANIFEST):
+        _render_missing(profile, out, asked, workers, progress, splits)
+    return out
+
+
+def _render_missing(profile: Profile, out: Path, asked: dict, workers: int, progress: bool, splits: Sequence[str]) -> None:
+    write_json(asked, out / "recipe.json")
     clips, factors = plan(profile)
     write_table(label_table(SKILLS[profile.labels]()), out / "labels.parquet")
     write_table(clips, out / "clips.parquet")
@@ -71,19 +76,16 @@ def build(profile: Profile, out: Path | None = None, workers: int = 2, progress:
     tasks = [jobs[start:start + CLIPS_PER_TASK] for start in range(0, len(jobs), CLIPS_PER_TASK)]
     bar = tqdm(total=len(clips), initial=len(done), unit="clip", desc=f"render {profile.name}", disable=not progress, mininterval=2)
     write_manifest(read_manifest(out / MANIFEST).values(), out / MANIFEST)
-    # Fresh processes: a fork of a notebook kernel would inherit its threads' locks.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, open(out / MANIFEST, "a") as manifest, bar:
+    clear_left_over(out / "clips")
+    with make_pool(workers) as pool, bar:
         futures = [pool.submit(_render_task, task, str(out), profile.render_seed, profile.image_size) for task in tasks]
         try:
             for future in as_completed(futures):
-                lines = future.result()
-                manifest.writelines(json.dumps(line) + "\n" for line in lines)
-                manifest.flush()
+                append_rows(lines := future.result(), out / MANIFEST)
                 bar.update(len(lines))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return out
 
 
 def _render_task(jobs: list, out: str, seed: int, size: int) -> list[dict]:

@@ -6,18 +6,18 @@ picture keeps only what its caption says.
 """
 import json
 import tempfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..files import replacing, write_table
+from ..files import create_array, replacing, write_table
 from ..profiles import data_dir
 from ..video import read_clip, write_clip
+from ..workers import make_pool
 from . import captions
 from .build import recipe_code
 from .captions import frame_facts
@@ -45,9 +45,9 @@ def render_pictures(n_sources: int = SOURCES, seed: int = 0, workers: int = 2, p
         per_source = CLIPS_PER_SOURCE * FRAMES_PER_CLIP
         tables = [None] * n_sources
         with replacing(folder / "frames.npy") as temporary:
-            frames = np.lib.format.open_memmap(temporary, "w+", np.uint8, (n_sources * per_source, SIZE, SIZE, 3))
+            frames = create_array(temporary, (n_sources * per_source, SIZE, SIZE, 3))
             bar = tqdm(total=n_sources, unit="source", desc="render pictures", disable=not progress, mininterval=2)
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, bar:
+            with make_pool(workers) as pool, bar:
                 futures = {pool.submit(_render_source, source, seed): source for source in range(n_sources)}
                 for future in as_completed(futures):
                     source = futures.pop(future)

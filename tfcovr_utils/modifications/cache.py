@@ -6,7 +6,10 @@ example, model or parameter asks anew and everything else is never asked, or pai
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from ..files import told
 
 try:
     import fcntl
@@ -25,8 +28,9 @@ class Answers:
         self._lines: dict[str, dict] = {}
 
     def __enter__(self) -> "Answers":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "a+b")
+        with told(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a+b", buffering=0)
         try:
             self._lock()
             self._load()
@@ -53,9 +57,17 @@ class Answers:
         self._lines[key] = line
 
     def _write(self, content: bytes) -> None:
-        self._file.write(content)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        end = os.fstat(self._file.fileno()).st_size
+        with told(self.path):
+            try:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+                os.fsync(self._file.fileno())
+            except OSError:
+                with suppress(OSError):
+                    self._file.truncate(end)  # else the next answer would go on in the middle of this line
+                raise
 
     def _lock(self) -> None:
         if fcntl is None:

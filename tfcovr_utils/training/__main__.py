@@ -3,19 +3,21 @@
     python -m tfcovr_utils.training stage1 --benchmark DIR --profile mini --seed 0 --out DIR
     python -m tfcovr_utils.training stage2 --benchmark DIR --profile mini --seed 0 --out DIR
     python -m tfcovr_utils.training stage2 --release DIR --profile released --out DIR
+    accelerate launch --multi_gpu --num_processes 2 -m tfcovr_utils.training stage1 --benchmark DIR --out DIR
 
-The last needs no video: it trains on the released embeddings and scores the released test queries, or scores an
-official checkpoint given with --checkpoint. Results are the same for the same seed, a resumed run's too.
+The third needs no video: it trains on the released embeddings and scores the released test queries, or scores an
+official checkpoint given with --checkpoint. Results are the same for the same seed, a resumed run's too. Several processes,
+on GPUs of one or more machines or without any, share each batch, whose size stays that of the settings.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-import torch
-
+from .. import parallel
+from ..embedding import embed_texts
 from ..encoders import ENCODERS, load_encoder
-from ..files import write_json, write_table
+from ..files import replacing, write_json, write_table
 from ..profiles import get_profile, provenance
 from ..text_tower import BERT, load_text_tower
 from ..triplets import Benchmark
@@ -67,36 +69,44 @@ def _stage1(options: argparse.Namespace) -> None:
         options.recipe, Benchmark.load(options.benchmark), options.clips or options.benchmark, profile, options.seed, options.out,
         settings=settings, clip_weights=options.weights, resume=options.resume, progress=True,
     )  # fmt: skip
-    learned.curve.to_csv(options.out / "curve.csv", index=False)
-    write_json(provenance(profile, options.seed, **learned.facts), options.out / "run.json")
+    if not parallel.is_main():
+        return
+    with replacing(options.out / "curve.csv") as temporary:
+        learned.curve.to_csv(temporary, index=False)
+    write_json(provenance(profile, options.seed, processes=parallel.count(), **learned.facts), options.out / "run.json")
     print(f"written to {options.out}; top-1 on val {100 * learned.curve['val_top1'].max():.2f}")
 
 
 def _stage2(options: argparse.Namespace) -> None:
     profile = get_profile(options.profile or ("released" if options.release else "mini"))
     settings = change(STAGE2[profile.name], options.set)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = parallel.device()
     if options.release is not None:
         scores = released.run(
             options.release, options.out, settings, options.seed, embeddings=options.embeddings, text_weights=options.text_weights,
             checkpoint=options.checkpoint, resume=options.resume, device=device, progress=True,
         )  # fmt: skip
-        for protocol, values in scores.items():
+        for protocol, values in scores.items() if parallel.is_main() else ():
             print(f"{protocol:<9}" + "  ".join(f"{name} {value:.2f}" for name, value in values.items()))
         return
     encoder = load_encoder(options.encoder, options.weights or profile.clip_weights).to(device)
     text = {}
     if settings.text_tower == "trained":
         text = {"read": token_reader(options.text_weights), "tower": load_text_tower(options.text_weights).to(device)}
+    elif options.encoder == "aim":  # which reads no text; as in its rows, the CLIP that it was made from does
+        clip = load_encoder("clip", profile.clip_weights, read_out="pooled").to(device)
+        text = {"read": lambda texts: embed_texts(clip, texts)}
     inputs = from_encoder(Benchmark.load(options.benchmark), encoder, options.clips or options.benchmark, profile.frames, **text)
     fusion, history = fit_fusion(
         inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, options.seed, inputs.validator(options.protocol),
         tower=inputs.tower, target_labels=inputs.target_labels(), checkpoint=options.out / "checkpoint.pt", resume=options.resume,
         progress=True,
     )  # fmt: skip
+    if not parallel.is_main():
+        return
     fusion.save_pretrained(options.out / "fusion")
     write_table(history, options.out / "history.parquet")
-    told = {"settings": vars(settings), "encoder": encoder.identity, "coverage": inputs.coverage}
+    told = {"settings": vars(settings), "encoder": encoder.identity, "coverage": inputs.coverage, "processes": parallel.count()}
     write_json(provenance(profile, options.seed, **told), options.out / "run.json")
     print(f"written to {options.out}; val mAP@50 {100 * history['val'].max():.2f} by protocol {options.protocol}")
 

@@ -1,7 +1,10 @@
 """What stage 1 reads: clips as pixels, decoded once and augmented, or as frame features in memory."""
 import hashlib
+import math
 import re
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,9 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from .. import parallel
 from ..encoders.base import normalise
+from ..files import create_array
 from ..frames import decode_clips
 from ..memory import free_memory
 from ..profiles import data_dir
@@ -69,11 +74,31 @@ def may_flip(label_texts: Sequence[str]) -> bool:
 
 
 def load_pixels(paths: list[Path], frames: int, size: int, progress: bool = False) -> tuple[np.ndarray, dict]:
-    """Decode clips once: in memory where they fit, else in a file under the data folder. Returns them and those that broke, by place."""
-    wanted = len(paths) * frames * size * size * 3
-    file = None
-    if wanted > MEMORY_SHARE * free_memory():
-        key = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:10]
-        file = data_dir() / "frames" / f"{key}-{frames}x{size}.npy"
-        file.parent.mkdir(parents=True, exist_ok=True)
-    return decode_clips(paths, frames, size=size, file=file, progress=progress)
+    """Decode clips once: in memory where they fit, else in a file under the data folder, which the system's memory caches.
+
+    Returns them and those that broke, by place. In memory each of several processes decodes all; for a file those of the
+    first machine decode a share each.
+    """
+    shape = len(paths), frames, size, size, 3
+    if not parallel.of_main(math.prod(shape) > MEMORY_SHARE * free_memory()):
+        return decode_clips(paths, frames, size=size, progress=progress)
+    machine, process, processes = parallel.on_machine()
+    one_machine = parallel.count() == processes
+    # On one machine of this run alone, and by its name a temporary one of `files`, should the run be killed while it decodes. What
+    # several machines read over a network has to keep its name; the next run on the same clips uses that again.
+    key = parallel.of_main(uuid.uuid4().hex) if one_machine else hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:10]
+    file = data_dir() / "frames" / (f".pixels.{key}.npy" if one_machine else f"{key}-{frames}x{size}.npy")
+    if parallel.is_main():
+        create_array(file, shape)
+    parallel.wait()
+    # One machine alone: what two of them write near each other in a file may not survive a network's file system.
+    rows, clips = range(process, len(paths), processes) if machine == 0 else (), np.lib.format.open_memmap(file, "r+")
+    _, broken = decode_clips(paths, frames, size=size, into=clips, rows=rows, progress=progress)
+    clips.flush()
+    broken = {row: error for own in parallel.gather_values(broken) for row, error in own.items()}
+    clips = np.lib.format.open_memmap(file, "r")
+    parallel.wait()
+    if one_machine and parallel.is_main():
+        with suppress(OSError):  # without its name it lasts as long as the arrays do; Windows keeps it
+            file.unlink()
+    return clips, broken

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from .. import parallel
 from ..embedding import Embedded, embed_clips
 from ..encoders import Encoder, load_encoder
 from ..encoders.aim import Aim, AimEncoder, load_pretrained, save_pretrained
 from ..encoders.readout import ClipReader, Readout
-from ..files import write_json, write_table
+from ..files import read_json, write_json, write_table
 from ..profiles import Profile
 from ..triplets import Benchmark
 from .clips import FeatureClips, PixelClips, load_pixels, may_flip
@@ -82,7 +83,8 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
           progress: bool = False) -> Learned:
     """Train a recipe on the training clips of a benchmark, choosing on val; or read it from `folder` if it is there already.
 
-    settings: in place of the profile's; what the recipe itself changes stays changed.
+    settings: in place of the profile's; what the recipe itself changes stays changed. Several processes train together; the first
+    writes the folder.
     """
     if name not in RECIPES:
         raise ValueError(f"recipe {name!r} is not known; choose one of {', '.join(RECIPES)}.")
@@ -94,8 +96,8 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     made_of = {"recipe": name, **asdict(recipe), "settings": asdict(settings), "seed": seed, "clip": clip.identity, "frames": frames_taken,
                "clips": _hash(clips["clip_id"] + clips["label_id"] + clips["split"])}
     made_of = json.loads(json.dumps(made_of))
-    if folder is not None and (Path(folder) / "recipe.json").exists():
-        kept = json.loads((Path(folder) / "recipe.json").read_text())["made_of"]
+    if folder is not None and parallel.of_main((Path(folder) / "recipe.json").exists()):
+        kept = read_json(Path(folder) / "recipe.json")["made_of"]
         if json.loads(json.dumps(asdict(Recipe("", "")))) | kept == made_of:  # what it did not know yet was at its default
             return _read(Path(folder), clip)
     values, classes = attribute_classes(benchmark.labels)
@@ -117,7 +119,8 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     if start is not None:
         reader.load_state_dict(start.model.reader.state_dict())
     if recipe.adapters:
-        frames, broken = load_pixels([Path(clips_dir) / path for path in clips["path"]], profile.frames, profile.image_size, progress)
+        frames, broken = load_pixels([Path(clips_dir) / path for path in clips["path"]], profile.frames, profile.image_size,
+                                     progress and parallel.is_main())
         clips, frames = clips.drop(clips.index[list(broken)]), np.delete(frames, list(broken), 0) if broken else frames
         inputs = PixelClips(frames, clip.mean, clip.std, settings.augment, flip=may_flip(benchmark.labels["text"]))
     else:
@@ -126,7 +129,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
         reader.readout.set_statistics(embedded.values[np.flatnonzero(clips["split"] == "train")])
     label_idx = pd.Index(labels).get_indexer(clips["label_id"])
     train, val = (np.flatnonzero(clips["split"] == split) for split in ("train", "val"))
-    model = Stage1(reader, backbone).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = Stage1(reader, backbone).to(parallel.device())
     checkpoint = Path(folder) / "checkpoint.pt" if folder else None
     curve = fit_stage1(model, inputs, label_idx, train, val, settings, seed, checkpoint=checkpoint, resume=resume, progress=progress,
                        factor_idx={name: of_label[label_idx] for name, of_label in classes.items()} if recipe.factors else None)
@@ -134,13 +137,15 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     seconds = float(curve["seconds"].sum()) + (start.facts["seconds"] if start is not None else 0)
     facts = {"made_of": made_of, "seconds": seconds, "coverage": len(clips) / wanted,
              "trained": sum(p.numel() for p in model.parameters() if p.requires_grad)}
-    if folder is not None:
+    if folder is not None and parallel.is_main():
+        (Path(folder) / "recipe.json").unlink(missing_ok=True)  # of another training: what follows is no longer what it says
         reader.save(folder)
         if backbone is not None:
             save_pretrained(backbone, Path(folder) / "aim")
         write_table(curve, Path(folder) / "curve.parquet")
         write_json(facts, Path(folder) / "recipe.json")  # last: its presence says that the rest is whole
         checkpoint.unlink(missing_ok=True)
+    parallel.wait()
     return Learned(AimEncoder(backbone).eval() if backbone is not None else clip, model, curve, facts)
 
 

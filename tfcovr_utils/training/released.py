@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from .. import parallel
 from ..checkpoints import load_stage2
 from ..files import write_json, write_table
 from ..fusion import Fusion
@@ -70,13 +71,17 @@ def run(
             tower=inputs.tower, target_labels=inputs.target_labels(), checkpoint=Path(out) / "checkpoint.pt", resume=resume,
             progress=progress,
         )  # fmt: skip
-        fusion.save_pretrained(Path(out) / "fusion")
-        write_table(history, Path(out) / "history.parquet")
     else:
         fusion = load_stage2(checkpoint)[0].to(device)
     scores, queries = score(fusion, inputs)
+    if not parallel.is_main():
+        return scores
+    if checkpoint is None:
+        fusion.save_pretrained(Path(out) / "fusion")
+        write_table(history, Path(out) / "history.parquet")
     write_table(queries, Path(out) / "queries.parquet")
-    told = {"settings": vars(settings), "embeddings": embeddings.name, "text_weights": text_weights, "coverage": inputs.coverage}
+    told = {"settings": vars(settings), "embeddings": embeddings.name, "text_weights": text_weights, "coverage": inputs.coverage,
+            "processes": parallel.count()}
     told |= {"checkpoint": None if checkpoint is None else checkpoint.name}
     write_json(scores | provenance(PROFILES["released"], seed, **told), Path(out) / "results.json")
     return scores

@@ -2,7 +2,6 @@
 
 It reads frame features of a frozen encoder in memory; nothing is resumed, a run takes a minute.
 """
-import json
 import math
 import time
 from collections.abc import Callable
@@ -11,14 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
 from ..encoders.readout import ClipReader, Readout
-from ..files import replacing, write_json
+from ..files import read_json, together, write_json
 from ..fusion import Fusion
 from ..losses import TEMPERATURE, multi_positive_nce
+from ..weights import read_weights, write_weights
 from .stage1 import learning_rate, parameter_groups
 
 POOLINGS = ("mean", "text")
@@ -84,19 +83,19 @@ class SingleStage(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
-        with replacing(Path(folder) / "model.safetensors") as temporary:
-            save_file({name: value.contiguous() for name, value in self.state_dict().items()}, temporary)
-        write_json({"readout": self.reader.readout.config, "labels": self.reader.labels, "fusion": self.fusion.config,
-                    "pooling": self.pooling}, Path(folder) / "config.json")
+        with together(folder, "config.json") as temporary:
+            write_weights(self.state_dict(), temporary / "model.safetensors")
+            write_json({"readout": self.reader.readout.config, "labels": self.reader.labels, "fusion": self.fusion.config,
+                        "pooling": self.pooling}, temporary / "config.json")
 
     @classmethod
     def load(cls, folder: Path) -> "SingleStage":
         """Read what `save_pretrained` wrote, in eval mode."""
-        config = json.loads((Path(folder) / "config.json").read_text("utf-8"))
+        config = read_json(Path(folder) / "config.json")
         if "readout" not in config:
             raise ValueError(f"{folder} holds another kind of model than a single stage's; give the folder that its own row was saved in.")
         model = cls(ClipReader(Readout(**config["readout"]), config["labels"]), Fusion(**config["fusion"]), config["pooling"])
-        model.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+        model.load_state_dict(read_weights(Path(folder) / "model.safetensors"))
         return model.eval()
 
 

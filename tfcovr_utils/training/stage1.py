@@ -1,6 +1,7 @@
 """Stage 1: an encoder of clips learned by classifying the fine-grained labels.
 
-One loop for the paper's AIM, from pixels, and for the readers that go past it, from frame features in memory.
+One loop for the paper's AIM, from pixels, and for the readers that go past it, from frame features in memory; in one process,
+or in several that share each batch.
 """
 import math
 import time
@@ -15,11 +16,11 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from .. import parallel
 from ..encoders.aim import Aim
-from ..encoders.official_files import read_checkpoint
 from ..encoders.readout import ClipReader
-from ..files import replacing
 from ..losses import supervised_contrast
+from ..weights import read_checkpoint, write_checkpoint
 from .clips import FeatureClips, PixelClips
 
 
@@ -76,10 +77,12 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
     label_idx: (N,) class of each clip; train, val: rows; factor_idx: attribute -> (N,) class of that head. An epoch
     is chosen by top-1 accuracy on val, at a tie the lower loss. `checkpoint` is written after each epoch and every
     `save_every_s`; with `resume` the run goes on from it to the same weights. Curve columns: epoch, step, lr, loss,
-    val_loss, val_top1, seconds, clips_per_s.
+    val_loss, val_top1, seconds, clips_per_s. Of several processes each reads its slice of every batch, and all end with the
+    weights that one would have, but for dropout and augmentation, which they draw apart.
     """
     _check(model, clips, label_idx, train, val, settings, factor_idx)
     device = next(model.parameters()).device
+    parallel.begin_alike(model)
     targets = {"label": torch.from_numpy(label_idx), **{name: torch.from_numpy(idx) for name, idx in (factor_idx or {}).items()}}
     optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), settings.lr)
     per_epoch = max(1, len(train) // (settings.batch * settings.accumulate))
@@ -88,9 +91,11 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
     state = {"step": 0, "history": [], "best": None, "best_rank": [-1., -math.inf], "loss_sum": 0.}
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        if resume and checkpoint is not None and Path(checkpoint).exists():
+        parallel.draw_apart(seed)
+        if resume and checkpoint is not None and parallel.of_main(Path(checkpoint).exists()):
             state = _restore(checkpoint, identity, model, optimiser)
-        bar = tqdm(total=total, initial=state["step"], unit="step", desc="stage 1", disable=not progress, mininterval=2)
+        bar = tqdm(total=total, initial=state["step"], unit="step", desc="stage 1", mininterval=2,
+                   disable=not (progress and parallel.is_main()))
         saved_at = started = time.monotonic()
         order, seen = None, 0
         while state["step"] < total:
@@ -104,12 +109,15 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
             for part in range(settings.accumulate):
                 first = (place * settings.accumulate + part) * settings.batch
                 rows = order[first:first + settings.batch]
-                rng = np.random.default_rng([seed, epoch, place, part])
-                loss = _loss(model, _look(clips, rows, rng, settings).to(device), rows, targets, settings) / settings.accumulate
+                rng = np.random.default_rng(parallel.own_seed(seed, epoch, place, part))
+                look = _look(clips, parallel.rows_of_this_process(rows), rng, settings).to(device)
+                loss = _loss(model, look, rows, targets, settings) / settings.accumulate
                 loss.backward()
                 state["loss_sum"] += loss.item()
                 seen += len(rows)
-            nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], settings.clip_norm)
+            trained = [p for p in model.parameters() if p.requires_grad]
+            parallel.sum_gradients(trained)
+            nn.utils.clip_grad_norm_(trained, settings.clip_norm)
             optimiser.step()
             state["step"] += 1
             bar.update()
@@ -122,7 +130,7 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
                 state["history"][-1] |= {"seconds": seconds, "clips_per_s": seen / seconds}
                 bar.set_postfix(loss=f"{state['history'][-1]['loss']:.3f}", val=f"{state['history'][-1]['val_top1']:.3f}")
                 seen, started = 0, time.monotonic()
-            if checkpoint is not None and (ended or time.monotonic() - saved_at > settings.save_every_s):
+            if checkpoint is not None and (ended or parallel.of_main(time.monotonic() - saved_at > settings.save_every_s)):
                 _save(checkpoint, identity, model, optimiser, state)
                 saved_at = time.monotonic()
         bar.close()
@@ -155,6 +163,13 @@ def predict(model: Stage1, clips: PixelClips | FeatureClips, rows: Sequence[int]
     return torch.cat([model(clips.batch(rows[start:start + batch]).to(device))[1]["label"].float().cpu() for start in range(0, len(rows), batch)])
 
 
+def _predict_together(model, clips, rows) -> torch.Tensor:
+    """`predict`, each process at its part of the rows."""
+    parts = np.array_split(rows, min(len(rows), parallel.count()))  # a process may have none
+    own = [predict(model, clips, part) for part in parts[parallel.index():][:1]]
+    return torch.cat([logits for one in parallel.gather_values(own) for logits in one])
+
+
 @torch.no_grad()
 def read_clip_features(model: Stage1, clips: PixelClips | FeatureClips, rows: Sequence[int], batch: int = 128) -> torch.Tensor:
     """Clip features (N, W) for some rows."""
@@ -176,15 +191,18 @@ def _look(clips, rows, rng, settings) -> torch.Tensor:
 
 
 def _loss(model, inputs, rows, targets, settings) -> torch.Tensor:
+    """The loss of the whole batch `rows`, of which `inputs` are this process's."""
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=_in_bf16(settings.precision, inputs.device)):
         clip, logits = model(inputs)
     truth = {name: target[rows].to(inputs.device) for name, target in targets.items()}
-    losses = {name: F.cross_entropy(value.float(), truth[name], label_smoothing=settings.label_smoothing) for name, value in logits.items()}
+    logits = {name: parallel.gather_with_gradient(value.float()) for name, value in logits.items()}
+    losses = {name: F.cross_entropy(value, truth[name], label_smoothing=settings.label_smoothing) for name, value in logits.items()}
     loss = losses.pop("label")
     if losses:
         loss = loss + settings.factor_weight * sum(losses.values()) / len(losses)
     if settings.contrast_weight:
-        loss = loss + settings.contrast_weight * supervised_contrast(F.normalize(clip.float(), dim=1), truth["label"], settings.contrast_temperature)
+        clip = F.normalize(parallel.gather_with_gradient(clip.float()), dim=1)
+        loss = loss + settings.contrast_weight * supervised_contrast(clip, truth["label"], settings.contrast_temperature)
     return loss
 
 
@@ -196,7 +214,7 @@ def _in_bf16(precision: str, device: torch.device) -> bool:
 
 def _close_epoch(state, model, clips, label_idx, val, optimiser, per_epoch, epoch) -> None:
     """Score on val, keep the weights if they are the best so far, and add a row to the curve."""
-    logits = predict(model, clips, val)
+    logits = _predict_together(model, clips, val)
     truth = label_idx[torch.from_numpy(val)]
     top1, val_loss = (logits.argmax(1) == truth).float().mean().item(), F.cross_entropy(logits, truth).item()
     if [top1, -val_loss] > state["best_rank"]:
@@ -214,25 +232,16 @@ def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _save(path, identity, model, optimiser, state) -> None:
-    random = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        random["cuda"] = torch.cuda.get_rng_state()
-    with replacing(path) as temporary:
-        torch.save({"identity": identity, "model": trained_state(model), "optimiser": optimiser.state_dict(), "random": random, **state},
-                   temporary)
+    random = parallel.random_states()
+    if parallel.is_main():
+        write_checkpoint(identity, {"model": trained_state(model), "optimiser": optimiser.state_dict(), "random": random, **state}, path)
 
 
 def _restore(path, identity, model, optimiser) -> dict:
-    saved = read_checkpoint(path)
-    other = [key for key in identity if saved.get("identity", {}).get(key) != identity[key]]
-    if other:
-        raise ValueError(f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, "
-                         "or remove it to begin again.")
+    saved = read_checkpoint(path, identity)
+    parallel.set_random_states(saved["random"], path)
     model.load_state_dict(saved["model"], strict=False)
     optimiser.load_state_dict(saved["optimiser"])
-    torch.set_rng_state(saved["random"]["cpu"])
-    if "cuda" in saved["random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state(saved["random"]["cuda"])
     return {key: saved[key] for key in ("step", "history", "best", "best_rank", "loss_sum")}
 
 

@@ -1,5 +1,7 @@
 """Stage 2: the fusion trained by contrast on embeddings in memory. No file, no tokenizer, no loader in the loop.
 
+Several processes share each batch and contrast across all of it: the batch of the settings is the global one.
+
 `fit_fusion` is for any source of embeddings; the files of a benchmark or of the official release are read in
 `inputs.py` and `released.py`.
 """
@@ -17,11 +19,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from .. import losses
-from ..encoders.official_files import read_checkpoint
-from ..files import replacing
+from .. import losses, parallel
 from ..fusion import Fusion
 from ..encoders.tokens import Tokens
+from ..weights import read_checkpoint, write_checkpoint
 from .settings import STAGE2, Stage2Settings
 
 __all__ = ["STAGE2", "Stage2Settings", "fit_fusion"]
@@ -54,7 +55,8 @@ def fit_fusion(
     `validate` scores a fusion (higher is better) every `select_every` steps; the first best one is returned,
     without `validate` the last. `checkpoint` is written as often, and with `resume` gone on from, to the same
     curve. Everything runs where the tensors are. History columns: step, epoch, lr, loss (mean since the row
-    before), val (NaN without `validate`), seconds (of training alone).
+    before), val (NaN without `validate`), seconds (of training alone). Several processes end with the weights that one would
+    have, but for dropout, which they draw apart; each holds all the tensors.
     """
     if model is None:
         _check_embeddings(query_video, texts, target, settings, tower)
@@ -69,10 +71,12 @@ def fit_fusion(
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         fusion = model if model is not None else _new_fusion(query_video, texts, target, triplets, settings, tower)
+        parallel.begin_alike(fusion)
+        parallel.draw_apart(seed)
         trained = [parameter for parameter in fusion.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         state = {"step": 0, "history": [], "best_score": -math.inf, "best": None}
-        if resume and checkpoint is not None and checkpoint.exists():
+        if resume and checkpoint is not None and parallel.of_main(checkpoint.exists()):
             state = _restore(checkpoint, identity, fusion, optimizer)
         order, loss_sum, since, started = None, 0.0, state["step"], time.perf_counter()
         while state["step"] < total:
@@ -86,11 +90,13 @@ def fit_fusion(
 
             fusion.train()
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                query_emb = fusion(query_video[rows[:, 0]], texts, rows[:, 1])  # (B, D)
-                loss = sum(weight * _loss(query_emb, view, settings, target_labels, rows[:, 2])
-                           for weight, view in fusion.target_views(target[rows[:, 2]]))
+                own = parallel.rows_of_this_process(rows)
+                query_emb = parallel.gather_with_gradient(fusion(query_video[own[:, 0]], texts, own[:, 1]))  # (B, D)
+                loss = sum(weight * _loss(query_emb, parallel.gather_with_gradient(view), settings, target_labels, rows[:, 2])
+                           for weight, view in fusion.target_views(target[own[:, 2]]))
             optimizer.zero_grad()
             loss.backward()
+            parallel.sum_gradients(trained)
             optimizer.step()
 
             loss_sum = loss_sum + loss.detach()
@@ -111,7 +117,7 @@ def fit_fusion(
                 state["history"].append(row)
                 if checkpoint is not None:
                     _save(checkpoint, identity, fusion, optimizer, state)
-                if progress:
+                if progress and parallel.is_main():
                     left = (time.perf_counter() - started) / (step + 1 - since) * (total - step - 1)
                     print(f"step {step + 1}/{total}  loss {row['loss']:.4f}  val {row['val']:.4f}  {left:.0f} s left", file=sys.stderr)
                 loss_sum, since, started = 0.0, step + 1, time.perf_counter()
@@ -192,24 +198,14 @@ def _identity(query_video, texts, target, triplets, settings, seed) -> dict:
 
 
 def _save(path, identity, fusion, optimizer, state) -> None:
-    random = {"cpu": torch.get_rng_state()}
-    if next(fusion.parameters()).is_cuda:
-        random["cuda"] = torch.cuda.get_rng_state()
-    whole = {"identity": identity, "fusion": fusion.state_dict(), "optimizer": optimizer.state_dict(), "random": random, **state}
-    with replacing(path) as temporary:
-        torch.save(whole, temporary)
+    random = parallel.random_states()
+    if parallel.is_main():
+        write_checkpoint(identity, {"fusion": fusion.state_dict(), "optimizer": optimizer.state_dict(), "random": random, **state}, path)
 
 
 def _restore(path, identity, fusion, optimizer) -> dict:
-    saved = read_checkpoint(path)
-    other = [key for key in identity if saved.get("identity", {}).get(key) != identity[key]]
-    if other:
-        raise ValueError(
-            f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, or remove it to begin again."
-        )
+    saved = read_checkpoint(path, identity)
+    parallel.set_random_states(saved["random"], path)
     fusion.load_state_dict(saved["fusion"])
     optimizer.load_state_dict(saved["optimizer"])
-    torch.set_rng_state(saved["random"]["cpu"])
-    if "cuda" in saved["random"]:
-        torch.cuda.set_rng_state(saved["random"]["cuda"])
     return {key: saved[key] for key in ("step", "history", "best_score", "best")}

@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from ..files import told
 from .container import open_video, shown_s, upright, walk_frames_from
 from .inspection import probe
 from .reading import read_clip
@@ -38,7 +39,7 @@ def write_clip(path: str | Path, frames: np.ndarray, fps: float, *, crf: int = 1
     An odd height or width gains one repeated row or column, because yuv420p halves both. The file appears
     under its name only when it is complete.
     """
-    with _encoder(path, check_rate(fps), crf) as encode:
+    with told(path), _encoder(path, check_rate(fps), crf) as encode:
         for frame in check_frames(frames):
             encode(frame)
     return Path(path)
@@ -57,7 +58,7 @@ def cut_clip(
         raise VideoError("cut_clip needs an end_s; pass probe(path).duration_s for the end of the video", "bad window")
     with open_video(source_path) as (container, stream):
         rate = check_rate(stream.average_rate or stream.guessed_rate)
-        with _encoder(out_path, rate, crf) as encode:
+        with told(out_path), _encoder(out_path, rate, crf) as encode:
             n_frames, reformatter = 0, VideoReformatter()
             for frame in _slots(source_path, container, stream, start_s, end_s, rate):
                 encode(upright(frame, reformatter))

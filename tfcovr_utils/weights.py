@@ -1,0 +1,78 @@
+"""Weights and checkpoints of our own on disk: written whole, and told when a byte of them has changed."""
+import hashlib
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from .files import replacing
+
+_CONTENT = "content"  # key of the metadata: a hash of names and values, which safetensors itself does not keep
+
+
+def write_weights(state: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a state dict as safetensors; an earlier file stays until this one is whole. metadata: in place of the hash."""
+    state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(state, temporary, metadata or {_CONTENT: _digest(state)})
+        except SafetensorError as error:
+            if not (code := re.search(r"os error (\d+)", str(error))):
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read safetensors, ours or others'; a damaged file is one sentence, and of ours any changed byte is damage."""
+    try:
+        with safe_open(path, "pt") as file:
+            content = (file.metadata() or {}).get(_CONTENT)
+        state = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}); remove it, and train it or fetch it again.") from error
+    if content not in (None, _digest(state)):
+        raise ValueError(f"{path} is damaged (its values are not those that were written); remove it, and train it or fetch it again.")
+    return state
+
+
+def write_checkpoint(identity: dict, contents: dict, path: Path) -> None:
+    """Write what a run needs to go on; `identity` says which run that is. An earlier one stays until this one is whole."""
+    with replacing(path) as temporary:
+        try:
+            with open(temporary, "wb") as file:  # to a path, PyTorch's own writer would not say why the system refused
+                torch.save({"identity": identity, **contents}, file)
+        except RuntimeError as error:
+            if not isinstance(error.__context__, OSError):
+                raise
+            raise error.__context__ from error
+
+
+def read_checkpoint(path: Path, identity: dict) -> dict:
+    """Read what `write_checkpoint` wrote, if the run is the same."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # PyTorch does not compare the checksums that it writes
+        saved = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, NotImplementedError) as error:
+        damaged = type(error).__name__
+    if damaged:
+        raise ValueError(f"{path} is damaged or cut short ({damaged}), so no run can go on from it; remove it, and the same command begins "
+                         "again.")
+    other = [key for key in identity if saved.get("identity", {}).get(key) != identity[key]]
+    if other:
+        raise ValueError(f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, or remove it to "
+                         "begin again.")
+    return saved
+
+
+def _digest(state: dict[str, torch.Tensor]) -> str:
+    content = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        content.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        content.update(value.reshape(-1).view(torch.uint8).numpy())
+    return content.hexdigest()
