@@ -17,7 +17,7 @@ help:
 	@echo "make lab                       open JupyterLab"
 	@echo "make notebooks                 carry edits of notebooks/*.py into their .ipynb"
 	@echo "make publish                   run on mini, then put the executed notebooks into notebooks/"
-	@echo "make bench                     measure what is claimed to be fast"
+	@echo "make bench                     measure what is claimed to be fast, against plain designs: a table and a figure into runs/bench/"
 	@echo "make clean                     remove runs/ and what was rendered; all else stays"
 
 setup: $(READY)
@@ -67,7 +67,7 @@ explorer: $(BROWSER)
 	$(PY) -m voila notebooks/09_retrieval_explorer.ipynb
 
 bench: $(READY)
-	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(PY) $$bench || exit 1; done
+	$(PY) benchmarks
 
 clean:
 	rm -rf runs data/benchmarks/smoke-* data/benchmarks/mini-* data/benchmarks/sim-*

@@ -1,18 +1,23 @@
 """One training step of stage 1, ours against a plain implementation after the official code, in one run.
 
 The plain one keeps (L, N, D) axes, nn.MultiheadAttention, rearranged copies and float32. Both start from the same
-weights and train the same parameters; their steps alternate, so that what else the machine does meets both.
+weights, give the same features or the benchmark stops, and train the same parameters; their steps alternate, so that
+what else the machine does meets both.
 
-    python benchmarks/bench_aim.py            the mini profile's size, on the CPU
-    python benchmarks/bench_aim.py --paper    ViT-B/16, 12 x 224 x 224, 306 classes; on a GPU where there is one
+    python benchmarks/bench_aim.py            the mini profile's size, on the CPU, as in `make bench`
+    python benchmarks/bench_aim.py --paper    ViT-B/16, 12 x 224 x 224, 306 classes; on a GPU where there is one: bf16 and
+                                              compiled too, with clips a second and the share of the card's matrix rate
 """
 
-import argparse
 import statistics
-import time
+import sys
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from time import perf_counter
 
 import torch
+from comparing import compare, main, row
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -30,7 +35,8 @@ SIZES = {
               "patch_size": 16},
 }
 NUM_CLASSES = {"mini": 40, "paper": 306}
-WARM_UP = 2  # steps that load and compile
+BATCH, REPEATS = 16, 12
+WARM_UP = 3  # steps that load, count and compile
 MATRIX = 8192  # side of the square product that shows what the card can do
 
 
@@ -124,74 +130,74 @@ def training_step(model, pixels, labels, bf16, fused):
     return step
 
 
-def seconds(function, device):
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    function()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def make(size, num_classes, batch, device):
+    """Both models with the same weights, a batch, and a place for the step of the one design that lives in this process."""
+    torch.manual_seed(0)
+    plain = PlainClassifier(PlainAim(**size), num_classes)
+    backbone = Aim(CLIPVisionModel(CLIPVisionConfig(**size)), num_frames=NUM_FRAMES, scale=SCALE)
+    ours = AimClassifier(backbone, list(map(str, range(num_classes))))
+    ours.load_state_dict(rename(plain.state_dict(), AIM)[0])
+    pixels = torch.randn(batch, NUM_FRAMES, 3, size["image_size"], size["image_size"])
+    with torch.no_grad():
+        torch.testing.assert_close(ours.backbone(pixels[:1]), plain.backbone(pixels[:1]), atol=1e-3, rtol=1e-3)
+    labels = torch.randint(num_classes, (batch,), device=device)
+    return {"plain": plain, "ours": ours}, pixels.to(device), labels, {}
+
+
+def one_step(models, pixels, labels, kept, design="ours", bf16=False, compiled=False):
+    """One training step; returns its floating-point operations, the card's memory at its peak, and the card's matrix rate."""
+    if not kept:
+        model = models[design].to(pixels.device)
+        kept["step"] = training_step(torch.compile(model) if compiled else model, pixels, labels, bf16, fused=design == "ours")
+        kept["rate"] = matrix_rate(pixels.device) if pixels.is_cuda else None
+        with FlopCounterMode(display=False) as counter:
+            kept["step"]()
+        kept["flops"] = counter.get_total_flops()
+        if pixels.is_cuda:
+            torch.cuda.reset_peak_memory_stats()
+            kept["before"] = torch.cuda.memory_allocated()
+        return None
+    kept["step"]()
+    if not pixels.is_cuda:
+        return None
+    torch.cuda.synchronize()
+    return kept["flops"], (torch.cuda.max_memory_allocated() - kept["before"]) / 2**20, kept["rate"]
 
 
 def matrix_rate(device):
     """Multiply-adds x 2 a second of a large bf16 product."""
     left, right = (torch.randn(MATRIX, MATRIX, device=device, dtype=torch.bfloat16) for _ in range(2))
-    times = [seconds(lambda: left @ right, device) for _ in range(20)]
+    times = []
+    for _ in range(20):
+        torch.cuda.synchronize()
+        start = perf_counter()
+        left @ right
+        torch.cuda.synchronize()
+        times.append(perf_counter() - start)
     return 2 * MATRIX**3 / statistics.median(times[5:])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--paper", action="store_true", help="the paper's size instead of mini's")
-    parser.add_argument("--bf16", action="store_true", help="bf16 autocast too, as always on a GPU")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--compile", action="store_true", help="compile ours")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-    name = "paper" if arguments.paper else "mini"
-    device = "cuda" if arguments.paper and torch.cuda.is_available() else "cpu"
-    size, num_classes = SIZES[name], NUM_CLASSES[name]
-
-    plain = PlainClassifier(PlainAim(**size), num_classes)
-    backbone = Aim(CLIPVisionModel(CLIPVisionConfig(**size)), num_frames=NUM_FRAMES, scale=SCALE)
-    ours = AimClassifier(backbone, list(map(str, range(num_classes))))
-    ours.load_state_dict(rename(plain.state_dict(), AIM)[0])
-    plain, ours = plain.to(device), ours.to(device)
-    pixels = torch.randn(arguments.batch, NUM_FRAMES, 3, size["image_size"], size["image_size"], device=device)
-    labels = torch.randint(num_classes, (arguments.batch,), device=device)
-    with torch.no_grad():
-        difference = (plain.backbone(pixels) - ours.backbone(pixels)).abs().max()
-    trained, total = (sum(p.numel() for p in parameters) for parameters in (ours.trainable_parameters(), ours.parameters()))
-    print(f"{name}: {arguments.batch} clips a step, {trained / 1e6:.2f}M of {total / 1e6:.2f}M parameters train, {device}, "
-          f"{arguments.threads} threads; largest difference of frame features {difference:.1e}")
-
-    compiled = torch.compile(ours) if arguments.compile else ours
-    steps = {}
-    for precision in ("float32", "bf16") if arguments.bf16 or device == "cuda" else ("float32",):
-        steps[f"plain {precision}"] = training_step(plain, pixels, labels, precision == "bf16", fused=False)
-        steps[f"ours {precision}"] = training_step(compiled, pixels, labels, precision == "bf16", fused=True)
-    flops, times = {}, {kind: [] for kind in steps}
-    for kind, step in steps.items():
-        with FlopCounterMode(display=False) as counter:
-            step()
-        flops[kind] = counter.get_total_flops()
-    for repeat in range(arguments.steps + WARM_UP):
-        for kind, step in steps.items():
-            took = seconds(step, device)
-            if repeat >= WARM_UP:
-                times[kind].append(took)
-    rate = matrix_rate(device) if device == "cuda" else None
-    for kind, values in times.items():
-        median = statistics.median(values)
-        ratio = statistics.median(times["plain float32"]) / median
-        share = f", {flops[kind] / median / rate:.0%} of the card's {rate / 1e12:.0f} bf16 TFLOP/s" if rate else ""
-        print(f"{kind:14s} {median * 1e3:9.1f} ms a step  {median / arguments.batch * 1e3:7.2f} ms a clip  "
-              f"{arguments.batch / median:8.1f} clips/s  {ratio:5.2f} x{share}")
+def measure(quick=False, paper=False):
+    name = "paper" if paper else "mini"
+    device = "cuda" if paper and torch.cuda.is_available() else "cpu"
+    size, batch = SIZES[name] | ({"num_hidden_layers": 1} if quick else {}), 2 if quick else BATCH
+    designs = {"ours float32": one_step, "plain": partial(one_step, design="plain")}
+    if device == "cuda":
+        designs |= {"ours bf16": partial(one_step, bf16=True), "ours bf16, compiled": partial(one_step, bf16=True, compiled=True)}
+    found = compare(designs, make, size, NUM_CLASSES[name], batch, device, repeats=2 if quick else REPEATS, quick=quick, warm_up=WARM_UP)
+    rows = []
+    for design, measured in found.items():
+        note = f"{batch / measured.seconds:,.1f} clips/s, plain {batch / found['plain'].seconds:,.1f}"
+        if device == "cuda":  # the memory that counts is the card's
+            flops, peak, rate = measured.values[-1]
+            found[design] = measured = replace(measured, peak_mib=peak)
+            note += f", {flops / measured.seconds / rate:.0%} of the card's {rate / 1e12:.0f} bf16 TFLOP/s"
+        rows.append((design, measured, note))
+    return [row(f"stage-1 step, {name} size on {device}, {batch} clips of {NUM_FRAMES} frames", f"{design}, SDPA, fused AdamW",
+                "MultiheadAttention, rearranged copies, float32", batch, "clips", measured, found["plain"], note)
+            for design, measured, note in rows if design != "plain"]  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    paper = "--paper" in sys.argv and not sys.argv.remove("--paper")
+    main(partial(measure, paper=paper), __doc__)

@@ -1,24 +1,28 @@
-"""A step of stage 2 at the paper's size against the plain design, in one run: time, an epoch's time, peak memory.
+"""An epoch of stage 2 at the paper's size against the plain design, from steps measured in turn.
 
 Plain: a loader opens the files of each sample, its text is tokenised and padded to 32 tokens, and a BERT-base
 tower reads every text at every step. Ours: `fit_fusion` on tensors in memory; a frozen tower's features are made
-once (before the clock starts), a trained tower reads the distinct texts of a batch. Embeddings and weights are
-random; texts are the committed ones of the 306 labels, each label pair equally often. Each design runs in a
-process of its own so that peaks do not mix. Linux and macOS (needs `resource`).
+once (before the clock starts: what the plain design reads in about four steps), a trained tower reads the distinct
+texts of a batch. Embeddings and weights are random; texts are the committed ones of the 306 labels, each label pair
+equally often. A plain step takes the better part of a minute on two cores, and more where the tower trains, so
+that one is measured only when asked for:
+
+    python benchmarks/bench_stage2.py             the frozen tower, as in `make bench`
+    python benchmarks/bench_stage2.py --trained   the trained one too
 """
 
-import multiprocessing
-import resource
 import sys
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
 import torch
+from comparing import compare, main, row
 from torch.utils.data import DataLoader, Dataset
 
 from tfcovr_utils.encoders.tokens import MAX_TOKENS, official_text, tokenise
@@ -28,10 +32,9 @@ from tfcovr_utils.profiles import ROOT
 from tfcovr_utils.text_tower import TextTower, tower_config
 from tfcovr_utils.training.stage2 import STAGE2, fit_fusion
 
-PAPER = STAGE2["paper"]
 TRIPLETS, CLIPS, DIM = 180_000, 36_000, 768
-STEPS = {"plain": 1, "ours": 3}
-GIB_PER_RSS_UNIT = 1 / 2**30 if sys.platform == "darwin" else 1 / 2**20
+REPEATS, STEPS = 3, 4  # repeats of one plain step, and of some of ours, the first of which does not count
+QUICK = {"batch": 8, "projection_dim": 16, "hidden_dim": 32}  # and a tower of one layer
 
 
 class Samples(Dataset):
@@ -49,16 +52,14 @@ class Samples(Dataset):
         return video, self.texts[text], answer
 
 
-def plain(folder, tokenizer, texts, triplets, tower, trained, settings):
-    """Seconds of each step of the plain design, by a loop as the official one."""
-    fusion = Fusion(DIM, DIM, settings.projection_dim, settings.hidden_dim)
-    for clip in {int(clip) for rows in triplets for clip in (rows[0], rows[2])}:
-        torch.save(torch.randn(DIM), folder / f"{clip}.pth")
+def plain_steps(folder, tokenizer, texts, triplets, tower, trained, settings):
+    """Yield the seconds of each step of the plain design, by a loop as the official one."""
+    fusion = Fusion(DIM, tower.config.hidden_size, settings.projection_dim, settings.hidden_dim)
     tower.embeddings.word_embeddings.requires_grad_(False)  # as the official code by its tied head, and as ours
     weights = [*fusion.parameters(), *(p for p in tower.parameters() if trained and p.requires_grad)]
     optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
     loader = DataLoader(Samples(folder, texts, triplets), settings.batch, shuffle=True, drop_last=True)
-    seconds, start = [], time.perf_counter()
+    start = perf_counter()
     for video, batch_texts, answer in loader:
         tokens = tokenizer(list(batch_texts), padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
         with torch.set_grad_enabled(trained):
@@ -67,61 +68,67 @@ def plain(folder, tokenizer, texts, triplets, tower, trained, settings):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        seconds.append(time.perf_counter() - start)
-        start = time.perf_counter()
-    return seconds
+        yield perf_counter() - start
+        start = perf_counter()
 
 
-def ours(tokenizer, texts, triplets, tower, trained, settings):
-    """Seconds of each step of `fit_fusion`."""
-    video = torch.randn(CLIPS, DIM)
-    read = tokenise(texts, tokenizer) if trained else torch.randn(len(texts), DIM)
-    settings = replace(settings, steps=STEPS["ours"], select_every=1, text_tower="trained" if trained else "frozen")
-    _, history = fit_fusion(video, read, video, torch.from_numpy(triplets), settings, tower=tower if trained else None)
-    return np.diff(history["seconds"], prepend=0).tolist()
+def plain(made):
+    """Seconds of the next step of the plain design."""
+    if "steps" not in made:
+        folder, triplets, batch = made["folder"], made["triplets"], made["settings"].batch
+        triplets = triplets[: batch * (REPEATS + 1)]
+        for clip in {int(clip) for rows in triplets for clip in (rows[0], rows[2])}:
+            torch.save(torch.randn(DIM), folder / f"{clip}.pth")
+        made["steps"] = plain_steps(folder, made["tokenizer"], made["texts"], triplets, made["tower"], made["trained"], made["settings"])
+    return next(made["steps"])
 
 
-def measure(design, trained, precision):
+def ours(made, precision="float32"):
+    """Seconds of a step of `fit_fusion`."""
+    tower, trained, texts = made["tower"], made["trained"], made["texts"]
+    if "video" not in made:
+        made["video"] = torch.randn(CLIPS, DIM)
+        made["read"] = tokenise(texts, made["tokenizer"]) if trained else torch.randn(len(texts), tower.config.hidden_size)
+    settings = replace(made["settings"], steps=STEPS, select_every=1, precision=precision, text_tower="trained" if trained else "frozen")
+    _, history = fit_fusion(made["video"], made["read"], made["video"], torch.from_numpy(made["triplets"]), settings,
+                            tower=tower if trained else None)
+    return median(np.diff(history["seconds"]))
+
+
+def make(folder, trained, quick):
     from transformers import BertTokenizer
 
     torch.manual_seed(0)
     pairs = pd.read_csv(ROOT / "data" / "modifications" / "tfcovr_short.csv")["text"].map(official_text)
     place, texts = pd.factorize(pairs)
     rng = np.random.default_rng(0)
-    rows = TRIPLETS if design == "ours" else PAPER.batch * STEPS["plain"]
-    ends = rng.integers(CLIPS, size=(2, rows))
-    triplets = np.stack([ends[0], place[rng.integers(len(place), size=rows)], ends[1]], axis=1)
+    ends = rng.integers(CLIPS, size=(2, TRIPLETS))
+    triplets = np.stack([ends[0], place[rng.integers(len(place), size=TRIPLETS)], ends[1]], axis=1)
     words = sorted({word for text in texts for word in text.replace(",", " ").replace("-", " ").split()})
-    vocabulary = {word: row for row, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", "-", *words])}
-    tower = TextTower(tower_config())
-    settings = replace(PAPER, precision=precision)
-    given = (BertTokenizer(vocab=vocabulary), list(texts), triplets, tower, trained, settings)
-    with tempfile.TemporaryDirectory() as folder:
-        seconds = plain(Path(folder), *given) if design == "plain" else ours(*given)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * GIB_PER_RSS_UNIT
-    distinct = len(set(triplets[: PAPER.batch, 1]))
-    return min(seconds), peak, distinct, sum(p.numel() for p in tower.parameters())
+    vocabulary = {word: place for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", "-", *words])}
+    tower = TextTower(tower_config(**(dict(num_hidden_layers=1) if quick else {})))
+    settings = replace(STAGE2["paper"], **(QUICK if quick else {}))
+    return ({"folder": folder, "tokenizer": BertTokenizer(vocab=vocabulary), "texts": list(texts), "triplets": triplets, "tower": tower,
+             "trained": trained, "settings": settings},)  # fmt: skip
 
 
-def run_alone(*given):
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(measure, *given).result()
-
-
-def main():
-    steps = TRIPLETS // PAPER.batch
-    sizes = f"{DIM} -> {PAPER.projection_dim} -> {PAPER.hidden_dim}"
-    print(f"batch {PAPER.batch}, {sizes}, {TRIPLETS:,} triplets, best step, {torch.get_num_threads()} threads")
-    for trained in (False, True):
-        plain_s, plain_gib, distinct, tower_size = run_alone("plain", trained, "float32")
-        print(f"tower {'trained' if trained else 'frozen'} ({tower_size / 1e6:.0f}M parameters), {distinct} distinct texts a batch")
-        print(f"  plain          {plain_s:7.2f} s a step  {plain_s * steps / 3600:6.2f} h an epoch  {plain_gib:5.1f} GiB")
-        for precision in ("float32", "bf16"):
-            ours_s, ours_gib, _, _ = run_alone("ours", trained, precision)
-            print(f"  ours {precision:<8}  {ours_s:7.2f} s a step  {ours_s * steps / 3600:6.2f} h an epoch  {ours_gib:5.1f} GiB"
-                  f"  {plain_s / ours_s:6.1f} x")  # fmt: skip
+def measure(quick=False, towers=(False,)):
+    rows = []
+    settings = replace(STAGE2["paper"], **(QUICK if quick else {}))
+    designs = {"float32": ours, "bf16": partial(ours, precision="bf16"), "plain": plain}
+    for trained in towers:
+        with tempfile.TemporaryDirectory() as folder:
+            found = compare(designs, make, Path(folder), trained, quick, repeats=1 if quick else REPEATS, quick=quick)
+        steps = TRIPLETS // settings.batch
+        epochs = {name: replace(measured, seconds=steps * median(measured.values)) for name, measured in found.items()}
+        what = f"stage-2 epoch, batch {settings.batch}, {DIM}-d, tower {'trained' if trained else 'frozen'}"
+        note = f"an epoch is {steps} steps; a step is measured"
+        text = "text tower trained, distinct texts of a batch" if trained else "text features cached"
+        rows += [row(what, f"in memory, {text}, {name}", "a file a sample, texts read every step, float32", TRIPLETS, "triplets",
+                     epochs[name], epochs["plain"], note) for name in designs if name != "plain"]  # fmt: skip
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    trained = "--trained" in sys.argv and not sys.argv.remove("--trained")
+    main(partial(measure, towers=(False, True) if trained else (False,)), __doc__)

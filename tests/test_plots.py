@@ -27,6 +27,9 @@ WRONG = pd.DataFrame({"method": ["random", "clip-mlp-1"] * 2, "distance": [0, 1,
                       "step": [-1., 1., .5, -.5]})
 MISSES = pd.DataFrame({"method": ["random", "clip-mlp-1"] * 2, "factor": "shape", "asked": [True, True, False, False], "queries": 5,
                        "missed": [80., 20., 5., 0.]})
+COSTS = pd.DataFrame({"what": ["a search"] * 4 + ["an epoch"], "design": ["memory", "disk"] * 2 + ["cached"], "against": "plain",
+                      "of": "clips", "size": [10, 10, 1000, 1000, 5], "seconds": [.01, .02, .1, .3, 9.], "plain seconds": [.1, .1, 9., 9., 90.],
+                      "peak MiB": [0., 1., 5., 1., 3.], "plain peak MiB": [1., 1., 100., 100., 7.]})
 CELLS = pd.DataFrame({"row": [0, 0, 1, 1], "column": [0, 1, 0, 1], "above": ["“show it”", "", "", ""],
                       "heading": ["query", "a rule", "rank 1", "rank 1"],
                       "caption": ["a label", "words beside", "a long label " * 9, "lost"], "verdict": ["", "", "right", "wrong"],
@@ -53,6 +56,7 @@ FIGURES = {
     "distances": lambda: plots.distances(WRONG),
     "count_errors": lambda: plots.count_errors(WRONG),
     "cost_against_quality": lambda: plots.cost_against_quality(SCORES.assign(seconds=[0., 30.])),
+    "cost_against_size": lambda: plots.cost_against_size(COSTS),
     "shuffle_control": lambda: plots.shuffle_control(pd.concat([SCORES.assign(frames="in order"), SCORES.assign(frames="shuffled")])),
     "text_lengths": lambda: plots.text_lengths(pd.DataFrame({"set": ["a"] * 4, "words": [3, 4, 4, 6]}), {"min": 2, "mean": 6.1, "max": 19}),
 }
@@ -103,6 +107,15 @@ def test_curves_have_a_line_for_each_run_in_each_panel():
     figure = plots.curves(CURVE, "step", {"loss": "loss", "val": "mAP"}, by="beta")
     assert [len(ax.lines) for ax in figure.axes] == [2, 2]
     assert figure.axes[1].lines[1].get_ydata().tolist() == [.1, .4]
+
+
+def test_costs_are_drawn_where_there_are_sizes_to_compare():
+    """A line for each design and one for the plain one, of seconds above and of memory below."""
+    assert plots.curves_of(COSTS) == ["a search"]
+    above, below = plots.cost_against_size(COSTS).axes
+    assert [line.get_label() for line in above.lines] == ["memory", "disk", "plain"]
+    assert [list(line.get_ydata()) for line in above.lines] == [[.01, .1], [.02, .3], [.1, 9.]]
+    assert below.lines[0].get_ydata().tolist() == [.1, 5.] and below.lines[2].get_ydata().tolist() == [1., 100.] and above.get_xscale() == below.get_yscale() == "log"
 
 
 def test_attributes_and_factors_are_drawn_from_their_tables():

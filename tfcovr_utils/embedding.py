@@ -69,7 +69,7 @@ def embed_clips(
     policy: str = "centre",
     per_frame: bool = True, composed: bool = False,
     store_dir: Path | None = None, shard: tuple[int, int] = (0, 1),
-    batch: int | None = None, precision: str | None = None, progress: bool = True,
+    batch: int | None = None, precision: str | None = None, workers: int | None = None, progress: bool = True,
 ) -> Embedded:
     """Embed what the store lacks of `clips` (columns clip_id and path, the path below `clips_dir`), and read all from it.
 
@@ -78,9 +78,10 @@ def embed_clips(
     files are embedded once, a changed one anew. `shard` (i, n) takes every n-th clip from the i-th on. After a kill
     the same call goes on behind the last whole shard. `batch` is in clips, by default about `IMAGES_PER_BATCH` frames,
     and halved when a GPU's memory does not hold it. `precision` is bfloat16 on a GPU and float32 elsewhere; name it to
-    read without a GPU what one has made. Processes that were launched together call this together: each embeds its share,
-    and all read everything.
+    read without a GPU what one has made. `workers` are threads that decode, by default one a core; no value depends on them.
+    Processes that were launched together call this together: each embeds its share, and all read everything.
     """
+    workers = workers or max(1, (os.cpu_count() or 1) // parallel.on_machine()[2])
     if policy not in POLICIES:
         raise ValueError(f"policy {policy!r} does not take the same frames every time; choose one of {', '.join(POLICIES)}.")
     if policy == "middle":
@@ -114,7 +115,7 @@ def embed_clips(
         encode = getattr(encoder, "compose" if composed else f"encode_{readout}")
         images = IMAGES_PER_BATCH.get(encoder.device.type, IMAGES_PER_BATCH["cuda"])
         batches = _Batches(encoder, lambda group: encode(*_stack(group)), precision, batch or max(1, images // max(frames, 1)))
-        broken = _embed_files(todo, batches, store, frames, policy, progress)
+        broken = _embed_files(todo, batches, store, frames, policy, workers, progress)
     broken = {key: fault for own in parallel.gather_values(broken) for key, fault in own.items()}  # for which all wait
     if not found.all():
         values, found = _read_written(store, keys, broken)
@@ -211,7 +212,9 @@ def _stack(group: list[tuple[_File, np.ndarray]]) -> tuple:
     return (frames,) if texts[0] is None else (frames, texts)
 
 
-def _embed_files(todo: Collection[_File], batches: _Batches, store: Store, frames: int, policy: str, progress: bool) -> dict[str, str]:
+def _embed_files(
+    todo: Collection[_File], batches: _Batches, store: Store, frames: int, policy: str, workers: int, progress: bool
+) -> dict[str, str]:
     """Decode, encode and store files, a shard for each of their parts; return key -> why not of the broken ones."""
 
     def read(file: _File) -> tuple[_File, np.ndarray | str]:
@@ -224,7 +227,7 @@ def _embed_files(todo: Collection[_File], batches: _Batches, store: Store, frame
         return file, clip
 
     broken: dict[str, str] = {}
-    decoded = _ahead(todo, read, batches.size)
+    decoded = _ahead(todo, read, batches.size, workers)
     progressing = tqdm(decoded, total=len(todo), unit="clip", desc="embed", disable=not progress, mininterval=2)
     for _, part in groupby(progressing, key=lambda pair: pair[0].part):
         keys, values = [], []
@@ -236,9 +239,8 @@ def _embed_files(todo: Collection[_File], batches: _Batches, store: Store, frame
     return broken
 
 
-def _ahead(todo: Iterable[_File], read: Callable, size: int) -> Iterator[tuple[_File, np.ndarray | str]]:
+def _ahead(todo: Iterable[_File], read: Callable, size: int, workers: int) -> Iterator[tuple[_File, np.ndarray | str]]:
     """Yield what `read` gives, in order, while threads read on: as much as the encoder takes at once, and no more."""
-    workers = max(1, (os.cpu_count() or 1) // parallel.on_machine()[2])
     ahead, rest, waiting = workers, iter(todo), deque()
     with ThreadPoolExecutor(workers) as pool:
         while True:
@@ -303,6 +305,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--readout", default=READOUTS[0], choices=READOUTS, help="an embedding a frame, a clip, or a text of the benchmark")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: bfloat16 on a GPU, else float32")
     parser.add_argument("--batch", type=int, help="clips, or texts, that the encoder takes at once")
+    parser.add_argument("--workers", type=int, help="threads that decode; default: one a core")
     parser.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="every n-th clip from the i-th, counted from 0")
     parser.add_argument("--out", type=Path, help="folder of stores; default: embeddings/ below data/")
     options = parser.parse_args(arguments)
@@ -336,7 +339,8 @@ def _run(options: argparse.Namespace) -> str:
         return f"{len(embed_texts(encoder, rows['text'].tolist(), **choices))} texts are embedded."
     policy, frames = (encoder.policy, encoder.num_frames) if hasattr(encoder, "policy") else (POLICIES[0], profile.frames)
     embedded = embed_clips(encoder, rows, options.clips or options.benchmark, frames=options.frames or frames,
-                           policy=options.policy or policy, per_frame=options.readout == "frames", shard=options.shard, **choices)
+                           policy=options.policy or policy, per_frame=options.readout == "frames", shard=options.shard,
+                           workers=options.workers, **choices)
     for clip_id, reason in embedded.missing.items() if parallel.is_main() else ():
         print(f"{clip_id}: {reason}", file=sys.stderr)
     return f"{len(embedded.clip_ids)} clips are embedded, {len(embedded.missing)} could not be read."

@@ -1,6 +1,7 @@
 """Figures from tables: a tidy DataFrame in, a `Figure` out. Nothing here computes a result, shows or saves by itself."""
 from . import paper
 from .base import APPARATUS_COLOURS, APPARATUS_NAMES, SCREEN_DPI, contact_sheet, save_figure
+from .costs import cost_against_size, curves_of
 from .dataset import (
     durations,
     factor_table,
@@ -23,7 +24,7 @@ from .tables import save_table, show_table
 
 __all__ = [
     "APPARATUS_COLOURS", "APPARATUS_NAMES", "FAMILY_COLOURS", "METHOD_LOOKS", "SCREEN_DPI", "Run", "architecture", "attribute_accuracy",
-    "contact_sheet", "cost_against_quality", "count_errors", "curves", "distances", "durations", "embedding_map", "factor_misses",
+    "contact_sheet", "cost_against_quality", "cost_against_size", "count_errors", "curves", "curves_of", "distances", "durations", "embedding_map", "factor_misses",
     "factor_scores", "factor_table", "failure_cells", "label_counts", "label_graph", "label_tree", "method_look", "paper", "pipeline",
     "precision_by_threshold", "probe_accuracy", "read_strips", "retrieved_cells", "save_figure", "save_table", "scores", "show_table",
     "shuffle_control", "similarity_map", "strips", "targets_per_query", "text_lengths", "triplet_cells",
