@@ -1,5 +1,6 @@
 """README as the front door: its examples run, its tables are what the committed numbers give, its links lead somewhere."""
 import re
+import subprocess
 
 import pandas as pd
 import pytest
@@ -65,3 +66,10 @@ def test_a_lost_marker_is_said(tmp_path):
 def test_links_lead_somewhere():
     paths = [path for path in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in path]
     assert len(paths) > 12 and [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_scripts_for_a_cluster_are_bash():
+    scripts = [text for text in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) if "#SBATCH" in text]
+    assert len(scripts) == 2
+    for script in scripts:
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
