@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, NullFormatter, NullLocator
 
 from .base import PAGE, styled
 from .results import LINES
@@ -41,6 +41,7 @@ def cost_against_size(table: pd.DataFrame) -> Figure:
             ax.set(xscale="log", yscale="log", ylim=10. ** np.array([np.floor(ends[0]), np.ceil(ends[1] + 1e-9)]))  # whole decades
             ax.set_xticks(sizes, [EngFormatter(sep="")(size) for size in sizes])
             ax.xaxis.set_minor_locator(NullLocator())
+            ax.yaxis.set_minor_formatter(NullFormatter())
             ax.grid()
         column[0].set_title(textwrap.fill(what, 90 // len(whats)), fontsize=7.5)
         column[-1].set_xlabel(part["of"].iloc[0])
