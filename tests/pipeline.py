@@ -36,7 +36,7 @@ STEPS = "steps.jsonl"  # when each step began: tells where a kill fell
 # Columns and fields that say when, how fast or by which commit something was made.
 TIMES = {"seconds", "clips_per_s", "fit_s", "revision", "created"}
 DELAY_S = 0.02  # of an answer of the language model
-SMALL = {"clips_per_label": (8, 2, 2), "sources_per_split": (6, 3, 3)}
+SMALL = {"clips_per_label": (4, 2, 2), "sources_per_split": (4, 3, 3)}
 
 
 def commands(out: Path, url: str) -> list[tuple[str, Callable, list]]:
