@@ -36,7 +36,7 @@ STEPS = "steps.jsonl"  # when each step began: tells where a kill fell
 # Columns and fields that say when, how fast or by which commit something was made.
 TIMES = {"seconds", "clips_per_s", "fit_s", "revision", "created"}
 DELAY_S = 0.02  # of an answer of the language model
-SMALL = {"clips_per_label": (8, 2, 2), "sources_per_split": (6, 3, 3)}
+SMALL = {"clips_per_label": (4, 2, 2), "sources_per_split": (4, 3, 3)}
 
 
 def commands(out: Path, url: str) -> list[tuple[str, Callable, list]]:
@@ -57,8 +57,8 @@ def commands(out: Path, url: str) -> list[tuple[str, Callable, list]]:
         ("embedding 1/2", embedding.main, [*shard, "--encoder", "clip", "--shard", "1/2"]),
         ("embedding of texts", embedding.main, [*shard, "--encoder", "clip", "--readout", "texts"]),
         ("stage 1", training.main, ["stage1", *shard, "--out", run / "stage1", "--resume", "--set", "epochs=2", "save_every_s=0.3"]),
-        ("stage 2", training.main, ["stage2", *shard, "--encoder", "aim", "--weights", run / "stage1" / "aim", "--out", run / "stage2", "--resume",
-                                    "--set", "select_every=5"]),
+        ("stage 2", training.main, ["stage2", *shard, "--encoder", "aim", "--weights", run / "stage1" / "aim", "--out", run / "stage2",
+                                    "--resume", "--set", "select_every=5"]),
         ("evaluation", evaluation.main, [*shard, "--method", *METHODS, "--aim", run / "stage1" / "aim", "--out", run]),
     ]  # fmt: skip
 
@@ -107,8 +107,9 @@ def digest(out: Path) -> dict[str, str]:
     for part, folder in (("rendered", out / "mini" / "clips"), ("cut", out / "cut" / "cut")):
         for path in sorted(folder.glob("[!.]*.mp4")):
             add(part, path.name, path.read_bytes())
-    for path in sorted([*(out / "mini").glob("[!.]*.parquet"), *(out / "pairs").glob("[!.]*.parquet"), *(out / "tables").glob("[!.]*.parquet")]):
-        add_table("tables", str(path.relative_to(out)), pd.read_parquet(path))
+    for folder in ("mini", "pairs", "tables"):
+        for path in sorted((out / folder).glob("[!.]*.parquet")):
+            add_table("tables", f"{folder} {path.name}", pd.read_parquet(path))
     for name in ("rules", "texts"):
         add_table("instructions", name, pd.read_parquet(out / f"{name}.parquet"))
     for folder in sorted(path for path in (out / "data" / "embeddings").iterdir() if path.is_dir()):

@@ -328,6 +328,18 @@ def test_a_damaged_folder_of_blip_is_named(tmp_path, here):
         load_encoder("blip", str(tmp_path))
 
 
+@pytest.mark.parametrize("how", ["cut short", "empty"])
+def test_a_damaged_table_is_named(tmp_path, benchmarks, how):
+    benchmarks[0].save(tmp_path)
+    DAMAGES[how](tmp_path / "triplets.parquet")
+    with pytest.raises(ValueError, match=r"triplets.parquet is damaged \(.+\); remove it, and give the command that made it again"):
+        Benchmark.load(tmp_path)
+    (tmp_path / "random").mkdir()
+    DAMAGES["empty"](tmp_path / "random" / "seed-0.parquet")
+    with pytest.raises(ValueError, match=r"seed-0.parquet is damaged"):
+        results.read_results(tmp_path)
+
+
 def test_others_weights_have_no_hash_and_are_read(tmp_path):
     from safetensors.torch import save_file
 

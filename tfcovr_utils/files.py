@@ -167,6 +167,17 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(temporary, index=False)
 
 
+def load_table(path: Path) -> pd.DataFrame:
+    """Read what `write_table` wrote."""
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # there is no such file, or it may not be read
+            raise
+        reason = str(error).split(".")[0]
+        raise ValueError(f"{path} is damaged ({reason}); remove it, and give the command that made it again.") from error
+
+
 def read_manifest(path: Path) -> dict[str, dict]:
     """Rows of a JSONL manifest by clip, the last of a clip counting; a line that a kill cut short is none."""
     rows = {}

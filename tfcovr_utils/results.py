@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .files import alone, read_json, replacing, write_json, write_table
+from .files import alone, load_table, read_json, replacing, write_json, write_table
 from .fingerprints import hash_file
 from .intervals import PairedInterval, bootstrap_interval, mean_over_queries, paired_bootstrap
 from .methods import METHODS
@@ -32,7 +32,7 @@ def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, 
     beside = path.with_suffix(".json")
     with alone(path):  # two runs may add to it, each another protocol
         if path.exists():
-            before = pd.read_parquet(path)
+            before = load_table(path)
             table = pd.concat([before[(before["split"] != key[0]) | (before["protocol"] != key[1])], table], ignore_index=True)
         records = read_json(beside) if beside.exists() else {}
         # The record goes first and comes last, so that it never stands beside rows that it does not describe.
@@ -57,7 +57,7 @@ def find_result(results_dir: Path, method: str, seed: int, split: str, protocols
     weights = {name: of for record in records for name, of in record.get("weights", {}).items()}
     if any(not (folder / name).is_file() or hash_file(folder / name) != of for name, of in weights.items()):
         return None
-    table = pd.read_parquet(path)
+    table = load_table(path)
     parts = [table[(table["split"] == split) & (table["protocol"] == protocol)] for protocol in protocols]
     return pd.concat(parts, ignore_index=True) if all(map(len, parts)) else None
 
@@ -225,7 +225,7 @@ def format_results(table: pd.DataFrame) -> pd.DataFrame:
 def _read_all(results_dir: Path, split: str) -> pd.DataFrame:
     parts = [pd.DataFrame(columns=["method", "protocol"])]
     for path in sorted(Path(results_dir).glob("*/seed-*.parquet"), key=_in_order):
-        table = pd.read_parquet(path)
+        table = load_table(path)
         parts.append(table[table["split"] == split].assign(method=path.parent.name, seed=_seed(path)))
     results = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     _check_same_task(results)

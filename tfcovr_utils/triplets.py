@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from .counts import count
 from .doctor import clip_exists, examine
-from .files import replacing, together, write_json, write_table
+from .files import load_table, replacing, together, write_json, write_table
 from .fingerprints import hash_text
 from .modifications import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
 from .pairing import DECISIONS_PATH, Encoder, pair_labels
@@ -99,7 +99,7 @@ class Benchmark:
                 f"{folder} has no {absent[0]}.parquet; build the benchmark there with "
                 f"`python -m tfcovr_utils.triplets --out {folder}`."
             )
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+        tables = {name: load_table(folder / f"{name}.parquet") for name in TABLES}
         lists = tables["queries"]["target_labels"].map(list)
         tables["queries"] = tables["queries"].assign(target_labels=lists)
         choices = folder / "choices.json"
