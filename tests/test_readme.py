@@ -9,12 +9,13 @@ from small_benchmark import small_setting
 from tfcovr_utils.methods import METHODS
 from tfcovr_utils.plots.tables import to_markdown
 from tfcovr_utils.profiles import ROOT
+from tfcovr_utils.protocols import make_task
 from tfcovr_utils.publish import refresh_readme, results_of
 from tfcovr_utils.sources import SOURCES
 from tfcovr_utils.training.settings import paper_and_code
 
 README = (ROOT / "README.md").read_text("utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXAMPLES = [text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "search_exact" not in text]
 
 
 @pytest.fixture
@@ -44,6 +45,15 @@ def test_a_dataset_in_twenty_lines(names, tmp_path):
     table.to_csv(tmp_path / "clips.csv", index=False)
     exec(EXAMPLES[2], names | {"folder": tmp_path})
     SOURCES.pop("mine")
+
+
+def test_a_gallery_on_disk(names, tmp_path):
+    benchmark, fitted = names["benchmark"], METHODS["clip-avg-zs"].fit(names["setting"])
+    queries = make_task(benchmark, "full", "test").queries
+    names |= {"fitted": fitted, "queries": queries, "gallery_folder": tmp_path / "gallery", "clip_ids": benchmark.clips["clip_id"].tolist()}
+    example, position = re.subn("k=50", "k=5", next(text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "search_exact" in text))
+    exec(example, names)
+    assert position == 1 and names["found"].idx.shape == (len(queries), 5)
 
 
 def test_examples_stay_within_twenty_lines():
