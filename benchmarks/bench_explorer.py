@@ -51,14 +51,14 @@ def make_clips(folder: Path, num_gallery: int) -> pd.DataFrame:
 
 def fill_store(clips: pd.DataFrame, folder: Path, store_dir: Path, profile, num_gallery: int) -> None:
     """Write random frames where `embed_clips` looks for those of this CLIP."""
-    encoder = load_encoder("clip", profile.clip_weights, read_out="projected")
+    encoder = load_encoder("clip", profile.clip_weights, read_out="pooled")  # as `Features` asks for it
     recipe = {"readout": "frames", "frames": profile.frames, "policy": "centre", "decoder": embedding._decoders(clips["path"])}
     store = embedding.Store(store_dir, encoder.name, {"encoder": encoder.identity, "precision": "float32", **recipe})
     keys = [digest(f"clip {number}") for number in range(num_gallery)]
     generator = torch.Generator().manual_seed(0)
     for start in range(0, num_gallery, embedding.SHARD_ROWS):
         part = keys[start:start + embedding.SHARD_ROWS]
-        store.write(part, torch.randn(len(part), profile.frames, encoder.model.config.projection_dim, generator=generator))
+        store.write(part, torch.randn(len(part), profile.frames, encoder.model.config.vision_config.hidden_size, generator=generator))
     time.sleep(SETTLED_NS / 1e9)
     hash_files(clips["path"], folder, store_dir)
 

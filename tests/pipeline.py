@@ -34,7 +34,7 @@ LONG_VIDEOS = 3
 METHODS = ("random", "clip-mlp-15", "tfcovr-base")
 STEPS = "steps.jsonl"  # when each step began: tells where a kill fell
 # Columns and fields that say when, how fast or by which commit something was made.
-TIMES = {"seconds", "clips_per_s", "fit_s", "revision", "created"}
+TIMES = {"seconds", "clips_per_s", "fit_s", "revision", "created", "made_of"}  # the last hashes files that hold times
 DELAY_S = 0.02  # of an answer of the language model
 SMALL = {"clips_per_label": (4, 2, 2), "sources_per_split": (4, 3, 3)}
 
