@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 # Rows from the ground up; within a row, right may import left. A module that is not here has no place yet.
 ROWS = [
-    ["files", "weights", "workers", "parallel", "memory", "profiles", "fingerprints", "labels", "metrics", "intervals", "losses"],
+    ["allocator", "files", "weights", "workers", "parallel", "memory", "profiles", "fingerprints", "labels", "metrics", "intervals", "losses"],
     ["video", "frames", "store", "galleries", "pairing", "modifications", "sources", "cutting", "mini", "splitting", "queries", "doctor", "counts",
      "triplets", "official", "protocols"],
     ["pretraining", "encoders", "text_tower", "fusion", "composed", "checkpoints", "embedding", "describing", "training", "pretraining_blip"],

@@ -1,0 +1,3 @@
+from .allocator import keep_freed
+
+keep_freed()

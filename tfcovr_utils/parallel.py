@@ -4,6 +4,7 @@ Each process computes its slice of the global batch and the loss of all of it. W
 there, so the sum of the processes' gradients is the gradient that one process has. All processes call these functions in the
 same order. In a process that was not launched with others they do nothing, and no process group is made.
 """
+import atexit
 import os
 from collections.abc import Iterable
 from datetime import timedelta
@@ -22,8 +23,12 @@ def _state():
         return None
     from accelerate import PartialState
 
+    begun = torch.distributed.is_initialized()
     # Without a GPU it has to be told so, or it takes this for a process of its own.
-    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+    if not begun:
+        atexit.register(state.destroy_process_group)  # its threads, still at work when the interpreter goes, would abort the process
+    return state
 
 
 def count() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from ..files import alone, append_rows, clear_left_over, read_json, read_manifest, write_json, write_manifest, write_table
+from ..files import alone, append_rows, clear_left_over, load_table, read_json, read_manifest, write_json, write_manifest, write_table
 from ..profiles import SPLITS, Profile, data_dir
 from ..video import read_clip, write_clip
 from ..workers import make_pool
@@ -64,10 +64,7 @@ def build(profile: Profile, out: Path | None = None, workers: int = 2, progress:
 
 def _render_missing(profile: Profile, out: Path, asked: dict, workers: int, progress: bool, splits: Sequence[str]) -> None:
     write_json(asked, out / "recipe.json")
-    clips, factors = plan(profile)
-    write_table(label_table(SKILLS[profile.labels]()), out / "labels.parquet")
-    write_table(clips, out / "clips.parquet")
-    write_table(factors, out / "factors.parquet")
+    clips, factors = _tables(profile, out)
     done = finished(out)
     wanted = clips.split.isin(splits) & ~clips.clip_id.isin(done)
     todo = clips.merge(factors, on="clip_id")[wanted.to_numpy()].sort_values("source_video")
@@ -86,6 +83,17 @@ def _render_missing(profile: Profile, out: Path, asked: dict, workers: int, prog
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _tables(profile: Profile, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rendering's tables of clips and factors: planned and written, or read where its folder has them all."""
+    paths = [out / f"{name}.parquet" for name in ("clips", "factors", "labels")]
+    if all(path.exists() for path in paths):  # planning draws every hall, which takes seconds
+        return load_table(paths[0]), load_table(paths[1])
+    clips, factors = plan(profile)
+    for table, path in zip((clips, factors, label_table(SKILLS[profile.labels]())), paths):
+        write_table(table, path)
+    return clips, factors
 
 
 def _render_task(jobs: list, out: str, seed: int, size: int) -> list[dict]:
