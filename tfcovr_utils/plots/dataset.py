@@ -73,7 +73,7 @@ def probe_accuracy(probes: pd.DataFrame) -> Figure:
         ax.scatter(100 * part.chance, part.probe, marker="|", s=160, color="black", zorder=3, label="chance")
         ax.set(title=count, xlabel="accuracy in per cent, 95 % interval", xlim=(0, 103))
         ax.grid(axis="x")
-    axes[0][0].legend(loc="lower right")
+    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1, .5))  # inside, its own mark would be read as one more chance
     return figure
 
 
@@ -89,7 +89,7 @@ def similarity_map(similarity: np.ndarray, labels: pd.DataFrame) -> Figure:
         ax.axhline(end - .5, color="white", lw=.6)
         ax.axvline(end - .5, color="white", lw=.6)
     names = [APPARATUS_NAMES[event] for event in labels.event.iloc[ends]]
-    ax.set_xticks(centres - .5, names)
+    ax.set_xticks(centres - .5, names, rotation=30, ha="right", rotation_mode="anchor")
     ax.set_yticks(centres - .5, names)
     ax.tick_params(length=0)
     return figure

@@ -85,10 +85,10 @@ class Inputs:
         return self._rows(self.clip_ids, names)
 
     def _text_rows(self, modification_ids) -> torch.Tensor:
-        return self._rows(self._texts, self._text_of[list(modification_ids)])
+        return self._rows(self._texts, self._text_of.loc[modification_ids])
 
     def _rows(self, known, wanted) -> torch.Tensor:
-        rows = pd.Index(known).get_indexer(list(wanted))
+        rows = pd.Index(known).get_indexer(pd.Index(wanted))
         assert (rows >= 0).all()  # -1 would be the last row, silently
         return torch.from_numpy(rows).to(self.query_video.device)
 
