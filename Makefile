@@ -2,16 +2,20 @@
 PYTHON ?= python3
 PROFILE ?= mini
 SEEDS ?= 0 1 2
+WORKERS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+
+# PyTorch's threads wait without spinning: alone that costs nothing, and beside other work it is what keeps them going.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help setup reproduce sweep test test-browser notebooks publish lab explorer bench clean
 
 help:
 	@echo "make reproduce [PROFILE=mini]  run all notebooks in order into runs/<profile>/"
 	@echo "make sweep [SEEDS=...]         more seeds of the training, and a second rendering: hours, goes on where it stopped"
-	@echo "make test                      run the tests"
+	@echo "make test [WORKERS=2]          run the tests, in so many processes"
 	@echo "make test-browser              use the explorer in a real browser (where Chromium is installed)"
 	@echo "make explorer                  open the retrieval explorer, notebook 09, as a page of its own"
 	@echo "make lab                       open JupyterLab"
@@ -42,7 +46,7 @@ sweep: $(READY)
 	$(PY) -m tfcovr_utils.reproduce --profile $(PROFILE) -p sweep true
 
 test: $(READY)
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 # The browser's own packages are no part of the set-up; they are added when they are first asked for.
 BROWSER := $(VENV)/.browser-ready
