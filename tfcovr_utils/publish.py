@@ -111,6 +111,8 @@ def main() -> int:
     shutil.copytree(run / "figures", ROOT / "figures", dirs_exist_ok=True)
     shutil.copytree(run / "seed-0" / TRAINED, ROOT / "data" / "trained" / TRAINED, dirs_exist_ok=True)
     shutil.copyfile(run / "results" / TRAINED / "seed-0.json", ROOT / "data" / "trained" / TRAINED / "record.json")
+    for measured in (ROOT / "runs" / "bench").glob("bench*"):  # where `make bench` was run
+        shutil.copy(measured, ROOT / "figures")
     refresh_readme(ROOT / "README.md", ROOT / "figures" / "results_mini_queries.parquet")
     print("published", *(str((NOTEBOOKS / path.name).relative_to(ROOT)) for path in executed), sep="\n  ")
     return 0
