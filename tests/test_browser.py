@@ -123,6 +123,7 @@ def test_the_explorer_is_used(served, own_folder, tmp_path):
             use(page, own_folder, tmp_path / "runs", name)
         except Exception:
             shoot(page, f"{name}-failed")
+            print("the page says:", page.locator(".tfcovr").all_inner_texts())
             raise
         finally:
             browser.close()
