@@ -89,7 +89,7 @@ def similarity_map(similarity: np.ndarray, labels: pd.DataFrame) -> Figure:
         ax.axhline(end - .5, color="white", lw=.6)
         ax.axvline(end - .5, color="white", lw=.6)
     names = [APPARATUS_NAMES[event] for event in labels.event.iloc[ends]]
-    ax.set_xticks(centres - .5, names, rotation=30, ha="right", rotation_mode="anchor")
+    ax.set_xticks(centres - .5, names, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(centres - .5, names)
     ax.tick_params(length=0)
     return figure

@@ -118,7 +118,7 @@ def cost_against_quality(table: pd.DataFrame) -> Figure:
         beside[place] = max(beside[place], beside[place - 1] + .045 * span)
     for name, y, seconds, score in zip(table["method"], beside, table["seconds"], table["mAP@50"]):
         ax.annotate(f"{name}  {score:.2f}", (seconds, score), (right, y), fontsize=6.5, va="center", annotation_clip=False,
-                    arrowprops={"arrowstyle": "-", "lw": .35, "color": "#999999", "shrinkA": 0, "shrinkB": 3})
+                    arrowprops={"arrowstyle": "-", "lw": .35, "color": "#999999", "shrinkA": 1, "shrinkB": 3, "relpos": (0, .5)})
     ax.set(xscale="symlog", xlim=(-.3, right / 1.15), xlabel="seconds of training, all stages (0: none)",
            ylabel="mAP@50 in per cent, 95 % interval")
     ax.grid()
