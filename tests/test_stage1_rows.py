@@ -18,9 +18,10 @@ from tfcovr_utils.encoders.aim import save_pretrained, start_aim
 from tfcovr_utils.evaluation import evaluate
 from tfcovr_utils.methods import METHODS, features
 from tfcovr_utils.profiles import PROFILES
+from tfcovr_utils.training import __main__ as training
 from tfcovr_utils.training import recipes
 from tfcovr_utils.training.recipes import RECIPES, learn
-from tfcovr_utils.training.stage1 import STAGE1, Stage1Settings
+from tfcovr_utils.training.stage1 import STAGE1, STAGE1_READERS, Stage1Settings
 
 STAGE_1 = Stage1Settings(epochs=2, batch=16, lr=3e-3, augment="none", adapter_ratio=.25, drop_path=0.)
 TAUGHT = [name for name in METHODS if name.startswith(("tfcovr-", "labels-"))]
@@ -127,6 +128,14 @@ def test_stage_1_killed_goes_on_to_the_same_weights(here, tmp_path):
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     curve = pd.read_csv(tmp_path / "killed" / "curve.csv")
     assert curve["loss"].tolist() == pd.read_csv(tmp_path / "whole" / "curve.csv")["loss"].tolist()
+
+
+def test_the_command_without_a_profile_takes_that_of_mini(here, tmp_path):
+    here.benchmark.save(tmp_path / "tables")
+    training.main(["stage1", "--benchmark", str(tmp_path / "tables"), "--clips", str(here.clips_dir), "--weights", here.clip_weights,
+                   "--recipe", "frozen-mlp", "--out", str(tmp_path / "run"), "--set", "epochs=1", "batch=16"])
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert told["profile"]["name"] == "mini" and told["made_of"]["settings"]["lr"] == STAGE1_READERS["mini"].lr
 
 
 def test_every_recipe_is_a_row_s_and_is_known_to_every_profile():

@@ -20,6 +20,7 @@ from tfcovr_utils.labels import Attributes, label_text, parse_label
 from tfcovr_utils.modifications import make_jobs, write_by_rule
 from tfcovr_utils.pairing import pair_labels
 from tfcovr_utils.queries import CAP, DIVE_CAP, answers, build_queries, find_targets
+from tfcovr_utils.sources import load_source
 from tfcovr_utils.sources.tables import CLIP_COLUMNS, Source, label_row
 from tfcovr_utils.splitting import split_by_source
 from tfcovr_utils.triplets import (
@@ -350,6 +351,12 @@ def test_a_folder_without_a_table_names_it(benchmark, tmp_path):
     (tmp_path / "queries.parquet").unlink()
     with pytest.raises(FileNotFoundError, match="no queries.parquet; build"):
         Benchmark.load(tmp_path)
+
+
+def test_clips_without_labels_are_refused_in_a_sentence(tmp_path):
+    write_clip(tmp_path / "one.mp4", np.zeros((4, 16, 16, 3), np.uint8), 8)
+    with pytest.raises(ValueError, match="1 clips have no label, .*; put clips into folders named by label"):
+        Benchmark.build(load_source("folder", tmp_path))
 
 
 def test_the_order_of_accepted_texts_changes_nothing():

@@ -238,7 +238,7 @@ def _tiers(compared: _Comparison, similarity: np.ndarray) -> pd.DataFrame:
     by_nearness = [-similarity, compared.n_changes, compared.differs["base"]]
     second = _nearest(reachable & alone[:, None], by_nearness, 1) & upper
 
-    is_dive = np.array([attributes.family == "dive" for attributes in compared.attributes])
+    is_dive = np.array([attributes.family == "dive" for attributes in compared.attributes], dtype=bool)
     hard = compared.same_skill & (compared.n_changes == 2)
     hard |= compared.same_skill & (compared.n_changes == 3) & is_dive
     third = _nearest(hard, [-similarity], NEAREST_HARD) & upper & ~second

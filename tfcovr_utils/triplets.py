@@ -69,6 +69,9 @@ class Benchmark:
         accepted; pairs it does not cover get the rule writer's.
         """
         clips = source.clips.sort_values("clip_id", ignore_index=True)
+        if source.labels.empty:
+            raise ValueError(f"{len(clips)} clips have no label, and without labels there are no pairs; put clips into folders named by label, or give "
+                             "the CSV itself that names their labels.")
         labels = source.labels.sort_values("label_id", ignore_index=True)
         pairs = pair_labels(labels, encoder, decisions)
         choices: dict = {"seed": seed, "notes": source.notes}

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _stage1(options: argparse.Namespace) -> None:
-    profile = get_profile(options.profile)
+    profile = get_profile(options.profile or "mini")
     settings = change(default_settings(RECIPES[options.recipe], profile), options.set)
     learned = learn(
         options.recipe, Benchmark.load(options.benchmark), options.clips or options.benchmark, profile, options.seed, options.out,
