@@ -241,3 +241,8 @@ def test_mteb_scores_as_we_do(tmp_path):
     ours = evaluate(fitted, benchmark, "capped")
     assert found["map_at_50"] == pytest.approx(ours["ap@50"].mean(), abs=2e-5) and mteb.__version__
     assert found["hit_rate_at_1"] == pytest.approx(ours["hit@1"].mean(), abs=2e-5)
+
+
+def test_a_benchmark_without_a_server_is_named(tmp_path):
+    with pytest.raises(ValueError, match="has no server that takes submissions; choose one from cirr or circo"):
+        write_submissions(pd.DataFrame(), small_benchmark(), "random", tmp_path)

@@ -41,9 +41,7 @@ def circo_submission(results: pd.DataFrame) -> dict:
 
 def check_submission(content: dict, benchmark: Benchmark, split: str = "test") -> list[str]:
     """What the server would refuse in a file's content, or score as wrong, a sentence each; [] where nothing is amiss."""
-    source = benchmark.choices.get("source")
-    if source not in ("cirr", "circo"):
-        raise ValueError(f"a benchmark from {source!r} has no server that takes submissions; choose one from cirr or circo.")
+    source = _server_of(benchmark)
     if not isinstance(content, dict):
         return [f"the file holds a {type(content).__name__}; expected an object of query ids."]
     protocol, depth, ranked, faults = "full", CIRCO_DEPTH, dict(content), []
@@ -70,6 +68,13 @@ def check_submission(content: dict, benchmark: Benchmark, split: str = "test") -
     return faults
 
 
+def _server_of(benchmark: Benchmark) -> str:
+    source = benchmark.choices.get("source")
+    if source not in ("cirr", "circo"):
+        raise ValueError(f"a benchmark from {source!r} has no server that takes submissions; choose one from cirr or circo.")
+    return source
+
+
 def _fault(clips, depth: int, source: str, task: Task, row: int, known: set[str]) -> str | None:
     """The first thing wrong with one query's answer."""
     kind = int if source == "circo" else str
@@ -89,7 +94,7 @@ def _fault(clips, depth: int, source: str, task: Task, row: int, known: set[str]
 
 def write_submissions(results: pd.DataFrame, benchmark: Benchmark, method: str, folder: Path, split: str = "test") -> list[Path]:
     """Write what the server of `benchmark` takes of one method and seed, checked; return the paths."""
-    if benchmark.choices.get("source") == "cirr":
+    if _server_of(benchmark) == "cirr":
         there = [metric for metric, (protocol, _) in CIRR_METRICS.items() if (results["protocol"] == protocol).any()] or [*CIRR_METRICS]
         files = {f"{method}-{metric}.json": cirr_submission(results, metric, benchmark.choices["version"]) for metric in there}
     else:
