@@ -7,9 +7,6 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-# PyTorch's threads wait without spinning: alone that costs nothing, and beside other work it is what keeps them going.
-export OMP_WAIT_POLICY ?= PASSIVE
-
 .PHONY: help setup reproduce sweep test test-browser notebooks publish lab explorer bench clean
 
 help:

@@ -128,13 +128,14 @@ order.round(2)
 
 # %% [markdown]
 # ## Table 5: the weight of hard negatives
-# The paper's numbers beside this benchmark's, on the paper's encoder. `official` is the released code's loss, which is another formula
-# when beta is above 0.
+# The paper's numbers beside this benchmark's, on the paper's encoder. `make sweep` adds `official`, the released code's loss, which is
+# another formula when beta is above 0, and two losses that know of several right answers.
 
 # %%
 base = STAGE2[profile.name]
-losses = {f"hn-{beta:g}": replace(base, loss="hn_nce", beta=beta) for beta in betas} | {"hn-official-0.5": replace(base, loss="hn_nce_official", beta=.5),
-          "multi-positive": replace(base, loss="multi_positive")} | ({"multi-positive-pulled": replace(base, loss="multi_positive", pull_all=True)} if sweep else {})
+losses = {f"hn-{beta:g}": replace(base, loss="hn_nce", beta=beta) for beta in betas} | ({
+    "hn-official-0.5": replace(base, loss="hn_nce_official", beta=.5), "multi-positive": replace(base, loss="multi_positive"),
+    "multi-positive-pulled": replace(base, loss="multi_positive", pull_all=True)} if sweep else {})
 for name, stage2 in losses.items():
     run(replace(METHODS["tfcovr-base"], name=f"tfcovr-base-{name}"), replace(setting, stage2=stage2, folder=setting.folder / f"tfcovr-base-{name}"), ["full"], results)
 by_loss = summarise(results, protocols=["full"]).set_index("method").loc[[f"tfcovr-base-{name}" for name in losses], [*HEADLINES, "mAP@50 low", "mAP@50 high"]]
@@ -151,7 +152,7 @@ loss_curves
 
 # %% [markdown]
 # *What to notice.* The losses differ in scale by definition, so only the right panel compares them. `multi-positive` does not count a
-# clip of the target's label as wrong.
+# clip of the target's label as wrong, and `pulled` trains towards all of them.
 #
 # ## Past the paper, one option at a time
 # Each changes one thing and has the data, the stage 2 and the seeds of the others. `brief` is the paper's stage 1 in about the time that the ordered
