@@ -165,7 +165,8 @@ options = ["tfcovr-base-brief", "tfcovr-base", "tfcovr-base-long", "tfcovr-base-
 for name in options if sweep else []:
     if name in METHODS:
         run(METHODS[name], replace(setting, folder=setting.folder / name), ["full"], results)
-reached = summarise(results, protocols=["full"]).set_index("method").loc[options, ["n_seeds", "mAP@50", "mAP@50 sd", "mAP@50 low", "mAP@50 high", "status"]]
+reached = summarise(results, protocols=["full"]).set_index("method").reindex(options)[["n_seeds", "mAP@50", "mAP@50 sd", "mAP@50 low", "mAP@50 high", "status"]]
+reached = reached.fillna({"n_seeds": 0, "status": "not run: make sweep trains it"})
 of = {name: part for name, part in read_results(results).query("protocol == 'full'").groupby("method")}
 against = {name: compare(of[name], of["tfcovr-base"]) for name in options if name in of}
 gaps = pd.DataFrame({f"over tfcovr-base{end}": {name: getattr(gap, field) for name, gap in against.items()}
