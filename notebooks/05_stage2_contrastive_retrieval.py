@@ -116,10 +116,10 @@ missed
 # *What to notice.* Of the queries whose instruction changes a factor, the share whose first clip has that factor wrong.
 #
 # ## Shuffled frames
-# The same rows with the frames of every clip in random order: when searching only, and while training too.
+# The same rows with the frames of every clip in random order: when searching only and, by `make sweep`, while training too.
 
 # %%
-shuffled = ["tfcovr-base-shuffled-test", "tfcovr-ordered-shuffled-test", "tfcovr-ordered-shuffled"]
+shuffled = ["tfcovr-base-shuffled-test", "tfcovr-ordered-shuffled-test"] + ["tfcovr-base-shuffled", "tfcovr-ordered-shuffled"] * sweep
 for name in shuffled:
     trained = name.removesuffix("-shuffled-test")  # where only the search is shuffled, what its own row has trained is asked
     run(METHODS[name], replace(setting, folder=setting.folder / name, checkpoint=setting.folder / trained if trained != name else None), ["full"], results)
@@ -159,7 +159,7 @@ loss_curves
 # reader takes, `long` four times its epochs. The rows that `make reproduce` leaves out come from `make sweep`; until then they stand as not run.
 
 # %%
-options = ["tfcovr-base-brief", "tfcovr-base", "tfcovr-base-long", "tfcovr-base-multi-positive", "tfcovr-base-shuffled", "tfcovr-ordered", "tfcovr-ordered-16",
+options = ["tfcovr-base-brief", "tfcovr-base", "tfcovr-base-long", "tfcovr-base-multi-positive", "tfcovr-ordered", "tfcovr-ordered-16",
            "tfcovr-two-rates", "tfcovr-ordered-factors", "tfcovr-ordered-supcon", "tfcovr-ordered-posteriors", "tfcovr-single-stage", "tfcovr-text-pooling",
            "tfcovr-aim-ordered"]
 for name in options if sweep else []:
