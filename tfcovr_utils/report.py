@@ -18,14 +18,14 @@ PAGE = jinja2.Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>tfcovr: {{ name }}</title><style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1180px; padding: 0 1em; color: #222; background: #fff }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums } th, td { padding: .2em .6em; border-bottom: 1px solid #ddd; text-align: right }
-th:first-child, td:first-child, td.text { text-align: left } thead th { border-bottom: 2px solid #888; position: sticky; top: 0; background: #fff }
+th:first-child, td:first-child, .words * { text-align: left } thead th { border-bottom: 2px solid #888; position: sticky; top: 0; background: #fff }
 figure { margin: 1.5em 0 } img { max-width: 100% } figcaption, .small { color: #555; font-size: 13px } .wide { overflow-x: auto }
 </style></head><body>
 <h1>tfcovr: {{ name }}</h1>
 <p>{% for what, value in facts.items() %}{{ what }} <b>{{ value }}</b>{{ "; " if not loop.last }}{% endfor %}</p>
 {% for protocol, table in tables.items() %}<h2>Protocol {{ protocol }}</h2>
 <p class="small">mAP in per cent, means over seeds; in brackets the 95 % interval over queries of mAP@50, then the spread over seeds.</p><div class="wide">{{ table }}</div>{% endfor %}
-{% if not_run|length %}<h2>Not run</h2><div class="wide">{{ not_run }}</div>{% endif %}
+{% if not_run|length %}<h2>Not run</h2><div class="wide words">{{ not_run }}</div>{% endif %}
 <h2>Notebooks</h2>{{ notebooks }}
 <h2>Figures</h2>{% for figure, png in figures.items() %}<figure><img alt="{{ figure }}" src="data:image/png;base64,{{ png }}"><figcaption>{{ figure }}</figcaption></figure>
 {% endfor %}</body></html>
