@@ -147,7 +147,7 @@ frames_curve
 # A linear probe on one frozen frame, within groups of labels that differ in one count, and what it reads of the rest.
 
 # %%
-some = clips.iloc[np.concatenate([rows["train"][::3], rows["test"]])]
+some = clips.iloc[np.concatenate([rows["train"][::6], rows["test"]])]
 middle = embed_clips(learned["frozen-ordered"].encoder, some, folder, frames=1, policy="middle", progress=False).values[:, 0]
 factors = pd.read_parquet(folder / "factors.parquet").set_index("clip_id").loc[some.clip_id].reset_index()
 facts = mini.middle_frames(some, factors, profile.render_seed)

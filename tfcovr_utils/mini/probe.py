@@ -66,7 +66,7 @@ def fit_probe(frames: np.ndarray, label_idx: np.ndarray, groups: list[np.ndarray
         frames = (frames - frames[used].mean((0, 1))) / frames[used].std((0, 1)).clip(1e-6)
     network = ClipNetwork(n_classes, frames.shape[-1] if frames.ndim == 3 else None)
     steps = epochs * (len(used) // batch)
-    optimiser = torch.optim.AdamW(network.parameters(), lr, weight_decay=.02)
+    optimiser = torch.optim.AdamW(network.parameters(), lr, weight_decay=.02, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=.15)
     target = torch.from_numpy(label_idx)
     network.train()
