@@ -4,10 +4,12 @@ A query without a relevant item is undefined: NaN, counted and left out.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 BLOCK = 2**22  # resampled values held at a time; bounds memory, changes no result
+KEPT = 2**23   # drawings of so many values are kept for the next row of a table
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,15 @@ def mean_over_queries(values):
 
 def bootstrap_interval(values, seed, resamples=10_000, level=0.95):
     """Return the mean of per-query values (Q,) and its percentile interval over resampled queries."""
-    return _summarise(values, _resample_means(values, seed, resamples), level)
+    return bootstrap_intervals(np.asarray(values)[:, None], seed, resamples, level)[0]
+
+
+def bootstrap_intervals(values, seed, resamples=10_000, level=0.95):
+    """`bootstrap_interval` of each column of (Q, K), over one drawing of the queries. A row with a NaN is undefined in all."""
+    values = np.asarray(values, dtype=np.float64)
+    means = _resample_means(values, seed, resamples)
+    undefined = np.isnan(values).any(axis=1)
+    return [_summarise(np.where(undefined, np.nan, column), of_column, level) for column, of_column in zip(values.T, means.T)]
 
 
 def paired_bootstrap(values_a, values_b, seed, resamples=10_000, level=0.95):
@@ -51,7 +61,7 @@ def paired_bootstrap(values_a, values_b, seed, resamples=10_000, level=0.95):
             f"values_a and values_b differ in shape, {values_a.shape} and {values_b.shape}, or in which queries are "
             "undefined; pass both methods on the same queries, in the same order."
         )
-    means = _resample_means(values_a - values_b, seed, resamples)
+    means = _resample_means((values_a - values_b)[:, None], seed, resamples)[:, 0]
     not_above, not_below = int((means <= 0).sum()), int((means >= 0).sum())
     p_value = min(1.0, 2 * (min(not_above, not_below) + 1) / (resamples + 1))
     interval = _summarise(values_a - values_b, means, level)
@@ -59,14 +69,28 @@ def paired_bootstrap(values_a, values_b, seed, resamples=10_000, level=0.95):
 
 
 def _resample_means(values, seed, resamples):
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or np.isinf(values).any() or np.isnan(values).all():
+    """Means (resamples, K) of values (Q, K) over queries drawn again; rows with a NaN are left out."""
+    undefined = np.isnan(values).any(axis=tuple(range(1, values.ndim)))
+    if values.ndim != 2 or np.isinf(values).any() or undefined.all():
         raise ValueError(f"values has shape {values.shape}; pass one finite number a query (NaN where undefined).")
-    values = values[~np.isnan(values)]
-    rng = np.random.default_rng(seed)
-    step = max(1, BLOCK // len(values))
-    sizes = [min(step, resamples - start) for start in range(0, resamples, step)]
-    return np.concatenate([values[rng.integers(len(values), size=(size, len(values)))].mean(axis=1) for size in sizes])
+    values = values[~undefined]
+    num = len(values)
+    drawings = _kept(num, seed, resamples) if num * resamples <= KEPT else _times_drawn(num, seed, resamples)
+    return np.concatenate([times @ values / num for times in drawings])
+
+
+@lru_cache(maxsize=1)  # the rows of a table are of the same queries, and so of the same drawings
+def _kept(num, seed, resamples):
+    return list(_times_drawn(num, seed, resamples))
+
+
+def _times_drawn(num, seed, resamples):
+    """How often each of `num` queries is drawn in each resample: (resamples, num) floats, a block of rows at a time."""
+    rng, step = np.random.default_rng(seed), max(1, BLOCK // num)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        place = rng.integers(num, size=(size, num)) + num * np.arange(size)[:, None]
+        yield np.bincount(place.ravel(), minlength=size * num).reshape(size, num).astype(np.float64)
 
 
 def _summarise(values, means, level):

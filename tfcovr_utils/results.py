@@ -9,7 +9,7 @@ import pandas as pd
 
 from .files import alone, load_table, read_json, replacing, write_json, write_table
 from .fingerprints import hash_file
-from .intervals import PairedInterval, bootstrap_interval, mean_over_queries, paired_bootstrap
+from .intervals import PairedInterval, bootstrap_intervals, mean_over_queries, paired_bootstrap
 from .methods import METHODS
 from .metrics import RANKS
 
@@ -110,7 +110,8 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
     if protocols is not None:
         results = results[results["protocol"].isin(protocols)]
     rows = summarise_results(results).to_dict("records")
-    absent = [name for name in _methods_in(results_dir) if name not in set(results["method"])]
+    run = set(results["method"])
+    absent = [name for name in _methods_in(results_dir) if name not in run]
     rows += [{"method": name, "protocol": "", "status": f"not run: {_why_not_run(results_dir, name)}", "n_seeds": 0} for name in absent]
     table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64"})
     table["family"] = [METHODS[name].family if name in METHODS else "" for name in table["method"]]
@@ -127,9 +128,9 @@ def summarise_results(results: pd.DataFrame) -> pd.DataFrame:
         if part["ap@50"].isna().all():  # ranked for a server that keeps the answers
             rows.append(row | {"n_queries": 0})
             continue
-        for k in RANKS:
+        values = pd.concat([per_query(part, f"ap@{k}") for k in RANKS], axis=1)
+        for k, interval in zip(RANKS, bootstrap_intervals(100 * values, BOOTSTRAP_SEED)):
             by_seed = 100 * part.groupby("seed")[f"ap@{k}"].mean()
-            interval = bootstrap_interval(100 * per_query(part, f"ap@{k}"), BOOTSTRAP_SEED)
             row |= {f"mAP@{k}": interval.mean, f"mAP@{k} sd": by_seed.std(), f"mAP@{k} low": interval.low, f"mAP@{k} high": interval.high}
         rows.append(row | {"n_queries": interval.num_queries})
     return pd.DataFrame(rows, columns=[name for name in SUMMARY_COLUMNS if name != "family"])
