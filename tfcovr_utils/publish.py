@@ -38,6 +38,7 @@ def publish(executed: list[Path], notebooks: Path) -> None:
         copies = [Path(shutil.copy(path, folder)) for path in executed]
         for copy in copies:
             _shrink_pictures(copy)
+            copy.write_text(copy.read_text("utf-8").replace(f"{ROOT}/", ""), "utf-8")  # a warning names its file by where it lies here
             keep = [] if copy.name.startswith(WITHOUT_OUTPUTS) else ["--keep-output"]
             subprocess.run([sys.executable, "-m", "nbstripout", *keep, *STRIP, str(copy)], check=True)
         large = [copy.name for copy in copies if copy.stat().st_size > MAX_BYTES]
