@@ -55,7 +55,7 @@ profile = replace(get_profile(profile), render_seed=render_seed)
 rendered = source == "mini"
 folder = mini.build(profile, progress=False) if rendered else annotations_dir(annotations)
 benchmark = Benchmark.build(load_source(source, folder))
-figures = runs_dir(profile, source) / "figures"
+figures = plots.figures_dir(runs_dir(profile, source), seed)
 display(Markdown(f"source **{source}**, profile **{profile.name}**, torch {torch.__version__}  \n`{provenance(profile, seed, source=source)}`"))
 
 # %% [markdown]

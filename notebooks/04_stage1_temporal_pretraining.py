@@ -56,6 +56,7 @@ benchmark = Benchmark.build(load_source("mini", folder))
 clips, labels = benchmark.clips, benchmark.labels
 recipes = [*recipes, "aim-ordered"] if sweep else recipes
 out = runs_dir(profile)
+figures = plots.figures_dir(out, seed)
 label_idx = pd.Index(labels.label_id).get_indexer(clips.label_id)
 rows = {split: np.flatnonzero(clips.split == split) for split in ("train", "val", "test")}
 display(Markdown(f"profile **{profile.name}**, seed {seed}, {torch.get_num_threads()} threads  \n`{provenance(profile, seed)}`"))
@@ -168,7 +169,7 @@ assert clips.groupby("split").source_video.agg(set).pipe(lambda sets: not (sets[
 # %%
 export = {"04_curves": (training_curves, curves), "04_by_attribute": (by_attribute, read), "04_embedding_space": (space, points),
           "04_frames": (frames_curve, by_frames)}
-[path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, out / "figures")]
+[path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
 
 # %% [markdown]
 # Next: `05_stage2_contrastive_retrieval` searches with these encoders.

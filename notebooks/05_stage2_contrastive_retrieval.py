@@ -52,6 +52,7 @@ profile = replace(get_profile(profile), render_seed=render_seed)
 folder = mini.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 out = runs_dir(profile)
+figures = plots.figures_dir(out, seed)
 results = out / "results"
 setting = Setting(benchmark, folder, profile, seed, out / f"seed-{seed}")
 display(Markdown(f"profile **{profile.name}**, seed {seed}: {(benchmark.queries.split == 'test').sum()} test queries  \n`{provenance(profile, seed)}`"))
@@ -207,8 +208,8 @@ assert (table.coverage == 1).all()
 
 # %%
 export = {"05_overview": (overview, table), "05_missed": (missed, factors), "05_losses": (loss_curves, histories)}
-written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, out / "figures")]
-write_results_csv(results, out / "figures" / f"results_{profile.name}.csv")
+written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
+write_results_csv(results, figures / f"results_{profile.name}.csv")
 [*written, f"results_{profile.name}.csv"]
 
 # %% [markdown]

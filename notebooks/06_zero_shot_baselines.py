@@ -52,6 +52,7 @@ profile = replace(get_profile(profile), render_seed=render_seed)
 folder = mini.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 out = runs_dir(profile)
+figures = plots.figures_dir(out, seed)
 results = out / "results"
 setting = Setting(benchmark, folder, profile, seed, out / f"seed-{seed}")
 display(Markdown(f"profile **{profile.name}**: {(benchmark.queries.split == 'test').sum()} test queries  \n`{provenance(profile, seed)}`"))
@@ -158,8 +159,8 @@ assert (summary.set_index("method").loc[had.index, "coverage"] == 1).all()
 
 # %%
 export = {"06_overview": (overview, had.reset_index()), "06_missed": (missed, factors)}
-written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, out / "figures")]
-write_results_csv(results, out / "figures" / f"results_{profile.name}.csv")
+written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
+write_results_csv(results, figures / f"results_{profile.name}.csv")
 [*written, f"results_{profile.name}.csv"]
 
 # %% [markdown]

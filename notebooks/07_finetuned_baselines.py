@@ -51,6 +51,7 @@ profile = replace(get_profile(profile), render_seed=render_seed)
 folder = mini.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 out = runs_dir(profile)
+figures = plots.figures_dir(out, seed)
 results = out / "results"
 setting = Setting(benchmark, folder, profile, seed, out / f"seed-{seed}")
 display(Markdown(f"profile **{profile.name}**, seed {seed}: {len(benchmark.triplets):,} triplets to train on, {(benchmark.queries.split == 'test').sum()} test "
@@ -179,9 +180,9 @@ assert words.loc["max", "dense"] > 30  # what would be cut
 
 # %%
 export = {"07_overview": (overview, had.reset_index()), "07_missed": (missed, factors), "07_curves": (curves, histories)}
-written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, out / "figures")]
+written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
 for style, made in styles.items():
-    write_results_csv(made, out / "figures" / f"results_{profile.name}{'' if style == 'short' else '_dense'}.csv")
+    write_results_csv(made, figures / f"results_{profile.name}{'' if style == 'short' else '_dense'}.csv")
 written
 
 # %% [markdown]

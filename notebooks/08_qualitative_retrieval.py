@@ -48,6 +48,7 @@ profile = replace(get_profile(profile), render_seed=render_seed)
 folder = mini.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 out = runs_dir(profile)
+figures = plots.figures_dir(out, seed)
 text = dict(zip(benchmark.labels.label_id, benchmark.labels.text))
 said = benchmark.queries.merge(benchmark.modifications[["modification_id", "text"]]).set_index("query_id").text
 display(Markdown(f"profile **{profile.name}**, seed {seed}, protocol `full`  \n`{provenance(profile, seed, side_by_side=side_by_side)}`"))
@@ -148,11 +149,11 @@ assert (failed[failed.distance == 0].first_rank == 1).all()
 
 # %%
 of_figure = plots.retrieved_cells(chosen[chosen.rule.str.contains("furthest|^median of")], ranked, said)
-plots.save_table(of_figure, "08_retrieved", out / "figures", forms=["csv"])
+plots.save_table(of_figure, "08_retrieved", figures, forms=["csv"])
 export = {"08_missed": (missed, misses), "08_distances": (far, failed), "08_counts": (off, wrong)}
 if len(examples):
     export["08_examples"] = (gallery, example_cells)
-[path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, out / "figures")]
+[path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
 
 # %% [markdown]
 # Next: `09_retrieval_explorer` lets you ask your own.

@@ -36,8 +36,10 @@ def test_notebook_runs_under_smoke(notebook, data, tmp_path, monkeypatch):
 
 def test_rows_that_are_left_to_the_sweep_run_too(data, tmp_path, monkeypatch):
     (notebook,) = select_notebooks(["07"])
-    run(notebook, {"sweep": True}, data, tmp_path, monkeypatch)
+    run(notebook, {"sweep": True, "seed": 1}, data, tmp_path, monkeypatch)
     assert {path.name for path in (data / "runs" / "smoke" / "dense" / "results").iterdir()} >= {"blip-covr-ft", "bse-covr", "bse-covr-undescribed"}
+    figures = data / "runs" / "smoke" / "seed-1" / "figures"
+    assert {path.suffix for path in figures.glob("07_overview.*")} == {".pdf", ".svg", ".png", ".csv"}  # not among seed 0's
 
 
 @pytest.mark.skipif(not os.environ.get("TFCOVR_ANNOTATIONS"), reason="TFCOVR_ANNOTATIONS is not set")

@@ -11,6 +11,11 @@ from ..results import read_results, summarise
 from ..triplets import Benchmark
 
 
+def figures_dir(run: Path, seed: int) -> Path:
+    """Where a notebook's figures go. Seeds other than 0 have folders of their own: a run's figures are those of one seed, its own pages'."""
+    return run / f"seed-{seed}" / "figures" if seed else run / "figures"
+
+
 @dataclass(frozen=True)
 class Run:
     """A run's folder below runs/, and where the paths of its clips begin.
@@ -23,7 +28,7 @@ class Run:
 
     def csv(self, name: str) -> pd.DataFrame:
         """A CSV that a notebook exported."""
-        path = self.folder / "figures" / f"{name}.csv"
+        path = figures_dir(self.folder, 0) / f"{name}.csv"
         if not path.exists():
             raise FileNotFoundError(f"`figures/{path.name}` is not there; run notebook {name[:2]}.")
         return pd.read_csv(path)
