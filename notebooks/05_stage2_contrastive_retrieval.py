@@ -168,8 +168,10 @@ options = ["tfcovr-base-brief", "tfcovr-base", "tfcovr-base-long", "tfcovr-base-
            "tfcovr-two-rates", "tfcovr-ordered-factors", "tfcovr-ordered-supcon", "tfcovr-ordered-posteriors", "tfcovr-single-stage", "tfcovr-text-pooling",
            "tfcovr-aim-ordered"]
 for name in options if sweep else []:
-    if name in METHODS:
-        run(METHODS[name], replace(setting, folder=setting.folder / name), ["full"], results)
+    run(METHODS[name], replace(setting, folder=setting.folder / name), ["full"], results)
+first = runs_dir(replace(profile, render_seed=0)) / "results"  # the choice is made there, whichever rendering this is
+chosen = training_cost(first if first.exists() else results, options).val.idxmax()
+run(METHODS[chosen], replace(setting, folder=setting.folder / chosen), ["full"], results)
 reached = summarise(results, protocols=["full"]).set_index("method").reindex(options)[["n_seeds", "mAP@50", "mAP@50 sd", "mAP@50 low", "mAP@50 high", "status"]]
 reached = reached.fillna({"n_seeds": 0, "status": "not run: make sweep trains it"})
 of = {name: part for name, part in read_results(results).query("protocol == 'full'").groupby("method")}
@@ -180,8 +182,8 @@ reached = training_cost(results, options).join([reached, gaps], how="outer").loc
 reached.sort_values("val", ascending=False).round(2)
 
 # %%
-chosen, ceiling = reached.val.idxmax(), headlines["label-oracle"]
-display(Markdown(f"Chosen on val: **{chosen}**, {reached.val[chosen]:.2f} there. On test it has {reached['mAP@50'][chosen]:.2f} mAP@50, "
+ceiling = headlines["label-oracle"]
+display(Markdown(f"Chosen on val of the first rendering: **{chosen}**. On test it has {reached['mAP@50'][chosen]:.2f} mAP@50 here, "
                  f"{reached['mAP@50'][chosen] / headlines['tfcovr-base']:.2f} times what tfcovr-base has ({headlines['tfcovr-base']:.2f}); the label "
                  f"oracle, which nothing can pass, has {ceiling / headlines['tfcovr-base']:.2f} times as much."))
 
@@ -189,6 +191,25 @@ display(Markdown(f"Chosen on val: **{chosen}**, {reached.val[chosen]:.2f} there.
 # *What to notice.* Seconds are of training alone, on the machine that trained. `val` is the best of the scores by which a step was chosen: a little too
 # high for every row, and so fair to choose by, not to report.
 #
+# ## Once more, on another rendering
+# All that was tried above was looked at on one rendered benchmark. A rendering from another seed has other halls, people, clips and triplets; the same
+# rows are trained and scored on it once, and of those past the paper the one chosen above. `make sweep` does so.
+
+# %%
+renderings = {number: runs_dir(replace(profile, render_seed=number)) / "results" for number in (0, 1)}
+renderings = {f"rendering {number}": folder for number, folder in renderings.items() if folder.exists()}
+past = list(dict.fromkeys(["tfcovr-ordered", chosen]))
+twice = ["random", "text-only", "clip-mlp-1", "clip-mlp-15", "tfcovr-stage2-only", "tfcovr-base-shuffled-test", "tfcovr-base", "labels-mlp", "tfcovr-set", *past]
+columns = ["n_seeds", "mAP@50", "mAP@50 sd", "mAP@50 low", "mAP@50 high"]
+pd.concat({name: summarise(folder, protocols=["full"]).set_index("method").reindex(twice)[columns] for name, folder in renderings.items()}, axis=1).round(2)
+
+# %%
+pairs = [("tfcovr-base", "tfcovr-stage2-only"), ("tfcovr-base", "tfcovr-base-shuffled-test"), *((name, "tfcovr-base") for name in past)]
+on = {name: dict(list(read_results(folder).query("protocol == 'full'").groupby("method"))) for name, folder in renderings.items()}
+pd.DataFrame([{"rendering": name, "row": a, "against": b, "points": gap.mean, "low": gap.low, "high": gap.high} for name, there in on.items()
+              for a, b in pairs if a in there and b in there for gap in [compare(there[a], there[b])]]).round(2)
+
+# %% [markdown]
 # ## The paper's words and its code
 # Where they differ, both are here by name; the default is the paper's.
 
@@ -209,8 +230,8 @@ assert (table.coverage == 1).all()
 # %%
 export = {"05_overview": (overview, table), "05_missed": (missed, factors), "05_losses": (loss_curves, histories)}
 written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
-write_results_csv(results, figures / f"results_{profile.name}.csv")
-[*written, f"results_{profile.name}.csv"]
+write_results_csv(results, figures / f"results_{out.name}.csv")
+[*written, f"results_{out.name}.csv"]
 
 # %% [markdown]
 # Next: `06_zero_shot_baselines` sets the rows of Table 2 beside these.

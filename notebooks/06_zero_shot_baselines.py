@@ -160,8 +160,8 @@ assert (summary.set_index("method").loc[had.index, "coverage"] == 1).all()
 # %%
 export = {"06_overview": (overview, had.reset_index()), "06_missed": (missed, factors)}
 written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
-write_results_csv(results, figures / f"results_{profile.name}.csv")
-[*written, f"results_{profile.name}.csv"]
+write_results_csv(results, figures / f"results_{out.name}.csv")
+[*written, f"results_{out.name}.csv"]
 
 # %% [markdown]
 # Next: `07_finetuned_baselines` trains the same models on this benchmark.

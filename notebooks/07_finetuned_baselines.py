@@ -182,7 +182,7 @@ assert words.loc["max", "dense"] > 30  # what would be cut
 export = {"07_overview": (overview, had.reset_index()), "07_missed": (missed, factors), "07_curves": (curves, histories)}
 written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
 for style, made in styles.items():
-    write_results_csv(made, figures / f"results_{profile.name}{'' if style == 'short' else '_dense'}.csv")
+    write_results_csv(made, figures / f"results_{out.name}{'' if style == 'short' else '_dense'}.csv")
 written
 
 # %% [markdown]

@@ -116,6 +116,17 @@ def test_a_notebook_is_run_again_when_one_it_reads_was(notebooks, capsys):
     assert "08_reads_them: 05_rows changed" in capsys.readouterr().out
 
 
+def test_a_notebook_runs_again_when_the_second_rendering_that_it_shows_has_changed(notebooks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reproduce, "runs_dir", lambda profile, source: tmp_path / "runs" / (profile.name + "-render1" * profile.render_seed))
+    make_notebook(notebooks, "05_rows", GOOD.replace("lr = 1.0", "lr = 1.0\nrender_seed = 0"))
+    said = []
+    for arguments in ([], ["-p", "render_seed", "1"], [], []):
+        assert reproduce.main(["--profile", "smoke", *arguments]) == 0
+        said.append(capsys.readouterr().out.splitlines()[0])
+    assert [line.removeprefix("[1/1] 05_rows") for line in said[:3]] == ["", "", f": {os.path.join('..', 'smoke-render1', '05_rows')} changed"]
+    assert "up to date" in said[3]
+
+
 def test_code_counts_where_it_is_imported(notebooks):
     step = reproduce.Step(make_notebook(notebooks, "00_good", GOOD + "\n# %%\nfrom tfcovr_utils.metrics import RANKS\n"), {}, notebooks, 0)
     found = {name for name in reproduce.read_inputs(step) if name.startswith("tfcovr_utils/")}

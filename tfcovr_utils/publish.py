@@ -110,6 +110,8 @@ def main() -> int:
         return 2
     run = runs_dir(get_profile(options.profile))
     shutil.copytree(run / "figures", ROOT / "figures", dirs_exist_ok=True)
+    for scores in run.with_name(f"{run.name}-render1").glob("figures/results_*"):  # of the second rendering, where `make sweep` was run
+        shutil.copy(scores, ROOT / "figures")
     shutil.copytree(run / "seed-0" / TRAINED, ROOT / "data" / "trained" / TRAINED, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
     shutil.copyfile(run / "results" / TRAINED / "seed-0.json", ROOT / "data" / "trained" / TRAINED / "record.json")
     for measured in (ROOT / "runs" / "bench").glob("bench*"):  # where `make bench` was run

@@ -115,8 +115,9 @@ def read_before(step: Step) -> dict[str, str]:
     number = step.name[:2]
     of_seed = list(step.out.parent.glob("[0-9][0-9]_*.json"))
     joined = [] if step.seed or number not in JOINED else [path for path in step.folder.glob("seed-*/[0-9][0-9]_*.json") if path.parent != step.out.parent]
-    paths = [path for path in of_seed if path.name[:2] in READS.get(number, ())] + [path for path in joined if path.name[:2] in JOINED]
-    return {path.relative_to(step.folder).with_suffix("").as_posix(): hash_text(str(json.loads(path.read_text("utf-8"))["inputs"])) for path in sorted(paths)}
+    second = [] if step.seed or number != "05" else step.folder.with_name(f"{step.folder.name}-render1").glob("**/05_*.json")  # it shows both
+    paths = [path for path in of_seed if path.name[:2] in READS.get(number, ())] + [path for path in joined if path.name[:2] in JOINED] + list(second)
+    return {os.path.relpath(path.with_suffix(""), step.folder): hash_text(str(json.loads(path.read_text("utf-8"))["inputs"])) for path in sorted(paths)}
 
 
 def why_again(step: Step) -> str | None:
