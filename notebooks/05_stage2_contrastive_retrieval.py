@@ -188,7 +188,7 @@ display(Markdown(f"Chosen on val of the first rendering: **{chosen}**. On test i
                  f"oracle, which nothing can pass, has {ceiling / headlines['tfcovr-base']:.2f} times as much."))
 
 # %% [markdown]
-# *What to notice.* Seconds are of training alone, on the machine that trained. `val` is the best of the scores by which a step was chosen: a little too
+# *What to notice.* Seconds are of training alone, on a machine as busy as it was: rough. `val` is the best of the scores by which a step was chosen: a little too
 # high for every row, and so fair to choose by, not to report.
 #
 # ## Once more, on another rendering
@@ -204,7 +204,8 @@ columns = ["n_seeds", "mAP@50", "mAP@50 sd", "mAP@50 low", "mAP@50 high"]
 pd.concat({name: summarise(folder, protocols=["full"]).set_index("method").reindex(twice)[columns] for name, folder in renderings.items()}, axis=1).round(2)
 
 # %%
-pairs = [("tfcovr-base", "tfcovr-stage2-only"), ("tfcovr-base", "tfcovr-base-shuffled-test"), *((name, "tfcovr-base") for name in past)]
+# `base-long` is the paper's stage 1 with four times the epochs of `base`.
+pairs = [("tfcovr-base", "tfcovr-stage2-only"), ("tfcovr-base", "tfcovr-base-shuffled-test"), *((name, paper) for name in past for paper in ("tfcovr-base", "tfcovr-base-long"))]
 on = {name: dict(list(read_results(folder).query("protocol == 'full'").groupby("method"))) for name, folder in renderings.items()}
 pd.DataFrame([{"rendering": name, "row": a, "against": b, "points": gap.mean, "low": gap.low, "high": gap.high} for name, there in on.items()
               for a, b in pairs if a in there and b in there for gap in [compare(there[a], there[b])]]).round(2)
