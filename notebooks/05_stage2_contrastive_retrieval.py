@@ -168,10 +168,12 @@ options = ["tfcovr-base-brief", "tfcovr-base", "tfcovr-base-long", "tfcovr-base-
            "tfcovr-two-rates", "tfcovr-ordered-factors", "tfcovr-ordered-supcon", "tfcovr-ordered-posteriors", "tfcovr-single-stage", "tfcovr-text-pooling",
            "tfcovr-aim-ordered"]
 for name in options if sweep else []:
-    run(METHODS[name], replace(setting, folder=setting.folder / name), ["full"], results)
+    if name in METHODS:  # the others are trained with the losses above
+        run(METHODS[name], replace(setting, folder=setting.folder / name), ["full"], results)
 first = runs_dir(replace(profile, render_seed=0)) / "results"  # the choice is made there, whichever rendering this is
 chosen = training_cost(first if first.exists() else results, options).val.idxmax()
-run(METHODS[chosen], replace(setting, folder=setting.folder / chosen), ["full"], results)
+if chosen in METHODS:
+    run(METHODS[chosen], replace(setting, folder=setting.folder / chosen), ["full"], results)
 reached = summarise(results, protocols=["full"]).set_index("method").reindex(options)[["n_seeds", "mAP@50", "mAP@50 sd", "mAP@50 low", "mAP@50 high", "status"]]
 reached = reached.fillna({"n_seeds": 0, "status": "not run: make sweep trains it"})
 of = {name: part for name, part in read_results(results).query("protocol == 'full'").groupby("method")}

@@ -115,8 +115,12 @@ def read_before(step: Step) -> dict[str, str]:
     number = step.name[:2]
     of_seed = list(step.out.parent.glob("[0-9][0-9]_*.json"))
     joined = [] if step.seed or number not in JOINED else [path for path in step.folder.glob("seed-*/[0-9][0-9]_*.json") if path.parent != step.out.parent]
-    second = [] if step.seed or number != "05" else step.folder.with_name(f"{step.folder.name}-render1").glob("**/05_*.json")  # it shows both
-    paths = [path for path in of_seed if path.name[:2] in READS.get(number, ())] + [path for path in joined if path.name[:2] in JOINED] + list(second)
+    paths = [path for path in of_seed if path.name[:2] in READS.get(number, ())] + [path for path in joined if path.name[:2] in JOINED]
+    first = step.folder.with_name(step.folder.name.partition("-render")[0])
+    if number == "05" and step.folder != first:  # what is chosen on the first rendering is trained on this one too
+        paths += first.glob("**/05_*.json")
+    elif number == "05" and not step.seed:  # and this one shows both
+        paths += first.with_name(f"{first.name}-render1").glob("**/05_*.json")
     return {os.path.relpath(path.with_suffix(""), step.folder): hash_text(str(json.loads(path.read_text("utf-8"))["inputs"])) for path in sorted(paths)}
 
 
