@@ -110,7 +110,8 @@ def main() -> int:
         return 2
     run = runs_dir(get_profile(options.profile))
     shutil.copytree(run / "figures", ROOT / "figures", dirs_exist_ok=True)
-    for scores in run.with_name(f"{run.name}-render1").glob("figures/results_*"):  # of the second rendering, where `make sweep` was run
+    second = run.with_name(f"{run.name}-render1")  # there where `make sweep` was run
+    for scores in second.glob(f"figures/results_{second.name}*"):
         shutil.copy(scores, ROOT / "figures")
     shutil.copytree(run / "seed-0" / TRAINED, ROOT / "data" / "trained" / TRAINED, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
     shutil.copyfile(run / "results" / TRAINED / "seed-0.json", ROOT / "data" / "trained" / TRAINED / "record.json")
