@@ -19,7 +19,7 @@ def committed(name: str) -> pd.DataFrame:
     return pd.read_csv(FIGURES / f"{name}.csv", dtype=str)
 
 
-@pytest.mark.parametrize("name", ["results_mini", "results_mini_dense"])
+@pytest.mark.parametrize("name", ["results_mini", "results_mini-render1", "results_mini_dense"])
 def test_every_line_follows_from_its_queries(name):
     queries = pd.read_parquet(FIGURES / f"{name}_queries.parquet")
     assert not queries.duplicated(["method", "protocol", "seed", "query_id"]).any()
