@@ -41,6 +41,7 @@ from tfcovr_utils.sources import load_source
 from tfcovr_utils.training.recipes import RECIPES, embed_frames, learn
 from tfcovr_utils.training.report import accuracies, accuracy_by_attribute, confusions, flatten, neighbours
 from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.workers import side_by_side
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -55,7 +56,9 @@ folder = mini.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 clips, labels = benchmark.clips, benchmark.labels
 recipes = [*recipes, "aim-ordered"] if sweep else recipes
+few = {n: f"ordered-{n}" for n in (1, 4, 8) if n < profile.frames}
 out = runs_dir(profile)
+stage1 = out / f"seed-{seed}" / "stage1"
 figures = plots.figures_dir(out, seed)
 label_idx = pd.Index(labels.label_id).get_indexer(clips.label_id)
 rows = {split: np.flatnonzero(clips.split == split) for split in ("train", "val", "test")}
@@ -65,10 +68,13 @@ pd.Series({name: RECIPES[name].about for name in recipes}, name="what is trained
 # %% [markdown]
 # ## Training
 # Readers of frozen frames train on a matrix in memory, AIM's adapters from pixels. Each is kept in its folder and read from there the
-# next time.
+# next time. Without a GPU they train side by side, those of fewer frames (below) too: what takes long comes first, what starts from
+# another waits for it.
 
 # %%
-learned = {name: learn(name, benchmark, folder, profile, seed, out / f"seed-{seed}" / "stage1" / name) for name in recipes}
+by_length = sorted([*recipes, *few.values()], key=lambda name: RECIPES[name].adapters, reverse=True)
+side_by_side(learn, [(name, benchmark, folder, profile, seed, stage1 / name) for name in by_length if not RECIPES[name].start])
+learned = {name: learn(name, benchmark, folder, profile, seed, stage1 / name) for name in recipes}
 curves = pd.concat([one.curve.assign(recipe=name, **{"seconds in all": one.curve.seconds.cumsum(), "top-1": 100 * one.curve.val_top1}) for name, one in learned.items()])
 training_curves = plots.curves(curves, "epoch", {"loss": "training loss", "val_loss": "loss on val", "top-1": "top-1 on val, per cent"}, by="recipe")
 training_curves
@@ -78,7 +84,8 @@ pd.DataFrame({name: {"trained parameters": one.facts["trained"], "seconds": one.
                      "best epoch": one.curve.val_top1.idxmax() + 1, "top-1 on val": 100 * one.curve.val_top1.max()} for name, one in learned.items()}).T.round(1)
 
 # %% [markdown]
-# *What to notice.* A curve that still rises at its end was stopped by its budget, not by what it can learn.
+# *What to notice.* A curve that still rises at its end was stopped by its budget, not by what it can learn. Seconds and clips a second
+# are those of a training beside others, on its share of the threads; alone it has them all.
 #
 # ## What each reads from a test clip
 
@@ -134,8 +141,7 @@ space
 # The same ordered reader of frozen frames, taught and asked with fewer of them.
 
 # %%
-few = {n: f"ordered-{n}" for n in (1, 4, 8) if n < profile.frames}
-learned_of_few = {name: learn(name, benchmark, folder, profile, seed, out / f"seed-{seed}" / "stage1" / name) for name in few.values()} | learned
+learned_of_few = {name: learn(name, benchmark, folder, profile, seed, stage1 / name) for name in few.values()} | learned
 by_frames = pd.concat([accuracy_by_attribute(
     learned_of_few[name].logits(embed_frames(RECIPES[name], learned_of_few[name].encoder, clips.iloc[rows["test"]], folder, profile, progress=False).values),
     label_idx[rows["test"]], labels).assign(frames=n) for n, name in {**few, profile.frames: "frozen-ordered"}.items()])

@@ -32,13 +32,15 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from tfcovr_utils import mini, plots
-from tfcovr_utils.evaluation import run
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import ROOT, get_profile, provenance, runs_dir
 from tfcovr_utils.results import HEADLINES, by_factor, by_kind, compare, read_results, summarise, training_cost, training_curve, write_results_csv
+from tfcovr_utils.rows import run_rows
 from tfcovr_utils.sources import load_source
+from tfcovr_utils.training.recipes import learn
 from tfcovr_utils.training.settings import STAGE2, paper_and_code
 from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.workers import side_by_side
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -68,8 +70,9 @@ rows = ["random", "video-only", "text-only-zs", "text-only", "source-label-only"
 pd.Series({name: METHODS[name].about for name in rows}, name="query and gallery").to_frame().style.set_properties(**{"text-align": "left"})
 
 # %%
-for name in rows:
-    run(METHODS[name], replace(setting, folder=setting.folder / name), ["full", "capped"], results)
+recipes = ["aim", "frozen-ordered", "frozen-set", "frozen-mlp"]  # trained here only where 04 has not run
+side_by_side(learn, [(name, benchmark, folder, profile, seed, setting.folder / "stage1" / name) for name in recipes])
+run_rows({name: replace(setting, folder=setting.folder / name) for name in reversed(rows)}, ["full", "capped"], results)
 table = summarise(results, protocols=["full"])
 table = table[table.method.isin(rows)]
 headlines = table.set_index("method")["mAP@50"]
@@ -121,9 +124,9 @@ missed
 
 # %%
 shuffled = ["tfcovr-base-shuffled-test", "tfcovr-ordered-shuffled-test"] + ["tfcovr-base-shuffled", "tfcovr-ordered-shuffled"] * sweep
-for name in shuffled:
-    trained = name.removesuffix("-shuffled-test")  # where only the search is shuffled, what its own row has trained is asked
-    run(METHODS[name], replace(setting, folder=setting.folder / name, checkpoint=setting.folder / trained if trained != name else None), ["full"], results)
+# Where only the search is shuffled, what the row itself has trained is asked.
+trained = {name: setting.folder / name.removesuffix("-shuffled-test") for name in shuffled if name.endswith("-test")}
+run_rows({name: replace(setting, folder=setting.folder / name, checkpoint=trained.get(name)) for name in shuffled}, ["full"], results)
 order = summarise(results, protocols=["full"]).set_index("method").loc[["tfcovr-stage2-only", "tfcovr-base", "tfcovr-ordered", *shuffled], ["mAP@50", "mAP@50 low", "mAP@50 high"]]
 order.round(2)
 
@@ -141,10 +144,8 @@ base = STAGE2[profile.name]
 losses = {f"hn-{beta:g}": replace(base, loss="hn_nce", beta=beta) for beta in sorted({*betas, .7, .5, .3, 0.}, reverse=True)} | {
     "hn-official-0.5": replace(base, loss="hn_nce_official", beta=.5), "multi-positive": replace(base, loss="multi_positive"),
     "multi-positive-pulled": replace(base, loss="multi_positive", pull_all=True)}
-for name, stage2 in losses.items():
-    if sweep or name in [f"hn-{beta:g}" for beta in betas]:
-        own = replace(setting, stage2=stage2, folder=setting.folder / f"tfcovr-base-{name}")
-        run(replace(METHODS["tfcovr-base"], name=f"tfcovr-base-{name}"), own, ["full"], results)
+asked = {f"tfcovr-base-{name}": stage2 for name, stage2 in losses.items() if sweep or name in [f"hn-{beta:g}" for beta in betas]}
+run_rows({name: replace(setting, stage2=stage2, folder=setting.folder / name) for name, stage2 in asked.items()}, ["full"], results, method="tfcovr-base")
 by_loss = summarise(results, protocols=["full"]).set_index("method").reindex([f"tfcovr-base-{name}" for name in losses])
 by_loss = by_loss[["n_seeds", *HEADLINES, "mAP@50 low", "mAP@50 high", "status"]].fillna({"n_seeds": 0, "status": "not run: make sweep trains it"})
 by_loss.round(2)
@@ -164,16 +165,15 @@ loss_curves
 # reader takes, `long` four times its epochs. The rows that `make reproduce` leaves out come from `make sweep`; until then they stand as not run.
 
 # %%
-options = ["tfcovr-base-brief", "tfcovr-base", "tfcovr-base-long", "tfcovr-base-multi-positive", "tfcovr-ordered", "tfcovr-ordered-16",
+options = ["tfcovr-base-long", "tfcovr-base", "tfcovr-base-brief", "tfcovr-base-multi-positive", "tfcovr-ordered", "tfcovr-ordered-16",
            "tfcovr-two-rates", "tfcovr-ordered-factors", "tfcovr-ordered-supcon", "tfcovr-ordered-posteriors", "tfcovr-single-stage", "tfcovr-text-pooling",
            "tfcovr-aim-ordered"]
-for name in options if sweep else []:
-    if name in METHODS:  # the others are trained with the losses above
-        run(METHODS[name], replace(setting, folder=setting.folder / name), ["full"], results)
+asked = [name for name in options if sweep and name in METHODS]  # the others are trained with the losses above
+run_rows({name: replace(setting, folder=setting.folder / name) for name in asked}, ["full"], results)
 first = runs_dir(replace(profile, render_seed=0)) / "results"  # the choice is made there, whichever rendering this is
 chosen = training_cost(first if first.exists() else results, options).val.idxmax()
 if chosen in METHODS:
-    run(METHODS[chosen], replace(setting, folder=setting.folder / chosen), ["full"], results)
+    run_rows({chosen: replace(setting, folder=setting.folder / chosen)}, ["full"], results)
 reached = summarise(results, protocols=["full"]).set_index("method").reindex(options)[["n_seeds", "mAP@50", "mAP@50 sd", "mAP@50 low", "mAP@50 high", "status"]]
 reached = reached.fillna({"n_seeds": 0, "status": "not run: make sweep trains it"})
 of = {name: part for name, part in read_results(results).query("protocol == 'full'").groupby("method")}

@@ -31,12 +31,12 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from tfcovr_utils import mini, plots
-from tfcovr_utils.evaluation import run
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.modifications import count_words, make_jobs, write_by_rule
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
 from tfcovr_utils.published import beside_paper, table_4
 from tfcovr_utils.results import by_factor, by_kind, compare, read_results, summarise, training_cost, training_curve, write_results_csv
+from tfcovr_utils.rows import run_rows
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.triplets import Benchmark
 
@@ -63,13 +63,12 @@ display(Markdown(f"profile **{profile.name}**, seed {seed}: {len(benchmark.tripl
 # `05` trains are read, not trained again; those that `make reproduce` leaves out come from `make sweep`.
 
 # %%
-trained = ["blip2-text-ft", "blip2-mlp-15", "blip-covr-ft"]
+trained = ["blip-covr-ft", "blip2-mlp-15", "blip2-text-ft"]
 left_to_sweep = ["blip2-mlp-1", "blip2-vision-ft", "blip2-covr-ft", "blip-covr-ecde-ft", "bse-covr", "bse-covr-undescribed", "bse-covr-oracle"]
 pd.Series({name: METHODS[name].about for name in [*trained, *left_to_sweep]}, name="query and gallery").to_frame().style.set_properties(**{"text-align": "left"})
 
 # %%
-for name in trained + left_to_sweep * sweep:
-    run(METHODS[name], replace(setting, folder=setting.folder / name), ["full", "capped"], results)
+run_rows({name: replace(setting, folder=setting.folder / name) for name in trained + left_to_sweep * sweep}, ["full", "capped"], results)
 summary = summarise(results, protocols=["full"])
 fine_tuned = [name for name, method in METHODS.items() if method.family == "fine-tuned"]
 table_3 = beside_paper(summary, [*fine_tuned, "blip2-covr-ft", "bse-covr-undescribed", "bse-covr-oracle"])
@@ -141,8 +140,7 @@ words.round(1)
 # %%
 asked = ["blip-covr-ft", "bse-covr-undescribed", "bse-covr"] * sweep
 of_dense = replace(setting, benchmark=dense, folder=setting.folder / "dense")
-for name in asked:
-    run(METHODS[name], replace(of_dense, folder=of_dense.folder / name), ["full"], out / "dense" / "results", recalls_dir=of_dense.folder / name)
+run_rows({name: replace(of_dense, folder=of_dense.folder / name) for name in asked}, ["full"], out / "dense" / "results", recalls=True)
 styles = {"short": results} | ({"dense": out / "dense" / "results"} if (out / "dense" / "results").exists() else {})
 recalls = {(style, name): part[["ap@50", *(f"hit@{k}" for k in (1, 5, 10, 50))]].mean() * 100 for style, made in styles.items()
            for name, part in read_results(made).query("protocol == 'full'").groupby("method", sort=False) if name in ("blip-covr-ft", "bse-covr-undescribed", "bse-covr")}

@@ -17,7 +17,7 @@ ROWS = [
     ["video", "frames", "store", "galleries", "pairing", "modifications", "sources", "cutting", "mini", "splitting", "queries", "doctor", "counts",
      "triplets", "official", "protocols"],
     ["pretraining", "encoders", "text_tower", "fusion", "composed", "checkpoints", "embedding", "describing", "training", "pretraining_blip"],
-    ["methods", "results", "recalls", "published", "qualitative", "submissions", "mteb_task", "evaluation"],
+    ["methods", "results", "recalls", "published", "qualitative", "submissions", "mteb_task", "evaluation", "rows"],
     ["plots", "explorer", "report", "reproduce", "publish"],
 ]
 PLACE = {name: (row, column) for row, names in enumerate(ROWS) for column, name in enumerate(names)}

@@ -34,12 +34,16 @@ def test_notebook_runs_under_smoke(notebook, data, tmp_path, monkeypatch):
     assert papermill.inspect_notebook(str(notebook))["profile"]["default"] == '"mini"'  # what is run by hand is mini
 
 
-def test_rows_that_are_left_to_the_sweep_run_too(data, tmp_path, monkeypatch):
-    (notebook,) = select_notebooks(["07"])
+@pytest.mark.parametrize(("number", "rows"), [
+    ("05", {"results/tfcovr-base-long", "results/tfcovr-base-multi-positive", "results/tfcovr-ordered-shuffled", "results/tfcovr-text-pooling"}),
+    ("07", {"results/bse-covr-oracle", "dense/results/blip-covr-ft", "dense/results/bse-covr", "dense/results/bse-covr-undescribed"}),
+])
+def test_rows_that_are_left_to_the_sweep_run_too(number, rows, data, tmp_path, monkeypatch):
+    (notebook,) = select_notebooks([number])
     run(notebook, {"sweep": True, "seed": 1}, data, tmp_path, monkeypatch)
-    assert {path.name for path in (data / "runs" / "smoke" / "dense" / "results").iterdir()} >= {"blip-covr-ft", "bse-covr", "bse-covr-undescribed"}
-    figures = data / "runs" / "smoke" / "seed-1" / "figures"
-    assert {path.suffix for path in figures.glob("07_overview.*")} == {".pdf", ".svg", ".png", ".csv"}  # not among seed 0's
+    runs = data / "runs" / "smoke"
+    assert {name for name in rows if (runs / name / "seed-1.parquet").exists()} == rows
+    assert {path.suffix for path in (runs / "seed-1" / "figures").glob(f"{number}_overview.*")} == {".pdf", ".svg", ".png", ".csv"}  # not among seed 0's
 
 
 @pytest.mark.skipif(not os.environ.get("TFCOVR_ANNOTATIONS"), reason="TFCOVR_ANNOTATIONS is not set")

@@ -105,17 +105,22 @@ def cost_against_quality(table: pd.DataFrame) -> Figure:
 
     Columns method, family, seconds, mAP@50 and it with " low" and " high".
     """
-    figure, ax = plt.subplots(figsize=(PAGE, 3.6))
+    axes_height = max(2.9, .11 * (len(table) + 1))  # inches: a line for each name
+    figure, ax = plt.subplots(figsize=(PAGE, axes_height + .7))
     table = table.sort_values("mAP@50", ignore_index=True)
     for row in table.to_dict("records"):
         error = [[row["mAP@50"] - row["mAP@50 low"]], [row["mAP@50 high"] - row["mAP@50"]]]
         ax.errorbar(row["seconds"], row["mAP@50"], yerr=error, ls="", ms=6, elinewidth=.6, markeredgecolor="white", markeredgewidth=.4,
                     **method_look(row["method"]))
-    span = max(table["mAP@50"].max() - table["mAP@50"].min(), 1e-6)
     right = table["seconds"].max() * 1.6
+    low, high = ax.get_ylim()
+    line = .11 / axes_height * (high - low)
     beside = table["mAP@50"].to_numpy().copy()
-    for place in range(1, len(beside)):  # names stand in a column of their own, pushed apart where they would overlap
-        beside[place] = max(beside[place], beside[place - 1] + .045 * span)
+    # Names stand in a column of their own, pushed up where they would overlap, and down again where they would leave the frame.
+    for place in range(1, len(beside)):
+        beside[place] = max(beside[place], beside[place - 1] + line)
+    for place in reversed(range(len(beside))):
+        beside[place] = min(beside[place], high - line * (len(beside) - place - .5))
     for name, y, seconds, score in zip(table["method"], beside, table["seconds"], table["mAP@50"]):
         ax.annotate(f"{name}  {score:.2f}", (seconds, score), (right, y), fontsize=6.5, va="center", annotation_clip=False,
                     arrowprops={"arrowstyle": "-", "lw": .35, "color": "#999999", "shrinkA": 1, "shrinkB": 3, "relpos": (0, .5)})

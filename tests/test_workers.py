@@ -1,0 +1,118 @@
+"""Calls side by side: in processes of their own, with their share of the threads, and nothing finished is lost."""
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from small_benchmark import small_setting
+
+from tfcovr_utils import evaluation
+from tfcovr_utils.evaluation import run
+from tfcovr_utils.methods import METHODS
+from tfcovr_utils.rows import run_rows
+from tfcovr_utils.workers import side_by_side
+
+
+def note(folder: Path, name: str) -> None:
+    (folder / name).write_text(f"{os.getpid()} {torch.get_num_threads()}")
+
+
+def meet(folder: Path, name: str, other: str) -> None:
+    """Return when the other has begun too: one after another would never end."""
+    note(folder, name)
+    for _ in range(600):
+        if (folder / other).exists():
+            return
+        time.sleep(.1)
+    raise TimeoutError(other)
+
+
+def fail_or_note(folder: Path, name: str) -> None:
+    if name == "wrong":
+        raise ValueError("the clip is wrong")
+    time.sleep(1)
+    note(folder, name)
+
+
+def die(folder: Path, name: str) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def threads():
+    """Two threads, whatever these tests run with."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield 2
+    torch.set_num_threads(before)
+
+
+def test_calls_run_at_once_with_a_thread_each(threads, tmp_path):
+    side_by_side(meet, [(tmp_path, "a", "b"), (tmp_path, "b", "a"), (tmp_path, "c", "a")])
+    seen = [(tmp_path / name).read_text().split() for name in "abc"]
+    assert str(os.getpid()) not in {pid for pid, _ in seen} and {count for _, count in seen} == {"1"}
+
+
+def test_one_thread_runs_them_here_in_order(threads, tmp_path):
+    torch.set_num_threads(1)
+    with pytest.raises(ValueError, match="the clip is wrong"):
+        side_by_side(fail_or_note, [(tmp_path, "a"), (tmp_path, "wrong"), (tmp_path, "b")])
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_text() == f"{os.getpid()} 1"
+
+
+def test_what_has_begun_ends_where_another_fails(threads, tmp_path):
+    with pytest.raises(ValueError, match="the clip is wrong"):
+        side_by_side(fail_or_note, [(tmp_path, name) for name in ("a", "wrong", *"bcdefgh")])
+    assert (tmp_path / "a").exists() and not (tmp_path / "h").exists()
+
+
+def test_a_killed_process_is_told_and_the_next_calls_run(threads, tmp_path):
+    with pytest.raises(RuntimeError, match="OMP_NUM_THREADS=1"):
+        side_by_side(die, [(tmp_path, "a"), (tmp_path, "b")])
+    side_by_side(note, [(tmp_path, "a"), (tmp_path, "b")])
+    assert (tmp_path / "a").exists() and (tmp_path / "b").exists()
+
+
+def test_ctrl_c_ends_them(threads, tmp_path):
+    script = ("import sys, torch; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_workers import meet; "
+              "from tfcovr_utils.workers import side_by_side; torch.set_num_threads(2); folder = Path(sys.argv[2]); "
+              "side_by_side(meet, [(folder, 'a', 'never'), (folder, 'b', 'never')])")
+    with subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)], stderr=subprocess.PIPE) as process:
+        for _ in range(600):
+            if (tmp_path / "a").exists() and (tmp_path / "b").exists():
+                break
+            time.sleep(.1)
+        process.send_signal(signal.SIGINT)
+        heard = process.communicate(timeout=30)[1]
+    assert b"KeyboardInterrupt" in heard
+    for name in "ab":
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / name).read_text().split()[0]), 0)
+
+
+def test_rows_side_by_side_are_those_of_one_after_another(threads, tmp_path_factory, tmp_path, monkeypatch):
+    setting = small_setting(tmp_path_factory)
+    names = ["clip-mlp-15", "clip-avg-zs"]
+    settings = {name: replace(setting, folder=tmp_path / "side" / name) for name in names}
+    run_rows(settings, ["full"], tmp_path / "side" / "results")
+    assert len(multiprocessing.active_children()) >= 2
+    for name in names:
+        alone = run(METHODS[name], replace(setting, folder=tmp_path / "alone" / name), ["full"], tmp_path / "alone" / "results")
+        monkeypatch.setattr(evaluation, "evaluate", None)  # what is kept is found again: nothing may be scored anew
+        beside = run(METHODS[name], settings[name], ["full"], tmp_path / "side" / "results")
+        monkeypatch.undo()
+        columns = ["query_id", "protocol", "ap@50", "first_rank"]
+        pd.testing.assert_frame_equal(alone[columns], beside[columns])
+
+
+def test_rows_of_one_method_have_names_of_their_own(tmp_path_factory, tmp_path):
+    setting = small_setting(tmp_path_factory)
+    run_rows({"clip-mlp-15-brief": replace(setting, stage2=replace(setting.stage2, steps=10))}, ["full"], tmp_path, method="clip-mlp-15")
+    assert [path.name for path in tmp_path.iterdir()] == ["clip-mlp-15-brief"]
