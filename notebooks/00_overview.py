@@ -31,10 +31,12 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from tfcovr_utils import mini, plots
+from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.evaluation import evaluate
 from tfcovr_utils.frames import read_clips
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import get_profile, provenance
+from tfcovr_utils.rows import embed_in_shares
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.triplets import Benchmark
 
@@ -89,6 +91,7 @@ display(Markdown(f"The test split asks **{len(queries)}** such queries of a gall
 # put the two together so that the result lies near the right clips. Then every clip of the gallery is ranked by its cosine to the query.
 
 # %%
+embed_in_shares(load_encoder("clip", profile.clip_weights, read_out="pooled"), benchmark.clips, folder, frames=profile.frames, progress=False)
 setting = Setting(benchmark, folder, profile, seed)
 scored = {name: evaluate(METHODS[name].fit(setting), benchmark).set_index("query_id") for name in ("random", "clip-avg-zs", "clip-mlp-15")}
 query = chosen.loc["temporal"]

@@ -23,7 +23,7 @@
 # and from the adapters can be told apart. Choices are made on `val`; `test` is only scored.
 #
 # Reads the benchmark's clips and the CLIP weights of the profile. Writes encoders to `runs/<profile>/seed-<n>/stage1/` and figures to
-# `runs/<profile>/figures/04_*`. About five minutes under `mini` on two cores the first time, one under `smoke`.
+# `runs/<profile>/figures/04_*`. About six minutes under `mini` on two cores the first time, one under `smoke`.
 
 # %%
 from dataclasses import replace
@@ -37,6 +37,7 @@ from tfcovr_utils import mini, plots
 from tfcovr_utils.embedding import embed_clips
 from tfcovr_utils.mini.probe import probe_frame
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
+from tfcovr_utils.rows import embed_in_shares
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.training.recipes import RECIPES, embed_frames, learn
 from tfcovr_utils.training.report import accuracies, accuracy_by_attribute, confusions, flatten, neighbours
@@ -90,7 +91,7 @@ pd.DataFrame({name: {"trained parameters": one.facts["trained"], "seconds": one.
 # ## What each reads from a test clip
 
 # %%
-frames = {name: embed_clips(one.encoder, clips, folder, frames=profile.frames, progress=False).values for name, one in learned.items()}
+frames = {name: embed_in_shares(one.encoder, clips, folder, frames=profile.frames, progress=False).values for name, one in learned.items()}
 logits = {name: one.logits(frames[name]) for name, one in learned.items()}
 scored = pd.DataFrame({name: accuracies(logits[name][rows["test"]], label_idx[rows["test"]]) for name in recipes}).T
 scored.round(1)

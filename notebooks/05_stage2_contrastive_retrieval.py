@@ -23,7 +23,7 @@
 # target clips. This notebook trains it on several encoders, scores each row, and takes the inputs away one by one.
 #
 # Reads the encoders of `04` (and makes them where they are not there). Writes one table a method and seed to `runs/<profile>/results/`, and
-# figures to `runs/<profile>/figures/05_*`. About four minutes under `mini` on two cores after `04`, one under `smoke`.
+# figures to `runs/<profile>/figures/05_*`. About two minutes under `mini` on two cores after `04`, one under `smoke`.
 
 # %%
 from dataclasses import replace

@@ -14,9 +14,11 @@ import torch
 from small_benchmark import small_setting
 
 from tfcovr_utils import evaluation
+from tfcovr_utils.embedding import embed_clips
+from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.evaluation import run
 from tfcovr_utils.methods import METHODS
-from tfcovr_utils.rows import run_rows
+from tfcovr_utils.rows import embed_in_shares, run_rows
 from tfcovr_utils.workers import side_by_side
 
 
@@ -116,3 +118,15 @@ def test_rows_of_one_method_have_names_of_their_own(tmp_path_factory, tmp_path):
     setting = small_setting(tmp_path_factory)
     run_rows({"clip-mlp-15-brief": replace(setting, stage2=replace(setting.stage2, steps=10))}, ["full"], tmp_path, method="clip-mlp-15")
     assert [path.name for path in tmp_path.iterdir()] == ["clip-mlp-15-brief"]
+
+
+def test_shares_embed_what_one_process_embeds(threads, tmp_path_factory, tmp_path, monkeypatch):
+    setting = small_setting(tmp_path_factory)
+    clip = load_encoder("clip", setting.clip_weights, read_out="pooled")
+    asked = dict(clips=setting.benchmark.clips, clips_dir=setting.clips_dir, frames=5, progress=False)
+    alone = embed_clips(clip, store_dir=tmp_path / "alone", **asked)
+    here = []
+    monkeypatch.setattr(type(clip), "encode_frames", lambda *given: here.append(given))  # in this process alone
+    shared = embed_in_shares(clip, store_dir=tmp_path / "shared", **asked)
+    assert here == [] and shared.clip_ids == alone.clip_ids
+    torch.testing.assert_close(shared.values, alone.values)

@@ -19,23 +19,28 @@ def make_pool(workers: int, threads: int | None = None) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin_worker, initargs=(threads,))
 
 
+def how_many() -> int:
+    """Processes to compute with: one where a GPU does the work, which one training fills; else the threads that torch has, up to MOST."""
+    import torch  # here, since a worker that renders needs none
+
+    return 1 if torch.cuda.is_available() else min(torch.get_num_threads(), MOST)
+
+
 def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
     """Call `function(*arguments)` for all `calls`; begin with the longest. What they make they keep in files, so nothing is returned.
 
     The threads that torch has here are shared out: two small trainings of one thread each do half as much again as one after
-    another with two. With one thread, or a GPU, which one training fills, they run here, in order.
+    another with two. Where there is to be one process (`how_many`), they run here, in order.
     """
-    import torch  # here, since a worker that renders needs none
+    import torch
 
-    threads = torch.get_num_threads()
-    processes = min(len(calls), threads, MOST)
-    if processes < 2 or torch.cuda.is_available():
+    processes = min(len(calls), how_many())
+    if processes < 2:
         for arguments in calls:
             function(*arguments)
         return
-    futures = []
     try:
-        futures += [_kept_pool(processes, threads // processes).submit(function, *arguments) for arguments in calls]
+        futures = [_kept_pool(processes, torch.get_num_threads() // processes).submit(_call, function, arguments) for arguments in calls]
         wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:
             future.cancel()  # where one has failed; those that have begun go on to their end
@@ -52,6 +57,10 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
             worker.terminate()  # what it has not finished goes on from its checkpoint the next time
         _kept_pool.cache_clear()
         raise
+
+
+def _call(function: Callable, arguments: tuple) -> None:
+    function(*arguments)  # without its result, which would be carried over for nothing
 
 
 @cache
