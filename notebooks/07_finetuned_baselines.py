@@ -22,7 +22,7 @@
 # clip. The rows train from the weights that `06` scored as they are; the step is chosen on `val`.
 #
 # Reads the weights of the profile and, where `05` was run, its rows. Writes one table a method and seed to `runs/<profile>/results/`, those on dense
-# instructions to `runs/<profile>/dense/`, and figures to `runs/<profile>/figures/07_*`. About five minutes under `mini` on two cores, one under `smoke`.
+# instructions to `runs/<profile>/dense/`, and figures to `runs/<profile>/figures/07_*`. About three minutes under `mini` on two cores, one under `smoke`.
 
 # %%
 from dataclasses import replace
