@@ -124,6 +124,8 @@ def test_the_explorer_is_used(served, own_folder, tmp_path):
         except Exception:
             shoot(page, f"{name}-failed")
             print("the page says:", page.locator(".tfcovr").all_inner_texts())
+            print("has the focus:", page.evaluate("document.activeElement.outerHTML.slice(0, 300)"))
+            print("typed are:", [field.input_value() for field in page.locator(".tfcovr input[type=text]").all()])
             raise
         finally:
             browser.close()
