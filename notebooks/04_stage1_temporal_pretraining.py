@@ -86,7 +86,7 @@ pd.DataFrame({name: {"trained parameters": one.facts["trained"], "seconds": one.
 
 # %% [markdown]
 # *What to notice.* A curve that still rises at its end was stopped by its budget, not by what it can learn. Seconds and clips a second
-# are those of a training beside others, on its share of the threads; alone it has them all.
+# are as they were when it was trained: side by side with others it has a share of the threads, alone all of them.
 #
 # ## What each reads from a test clip
 
