@@ -112,13 +112,15 @@ class Camera:
         self.right = np.array([side * np.cos(azimuth), np.sin(azimuth), 0.])
         self.away = np.array([-side * np.sin(azimuth), np.cos(azimuth), 0.]) * side
         self.side, self.path, self.pixels, self.scale = side, path, pixels, pixels / scene.view
+        self.origins = path[:, :1] * [1., 0., 0.]
         self.turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
 
     def project(self, points: np.ndarray, frame: int) -> np.ndarray:
         """World points (..., 3) -> canvas (..., 2), y down."""
-        x, z = self.path[frame]
-        flat = np.stack([(points - [x, 0, 0]) @ self.right, z - points[..., 2]], -1) * self.scale
-        return flat @ self.turn.T + self.pixels / 2
+        flat = np.empty((*points.shape[:-1], 2))
+        flat[..., 0] = (points - self.origins[frame]) @ self.right
+        flat[..., 1] = self.path[frame, 1] - points[..., 2]
+        return (flat * self.scale) @ self.turn.T + self.pixels / 2
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """Distance (...) from the camera; larger is farther."""
@@ -162,14 +164,15 @@ def _fixed(points) -> np.ndarray:
     return np.round(np.asarray(points) * (1 << _SHIFT)).astype(np.int32)
 
 
-def _polygon(canvas, points, colour, shade: float = 1.) -> None:
-    cv2.fillConvexPoly(canvas, _fixed(points), [float(c) * shade for c in colour], cv2.LINE_8, _SHIFT)
+def _polygon(canvas, points, colour) -> None:
+    cv2.fillConvexPoly(canvas, _fixed(points), [float(c) for c in colour], cv2.LINE_8, _SHIFT)
 
 
-def _slab(canvas, camera: Camera, frame: int, x0, x1, z0, z1, colour) -> None:
-    """A rectangle that stands in the plane of travel."""
-    corners = np.array([[x0, 0, z0], [x1, 0, z0], [x1, 0, z1], [x0, 0, z1]])
-    _polygon(canvas, camera.project(corners, frame), colour)
+def _slabs(canvas, camera: Camera, frame: int, slabs: list[tuple]) -> None:
+    """Rectangles that stand in the plane of travel, one over the other: each x0, x1, z0, z1, colour."""
+    corners = np.array([[[x0, 0, z0], [x1, 0, z0], [x1, 0, z1], [x0, 0, z1]] for x0, x1, z0, z1, _ in slabs])
+    for points, slab in zip(_fixed(camera.project(corners, frame)), slabs):
+        cv2.fillConvexPoly(canvas, points, [float(c) for c in slab[-1]], cv2.LINE_8, _SHIFT)
 
 
 def _paint_hall(scene: Scene, apparatus: str, camera: Camera, frame: int) -> np.ndarray:
@@ -186,32 +189,29 @@ def _paint_hall(scene: Scene, apparatus: str, camera: Camera, frame: int) -> np.
     colours = scene.colours
     far = 6.
     left, right = x - far, x + far
-    if apparatus == "DV":
-        for step in range(-4, 5):  # the tower's storeys give the fall something to pass
-            _slab(canvas, camera, frame, left, right, step * .9 - .03, step * .9 + .03, np.array(colours["wall"]) * .8)
-        _slab(canvas, camera, frame, -3., .12, -.10, 0., colours["pad"])
-        return canvas
-    floor = {"FX": 0., "VT": 0., "BB": -.32, "UB": -.55}[apparatus]
-    _slab(canvas, camera, frame, left, right, floor - 4., floor + .05, colours["floor"])
-    _slab(canvas, camera, frame, left, right, floor - .20, floor - .13, colours["line"])
+    if apparatus == "DV":  # the tower's storeys give the fall something to pass
+        slabs = [(left, right, step * .9 - .03, step * .9 + .03, np.array(colours["wall"]) * .8) for step in range(-4, 5)]
+        slabs.append((-3., .12, -.10, 0., colours["pad"]))
+    else:
+        floor = {"FX": 0., "VT": 0., "BB": -.32, "UB": -.55}[apparatus]
+        slabs = [(left, right, floor - 4., floor + .05, colours["floor"]), (left, right, floor - .20, floor - .13, colours["line"])]
     if apparatus == "BB":
-        for leg in np.arange(np.floor(left), right, 1.6):
-            _slab(canvas, camera, frame, leg, leg + .08, -.35, 0., colours["steel"])
-        _slab(canvas, camera, frame, left, right, -.09, 0., colours["beam"])
+        slabs += [(leg, leg + .08, -.35, 0., colours["steel"]) for leg in np.arange(np.floor(left), right, 1.6)]
+        slabs.append((left, right, -.09, 0., colours["beam"]))
     if apparatus == "VT":
-        _slab(canvas, camera, frame, -.22, -.14, -.05, .6, colours["steel"])
-        _slab(canvas, camera, frame, -.52, .06, .42, .56, colours["pad"])
+        slabs += [(-.22, -.14, -.05, .6, colours["steel"]), (-.52, .06, .42, .56, colours["pad"])]
     if apparatus == "UB":
-        _slab(canvas, camera, frame, -.03, .03, floor, BAR_HEIGHT, np.array(colours["steel"]) * .7)
-        _slab(canvas, camera, frame, -.06, .06, BAR_HEIGHT - .04, BAR_HEIGHT + .04, colours["beam"])
+        slabs += [(-.03, .03, floor, BAR_HEIGHT, np.array(colours["steel"]) * .7),
+                  (-.06, .06, BAR_HEIGHT - .04, BAR_HEIGHT + .04, colours["beam"])]
+    _slabs(canvas, camera, frame, slabs)
     return canvas
 
 
 def _paint_water(canvas, scene: Scene, camera: Camera, frame: int) -> None:
     x = camera.path[frame, 0]
     water = np.array(scene.colours["water"])
-    _slab(canvas, camera, frame, x - 6, x + 6, WATER - 4, WATER, water)
-    _slab(canvas, camera, frame, x - 6, x + 6, WATER - .03, WATER, np.minimum(water * 1.3, 255))
+    _slabs(canvas, camera, frame, [(x - 6, x + 6, WATER - 4, WATER, water),
+                                   (x - 6, x + 6, WATER - .03, WATER, np.minimum(water * 1.3, 255))])
 
 
 LIMBS = [("hip", "knee", 1.25, "skin"), ("knee", "foot", 1., "skin"), ("shoulder", "elbow", .95, "skin"), ("elbow", "hand", .8, "skin")]
@@ -221,7 +221,7 @@ _AT = {name: i for i, name in enumerate(JOINTS)}
 def _paint_athlete(canvas, scene: Scene, camera: Camera, motion: Motion, frame: int) -> None:
     """Limbs as capsules, the torso as a box of four colours, the head with face and bun; far parts first."""
     joints, axes = motion.joints[frame], motion.orientation[frame]
-    flat = camera.project(joints, frame)
+    flat = _fixed(camera.project(joints, frame)).tolist()
     body, colours, scale = scene.body, scene.colours, camera.scale
     parts = []
     for upper, lower, width, colour in LIMBS:
@@ -238,13 +238,19 @@ def _paint_athlete(canvas, scene: Scene, camera: Camera, motion: Motion, frame: 
 
 
 def _capsule(canvas, a, b, thickness, colour) -> None:
-    cv2.line(canvas, tuple(map(int, _fixed(a))), tuple(map(int, _fixed(b))), [float(c) for c in colour], thickness, cv2.LINE_8, _SHIFT)
+    cv2.line(canvas, a, b, [float(c) for c in colour], thickness, cv2.LINE_8, _SHIFT)
+
+
+def _cross(a, b) -> np.ndarray:
+    """`np.cross` of two single vectors (3,), to the bit and without what it does for arrays of them: five a frame are drawn with it."""
+    (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
+    return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
 def _torso_faces(joints, axes, body: Body) -> dict[str, np.ndarray]:
     """The four faces (4, 3) of the box between hips and shoulders, in the world."""
     left, up = axes[:, 1], joints[1] - joints[0]
-    forward = np.cross(left, up / np.linalg.norm(up))
+    forward = _cross(left, up / np.linalg.norm(up))
     hip, shoulder = left * body.hip_width * .62, left * body.shoulder_width * .5
     deep = forward * body.depth / 2
     low, high = joints[0] - .06 * up, joints[1] + .06 * up
@@ -259,7 +265,7 @@ def _torso_faces(joints, axes, body: Body) -> dict[str, np.ndarray]:
 
 def _paint_torso(canvas, camera: Camera, frame: int, faces, colours) -> None:
     for name, corners in faces.items():
-        normal = np.cross(corners[1] - corners[0], corners[3] - corners[0])
+        normal = _cross(corners[1] - corners[0], corners[3] - corners[0])
         if camera.depth(normal) >= 0:  # looks away from the camera
             continue
         flat = camera.project(corners, frame)
