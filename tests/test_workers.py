@@ -86,7 +86,8 @@ def test_ctrl_c_ends_them(threads, tmp_path):
     script = ("import sys, torch; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_workers import meet; "
               "from tfcovr_utils.workers import side_by_side; torch.set_num_threads(2); folder = Path(sys.argv[2]); "
               "side_by_side(meet, [(folder, 'a', 'never'), (folder, 'b', 'never')])")
-    with subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)], stderr=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)], stderr=subprocess.PIPE,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:  # a shell's background jobs ignore it
         for _ in range(600):
             if (tmp_path / "a").exists() and (tmp_path / "b").exists():
                 break
