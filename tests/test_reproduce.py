@@ -3,9 +3,12 @@ import base64
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import jupytext
 import numpy as np
@@ -88,7 +91,7 @@ def test_a_failing_cell_is_told_and_those_that_do_not_need_it_go_on(notebooks, t
 def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp_path, capsys):
     text = GOOD + '\n# %%\nfrom pathlib import Path\nPath("runs/smoke/made.txt").write_text(str(lr))\n'
     make_notebook(notebooks, "00_first", text)
-    make_notebook(notebooks, "01_second", GOOD)
+    make_notebook(notebooks, "04_second", GOOD)
 
     def run(*options):
         assert reproduce.main(["--profile", "smoke", *options]) == 0
@@ -96,10 +99,10 @@ def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp
 
     assert "up to date" not in run()
     assert run().count("up to date") == 2
-    make_notebook(notebooks, "01_second", GOOD + "\n# %%\nmore = 1\n")
-    assert "00_first: up to date" in (said := run()) and "01_second: its cells changed" in said
+    make_notebook(notebooks, "04_second", GOOD + "\n# %%\nmore = 1\n")
+    assert "00_first: up to date" in (said := run()) and "04_second: its cells changed" in said
     (tmp_path / "runs" / "smoke" / "made.txt").unlink()
-    assert "00_first: made.txt is gone" in (said := run()) and "01_second: up to date" in said
+    assert "00_first: made.txt is gone" in (said := run()) and "04_second: up to date" in said
     assert run("-p", "lr", "2").count("its parameters changed") == 2
     (tmp_path / "data" / "weights").mkdir(parents=True)
     (tmp_path / "data" / "weights" / "model").write_text("other")
@@ -109,11 +112,69 @@ def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp
 
 def test_a_notebook_is_run_again_when_one_it_reads_was(notebooks, capsys):
     make_notebook(notebooks, "05_rows", GOOD)
-    make_notebook(notebooks, "08_reads_them", GOOD)
+    make_notebook(notebooks, "06_reads_them", GOOD)
     assert reproduce.main(["--profile", "smoke"]) == 0
     make_notebook(notebooks, "05_rows", GOOD + "\n# %%\nmore = 1\n")
     assert reproduce.main(["--profile", "smoke"]) == 0
-    assert "08_reads_them: 05_rows changed" in capsys.readouterr().out
+    assert "06_reads_them: 05_rows changed" in capsys.readouterr().out
+
+
+def step_of(folder, name, cell):
+    """A step whose notebook and run stand in `folder`: it does without this process's patches, so a worker may run it."""
+    folder.mkdir(exist_ok=True)
+    notebook = make_notebook(folder, name, HEADER + "# %%\nimport os, time\nfrom pathlib import Path\n" + cell)
+    return reproduce.Step(notebook, {}, folder / "run", 0)
+
+
+WAIT = "while not Path({!r}).exists():\n    time.sleep(.1)\n"
+
+
+def test_what_only_the_last_reads_runs_beside_the_others(tmp_path, capfd):
+    at = {name: str(tmp_path / "run" / name) for name in ("01_figure.csv", "weights.bin")}
+    made = tmp_path / "run" / "benchmark" / "clips.csv"
+    steps = [step_of(tmp_path, "00_first", ""),
+             step_of(tmp_path, "01_counts", f"Path({at['01_figure.csv']!r}).write_text('1')\n" + WAIT.format(at["weights.bin"])),
+             step_of(tmp_path, "02_fails", "half = 1 / 0"),
+             step_of(tmp_path, "03_makes", f"Path({str(made)!r}).parent.mkdir(); Path({str(made)!r}).write_text('1')"),
+             step_of(tmp_path, "04_trains", WAIT.format(at["01_figure.csv"]) + f"Path({at['weights.bin']!r}).write_text('1')"),
+             step_of(tmp_path, "10_last", "print(Path(%r).exists())" % str(tmp_path / "run" / "01_counts.json"))]
+    failed = reproduce.run_all(steps)
+    assert list(failed) == ["02_fails"] and "ZeroDivisionError" in failed["02_fails"]
+    assert outputs(steps[-1].out) == "True\n"
+    assert [step.record.get("wrote") for step in steps[1:5]] == [
+        ["01_counts.ipynb", "01_figure.csv"], None, ["03_makes.ipynb", "benchmark/clips.csv"], ["04_trains.ipynb", "weights.bin"]]
+    capfd.readouterr()
+    assert list(reproduce.run_all(steps)) == ["02_fails"]
+    assert capfd.readouterr().out.count("up to date") == 5
+
+
+def test_ctrl_c_ends_those_beside_too(tmp_path):
+    began = [tmp_path / name for name in ("01", "04")]
+    steps = [step_of(tmp_path, f"{path.name}_waits", f"Path({str(path)!r}).write_text(str(os.getpid()))\ntime.sleep(600)") for path in began]
+    steps.insert(1, step_of(tmp_path, "02_never", f"Path({str(tmp_path / '02')!r}).write_text('1')"))
+    code = ("import sys; from pathlib import Path; from tfcovr_utils.reproduce import Step, run_all; "
+            "run_all([Step(path, {}, path.parent / 'run', 0) for path in map(Path, sys.argv[1:])])")
+    run = subprocess.Popen([sys.executable, "-c", code, *(str(step.notebook) for step in steps)], stderr=subprocess.PIPE, text=True, start_new_session=True,
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background jobs ignore it
+    wait_until(lambda: all(path.exists() and path.read_text() for path in began))
+    os.killpg(run.pid, signal.SIGINT)
+    assert "KeyboardInterrupt" in run.communicate(timeout=60)[1]
+    wait_until(lambda: not any(is_alive(int(path.read_text())) for path in began))
+    assert not (tmp_path / "02").exists()
+
+
+def wait_until(holds):
+    end = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end, "nothing came of it"
+        time.sleep(.2)
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_notebook_runs_again_when_the_second_rendering_that_it_shows_has_changed(notebooks, tmp_path, monkeypatch, capsys):

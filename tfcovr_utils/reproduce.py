@@ -2,14 +2,20 @@
 
 A notebook is left out while nothing changed that it was made from: its cells, its parameters, the package's code it imports, the
 committed files it reads, what earlier notebooks gave it. Beside each executed notebook a JSON file says what that was. One that
-fails is told at the end, and those that do not need it go on.
+fails is told at the end, and those that do not need it go on. Those that no training waits for run at the same time as the others,
+behind them.
 """
 import argparse
 import ast
 import json
+import multiprocessing
 import os
+import re
+import signal
 import sys
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,12 +28,16 @@ from .files import alone, write_json
 from .fingerprints import code_hashes, hash_files_below, hash_text, versions
 from .profiles import ROOT, annotations_dir, get_profile, runs_dir
 from .report import write_report
+from .workers import make_pool
 
 NOTEBOOKS = ROOT / "notebooks"
 COMMITTED = ("modifications", "paper", "weights")  # of data/, what notebooks read
 # What of earlier notebooks' results and figures one reads too, by number; and without which it cannot do.
 READS = {"06": ("05",), "07": ("05", "06"), "08": ("05",), "09": ("05",), "10": ("01", "02", "03", "04", "05", "06", "07", "08")}
 NEEDS = {"08": ("05",)}
+# What only 10 reads, or nothing: each runs from the one named on, with what the others leave of the processors.
+BESIDE = {"01": "00", "02": "00", "03": "00", "08": "05", "09": "05"}
+FOLDERS = {"benchmark": "03"}  # of a run: whose files they hold; those elsewhere bear a number, or are of a notebook that is not beside
 JOINED = ("05", "06", "07", "10")  # these show the means over all seeds that are there
 
 
@@ -138,50 +148,96 @@ def why_again(step: Step) -> str | None:
     return f"{changed[0]} changed" if changed else f"{gone[0]} is gone"
 
 
-def run_notebook(notebook: Path, out: Path, parameters: dict, bar: dict | bool = False) -> None:
-    """Execute one notebook; a failing cell raises PapermillExecutionError with the cell in it."""
+def run_notebook(notebook: Path, out: Path, parameters: dict, bar: dict | bool = False, behind: bool = False) -> None:
+    """Execute one notebook, `behind` what else runs; a failing cell raises PapermillExecutionError with the cell in it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     # Kernel `python3` must be this environment's, not one of the same name in somebody's home folder.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    first = ["--IPKernelApp.exec_lines=from tfcovr_utils.workers import step_back; step_back()"] if behind else []
     papermill.execute_notebook(str(notebook), str(out), parameters=parameters, kernel_name="python3", cwd=str(ROOT), progress_bar=bar,
-                               start_timeout=180, extra_arguments=["--IPKernelApp.log_level=40"])
+                               start_timeout=180, extra_arguments=["--IPKernelApp.log_level=40", *first])
 
 
-def run_step(step: Step, title: str) -> None:
+def run_step(step: Step, bar: dict | bool = False, behind: bool = False) -> None:
     """Run a notebook and write beside it what it was made from."""
     inputs, before, earlier = read_inputs(step), read_before(step), step.record.get("wrote", [])
     started = time.time()
-    run_notebook(step.notebook, step.out, step.parameters, {"desc": title, "leave": False, "disable": None})
+    run_notebook(step.notebook, step.out, step.parameters, bar, behind)
     new = [path for path in step.folder.rglob("*") if path.is_file() and path.stat().st_mtime >= started and not path.name.startswith(".")]
-    wrote = {path.relative_to(step.folder).as_posix() for path in new} | {name for name in earlier if (step.folder / name).exists()}
+    wrote = {path.relative_to(step.folder).as_posix() for path in new if _is_of(step, path)}
+    wrote |= {name for name in earlier if (step.folder / name).exists()}
     write_json({"inputs": inputs, "before": before, "wrote": sorted(wrote), "seconds": round(time.time() - started, 1),
                 "parameters": step.parameters}, step.out.with_suffix(".json"))
+
+
+def _is_of(step: Step, path: Path) -> bool:
+    """Whether a file that appeared while a notebook ran is its own, not of one that ran at the same time."""
+    numbered = re.match(r"\d\d(?=_)", path.name)
+    number = numbered[0] if numbered else FOLDERS.get(path.parent.name)
+    return number == step.name[:2] if number else step.name[:2] not in BESIDE
+
+
+def attempt(step: Step, title: str, why: str, behind: bool = False) -> str | None:
+    """Run a notebook, saying so and why; return why it failed, or None."""
+    print(title if why == "new" else f"{title}: {why}", flush=True)
+    started, failed = time.monotonic(), None
+    try:
+        run_step(step, False if behind else {"desc": title, "leave": False, "disable": None}, behind)
+    except PapermillExecutionError as error:
+        failed = f"cell {error.cell_index} failed with {error.ename}: {error.evalue}\n{error.source}\nThe run so far is in {os.path.relpath(step.out)}."
+    except DeadKernelError as error:
+        failed = f"its kernel died ({error}); mostly for want of memory. The run so far is in {os.path.relpath(step.out)}."
+    print(f"      {time.monotonic() - started:.0f} s {'failed' if failed else '->'} {os.path.relpath(step.out)}", flush=True)
+    return failed
+
+
+def _attempt_beside(step: Step, title: str, why: str) -> str | None:
+    """`attempt` in a worker, whose kernel it ends first when it is told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the kernel: two threads that wait for each other, while others run, wait with all they have
+    try:
+        return attempt(step, title, why, behind=True)
+    except SystemExit:
+        os._exit(1)  # or the pool would give this worker its next notebook
 
 
 def run_all(steps: list[Step], force: bool = False) -> dict[str, str]:
     """Run what is not up to date, a line each; return what failed or was left out, with the reason."""
     failed: dict[str, str] = {}
-    for number, step in enumerate(steps, 1):
-        title = f"[{number}/{len(steps)}] {step.name}" + (f" seed {step.seed}" if step.seed else "")
-        lacking = [name for name in failed if name[:2] in NEEDS.get(step.name[:2], ())]
-        if lacking:
-            failed[step.name] = f"left out, since it needs {lacking[0]}"
-            print(f"{title}: {failed[step.name]}", flush=True)
-            continue
-        why = "asked for" if force else why_again(step)
-        if why is None:
-            print(f"{title}: up to date ({step.record['seconds']:.0f} s when it ran)", flush=True)
-            continue
-        print(title if why == "new" else f"{title}: {why}", flush=True)
-        started = time.monotonic()
+    beside: list[tuple[str, Future]] = []
+    some_in_order = any(step.name[:2] not in BESIDE for step in steps)
+    with make_pool(1) as pool:
         try:
-            run_step(step, title)
-        except PapermillExecutionError as error:
-            failed[step.name] = f"cell {error.cell_index} failed with {error.ename}: {error.evalue}\n{error.source}\nThe run so far is in {os.path.relpath(step.out)}."
-        except DeadKernelError as error:
-            failed[step.name] = f"its kernel died ({error}); mostly for want of memory. The run so far is in {os.path.relpath(step.out)}."
-        done = "failed" if step.name in failed else f"-> {os.path.relpath(step.out)}"
-        print(f"      {time.monotonic() - started:.0f} s {done}", flush=True)
+            for place, step in sorted(enumerate(steps, 1), key=lambda one: (one[1].seed, BESIDE.get(one[1].name[:2], one[1].name[:2]), one[0])):
+                number, title = step.name[:2], f"[{place}/{len(steps)}] {step.name}" + (f" seed {step.seed}" if step.seed else "")
+                if set(READS.get(number, ())) & set(BESIDE):
+                    failed |= _end_of(beside)
+                lacking = [name for name in failed if name[:2] in NEEDS.get(number, ())]
+                if lacking:
+                    failed[step.name] = f"left out, since it needs {lacking[0]}"
+                    print(f"{title}: {failed[step.name]}", flush=True)
+                elif (why := "asked for" if force else why_again(step)) is None:
+                    print(f"{title}: up to date ({step.record['seconds']:.0f} s when it ran)", flush=True)
+                elif number in BESIDE and some_in_order:
+                    beside.append((step.name, pool.submit(_attempt_beside, step, title, why)))
+                elif failure := attempt(step, title, why):
+                    failed[step.name] = failure
+            return failed | _end_of(beside)
+        except KeyboardInterrupt:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+
+
+def _end_of(beside: list[tuple[str, Future]]) -> dict[str, str]:
+    """Wait for the notebooks beside; return what failed, with the reason."""
+    failed = {}
+    for name, future in beside:
+        try:
+            if why := future.result():
+                failed[name] = why
+        except BrokenProcessPool:
+            failed[name] = "its process was ended from outside, mostly for want of memory."
     return failed
 
 

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 MOST = 4  # trainings side by side; each holds its own weights and clips in memory
 
@@ -66,6 +68,14 @@ def _call(function: Callable, arguments: tuple) -> None:
 @cache
 def _kept_pool(processes: int, threads: int) -> ProcessPoolExecutor:
     return make_pool(processes, threads)  # for the next calls too: to begin takes seconds
+
+
+def step_back() -> None:
+    """Let all else go first. Linux shares the processors among sessions before it looks at processes, and a kernel begins one of its own."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text("10")
 
 
 def _begin_worker(threads: int | None) -> None:
