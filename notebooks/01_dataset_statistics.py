@@ -166,8 +166,8 @@ if rendered:
 # %%
 if rendered:
     cost = measure(profile, folder)
-    display(Markdown(f"A clip takes {cost['render ms']:.1f} ms to render, {cost['encode ms']:.1f} to encode, {cost['decode ms']:.1f} to "
-                     f"decode {profile.frames} frames of, and {cost['bytes']:,.0f} bytes (medians, one process)."))
+    display(Markdown(f"A clip takes {cost['render ms']:.1f} ms of a processor to render, {cost['encode ms']:.1f} to encode, {cost['decode ms']:.1f} to "
+                     f"decode {profile.frames} frames of, and {cost['bytes']:,.0f} bytes (medians)."))
 
 # %% [markdown]
 # ## Are there shortcuts?
