@@ -88,6 +88,17 @@ def test_a_failing_cell_is_told_and_those_that_do_not_need_it_go_on(notebooks, t
     assert "06_later: up to date" in heard.out and "ZeroDivisionError" in heard.err
 
 
+def test_a_failure_is_that_of_its_seed(notebooks, tmp_path, capsys):
+    make_notebook(notebooks, "05_bad", GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0") + '\n# %%\nassert seed == 1, f"none of {seed}"\n')
+    make_notebook(notebooks, "08_needs_it", GOOD)
+    assert reproduce.main(["--profile", "smoke", "--seeds", "0", "1", "2"]) == 1
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("05", "08"))]
+    assert [line.partition(": ")[0] for line in told] == ["05_bad", "08_needs_it", "05_bad seed 2", "08_needs_it seed 2"]
+    assert [line.rpartition(": ")[2] for line in told] == [
+        "none of 0", "left out, since it needs 05_bad", "none of 2", "left out, since it needs 05_bad seed 2"]
+    assert "RAN smoke" in outputs(tmp_path / "runs" / "smoke" / "seed-1" / "08_needs_it.ipynb")
+
+
 def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp_path, capsys):
     text = GOOD + '\n# %%\nfrom pathlib import Path\nPath("runs/smoke/made.txt").write_text(str(lr))\n'
     make_notebook(notebooks, "00_first", text)
@@ -126,7 +137,7 @@ def step_of(folder, name, cell):
     return reproduce.Step(notebook, {}, folder / "run", 0)
 
 
-WAIT = "while not Path({!r}).exists():\n    time.sleep(.1)\n"
+WAIT = "end = time.monotonic() + 120\nwhile not Path({!r}).exists():\n    assert time.monotonic() < end\n    time.sleep(.1)\n"
 
 
 def test_what_only_the_last_reads_runs_beside_the_others(tmp_path, capfd):
@@ -146,6 +157,33 @@ def test_what_only_the_last_reads_runs_beside_the_others(tmp_path, capfd):
     capfd.readouterr()
     assert list(reproduce.run_all(steps)) == ["02_fails"]
     assert capfd.readouterr().out.count("up to date") == 5
+
+
+def test_when_one_beside_is_killed_the_others_go_on(tmp_path):
+    at = str(tmp_path / "worker")
+    steps = [step_of(tmp_path, "01_killed", f"Path({at!r}).write_text(str(os.getppid()))\nos.kill(os.getppid(), 9)"),
+             step_of(tmp_path, "05_trains", WAIT.format(at) + f"while Path('/proc', Path({at!r}).read_text()).exists():\n    time.sleep(.1)"),
+             step_of(tmp_path, "08_later", ""), step_of(tmp_path, "10_last", "")]
+    assert reproduce.run_all(steps) == dict.fromkeys(["01_killed", "08_later"], "its process was ended from outside, mostly for want of memory.")
+    assert [bool(step.record) for step in steps] == [False, True, False, True]
+
+
+def test_what_is_written_to_be_renamed_is_no_result_and_may_vanish(tmp_path, monkeypatch):
+    step = step_of(tmp_path, "04_trains", "")
+
+    def write(*_):
+        for name in ("weights.bin", "seed-1/weights.bin", ".clips.0f/clips.npy", ".clips.0f.npy", "gone/clips.npy", "gone.npy"):
+            (step.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (step.folder / name).write_text("1")
+
+    def missing_what_is_gone(look):
+        return lambda path, **options: look(Path("nowhere") if Path(path).name.startswith("gone") else path, **options)
+
+    monkeypatch.setattr(reproduce, "run_notebook", write)
+    monkeypatch.setattr(os, "scandir", missing_what_is_gone(os.scandir))
+    monkeypatch.setattr(Path, "stat", missing_what_is_gone(Path.stat))
+    reproduce.run_step(step)
+    assert step.record["wrote"] == ["seed-1/weights.bin", "weights.bin"]
 
 
 def test_ctrl_c_ends_those_beside_too(tmp_path):

@@ -16,6 +16,7 @@ import sys
 import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +40,7 @@ NEEDS = {"08": ("05",)}
 BESIDE = {"01": "00", "02": "00", "03": "00", "08": "05", "09": "05"}
 FOLDERS = {"benchmark": "03"}  # of a run: whose files they hold; those elsewhere bear a number, or are of a notebook that is not beside
 JOINED = ("05", "06", "07", "10")  # these show the means over all seeds that are there
+ENDED = "its process was ended from outside, mostly for want of memory."
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Step:
     @property
     def name(self) -> str:
         return self.notebook.stem
+
+    @property
+    def full_name(self) -> str:
+        """Its name and its seed, as they are told: no other step has both."""
+        return self.name + (f" seed {self.seed}" if self.seed else "")
 
     @property
     def record(self) -> dict:
@@ -163,11 +170,22 @@ def run_step(step: Step, bar: dict | bool = False, behind: bool = False) -> None
     inputs, before, earlier = read_inputs(step), read_before(step), step.record.get("wrote", [])
     started = time.time()
     run_notebook(step.notebook, step.out, step.parameters, bar, behind)
-    new = [path for path in step.folder.rglob("*") if path.is_file() and path.stat().st_mtime >= started and not path.name.startswith(".")]
-    wrote = {path.relative_to(step.folder).as_posix() for path in new if _is_of(step, path)}
+    wrote = {path.relative_to(step.folder).as_posix() for path in _written_since(started, step.folder) if _is_of(step, path)}
     wrote |= {name for name in earlier if (step.folder / name).exists()}
     write_json({"inputs": inputs, "before": before, "wrote": sorted(wrote), "seconds": round(time.time() - started, 1),
                 "parameters": step.parameters}, step.out.with_suffix(".json"))
+
+
+def _written_since(started: float, folder: Path) -> list[Path]:
+    """Files below a folder that were written to since then, but none that is hidden or in a hidden folder: those are temporary."""
+    written = []
+    for parent, folders, files in os.walk(folder):  # which, unlike rglob, passes over a folder that those beside have just removed
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(parent, name) for name in files if not name.startswith(".")):
+            with suppress(FileNotFoundError):  # removed as well
+                if path.stat().st_mtime >= started:
+                    written.append(path)
+    return written
 
 
 def _is_of(step: Step, path: Path) -> bool:
@@ -202,26 +220,31 @@ def _attempt_beside(step: Step, title: str, why: str) -> str | None:
 
 
 def run_all(steps: list[Step], force: bool = False) -> dict[str, str]:
-    """Run what is not up to date, a line each; return what failed or was left out, with the reason."""
+    """Run what is not up to date, a line each; return what failed or was left out, by its full name, with the reason."""
     failed: dict[str, str] = {}
     beside: list[tuple[str, Future]] = []
     some_in_order = any(step.name[:2] not in BESIDE for step in steps)
     with make_pool(1) as pool:
         try:
             for place, step in sorted(enumerate(steps, 1), key=lambda one: (one[1].seed, BESIDE.get(one[1].name[:2], one[1].name[:2]), one[0])):
-                number, title = step.name[:2], f"[{place}/{len(steps)}] {step.name}" + (f" seed {step.seed}" if step.seed else "")
+                number, title = step.name[:2], f"[{place}/{len(steps)}] {step.full_name}"
                 if set(READS.get(number, ())) & set(BESIDE):
                     failed |= _end_of(beside)
-                lacking = [name for name in failed if name[:2] in NEEDS.get(number, ())]
+                lacking = [one.full_name for one in steps
+                           if one.seed == step.seed and one.name[:2] in NEEDS.get(number, ()) and one.full_name in failed]
                 if lacking:
-                    failed[step.name] = f"left out, since it needs {lacking[0]}"
-                    print(f"{title}: {failed[step.name]}", flush=True)
+                    failed[step.full_name] = f"left out, since it needs {lacking[0]}"
+                    print(f"{title}: {failed[step.full_name]}", flush=True)
                 elif (why := "asked for" if force else why_again(step)) is None:
                     print(f"{title}: up to date ({step.record['seconds']:.0f} s when it ran)", flush=True)
                 elif number in BESIDE and some_in_order:
-                    beside.append((step.name, pool.submit(_attempt_beside, step, title, why)))
+                    try:
+                        beside.append((step.full_name, pool.submit(_attempt_beside, step, title, why)))
+                    except BrokenProcessPool:  # with an earlier one; those that waited behind that one end so, too
+                        failed[step.full_name] = ENDED
+                        print(f"{title}: {ENDED}", flush=True)
                 elif failure := attempt(step, title, why):
-                    failed[step.name] = failure
+                    failed[step.full_name] = failure
             return failed | _end_of(beside)
         except KeyboardInterrupt:
             for worker in multiprocessing.active_children():
@@ -237,7 +260,7 @@ def _end_of(beside: list[tuple[str, Future]]) -> dict[str, str]:
             if why := future.result():
                 failed[name] = why
         except BrokenProcessPool:
-            failed[name] = "its process was ended from outside, mostly for want of memory."
+            failed[name] = ENDED
     return failed
 
 
