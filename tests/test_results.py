@@ -1,6 +1,9 @@
 """Results: saved, replaced, summed up; intervals that cover; tables recomputed from the Parquet."""
 
 import json
+import os
+import time
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -157,14 +160,61 @@ def test_comparison_pairs_queries_and_averages_seeds(folder):
         results.per_query(found)
 
 
-def test_results_of_another_benchmark_are_not_set_beside(benchmark, folder, tmp_path):
-    for path in folder.glob("*/seed-*"):
-        (tmp_path / path.parent.name).mkdir(exist_ok=True)
-        (tmp_path / path.parent.name / path.name).write_bytes(path.read_bytes())
-    smaller = replace(benchmark, gallery=benchmark.gallery.iloc[:-1])
-    run(METHODS["label-oracle"], setting(smaller), ["full"], tmp_path)
-    with pytest.raises(ValueError, match="the results of label-oracle under 'full' answer other queries or another gallery"):
-        results.read_results(tmp_path)
+def save_row(benchmark, folder, method, hour, seed=0, protocols=("full",)):
+    """As `run` saves it, written at this hour."""
+    for protocol in protocols:
+        path = results.save_result(evaluate(random_embeddings(benchmark, seed), benchmark, protocol), folder, method, seed,
+                                   {"revision": "x", "history": [{"seconds": 1.0, "val": 0.5}]})
+    os.utime(path, (3600 * hour, 3600 * hour))
+
+
+def test_results_of_an_earlier_benchmark_are_left_out_and_named(benchmark, tmp_path):
+    """As after a change of the texts: some rows were made again, the others wait for their turn."""
+    earlier = replace(benchmark, modifications=benchmark.modifications.assign(text=benchmark.modifications["text"] + "."))
+    for hour, (method, seed) in enumerate([("random", 0), ("random", 1), ("source-label-only", 0), ("label-oracle", 0)]):  # the more, but old
+        save_row(earlier, tmp_path, method, hour, seed, ["capped", "full"])
+    save_row(benchmark, tmp_path, "text-only", 20, protocols=["capped", "full"])
+    save_row(benchmark, tmp_path, "random", 10)
+    told = (rf"random/seed-0 \(capped\), random/seed-1 \(capped\), random/seed-1 \(full\), .*label-oracle/seed-0 \(full\) in {tmp_path} "
+            "answer other queries or another gallery than what was written last, and are left out; give the command that made them again")
+    with pytest.warns(UserWarning, match=told) as warned:
+        found = results.read_results(tmp_path)
+    assert len(warned) == 1
+    kept = found[["method", "protocol", "seed"]].drop_duplicates().to_numpy().tolist()
+    assert kept == [["random", "full", 0], ["text-only", "capped", 0], ["text-only", "full", 0]]
+    assert (found.groupby("protocol")["task"].nunique() == 1).all() and found.columns.tolist()[-2:] == ["method", "seed"]
+    with pytest.warns(UserWarning, match=told):
+        summary = results.summarise(tmp_path, protocols=["full"]).set_index("method")
+    assert summary["n_seeds"].loc[["random", "text-only", "label-oracle"]].tolist() == [1, 1, 0]
+    assert summary["status"]["label-oracle"].startswith("not run: its results are of an earlier benchmark. To run it: `python -m")
+    assert summary["status"]["video-only"].startswith("not run: nobody asked for it yet.")
+    with pytest.warns(UserWarning, match=told):
+        assert results.training_cost(tmp_path, ["text-only", "label-oracle"])["stage 2 s"].to_dict() == {"text-only": 1}
+    for method, seed in (("random", 1), ("source-label-only", 0), ("label-oracle", 0)):
+        save_row(benchmark, tmp_path, method, 21, seed, ["capped", "full"])
+    save_row(benchmark, tmp_path, "random", 21, protocols=["capped"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert results.read_results(tmp_path).groupby("protocol")["method"].nunique().to_dict() == {"capped": 4, "full": 4}
+
+
+def test_a_result_found_again_counts_as_written(benchmark, tmp_path):
+    """Asked for once more, it is no left-over, though a stranger's row was written since."""
+    run(METHODS["random"], setting(benchmark), ["full"], tmp_path)
+    save_row(replace(benchmark, gallery=benchmark.gallery.iloc[:-1]), tmp_path, "text-only", time.time() / 3600 - 1)
+    os.utime(tmp_path / "random" / "seed-0.parquet", (0, 0))
+    with pytest.warns(UserWarning, match=r"^random/seed-0 \(full\) in"):
+        assert results.read_results(tmp_path)["method"].unique().tolist() == ["text-only"]
+    run(METHODS["random"], setting(benchmark), ["full"], tmp_path)
+    with pytest.warns(UserWarning, match=r"^text-only/seed-0 \(full\) in"):
+        assert results.read_results(tmp_path)["method"].unique().tolist() == ["random"]
+
+
+def test_rows_of_two_benchmarks_are_not_compared(benchmark):
+    one, other = (evaluate(random_embeddings(some), some, "full").assign(method="random", seed=0)
+                  for some in (benchmark, replace(benchmark, gallery=benchmark.gallery.iloc[:-1])))
+    with pytest.raises(ValueError, match="answer 2 different sets of questions"):
+        results.compare(one, other)
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path):

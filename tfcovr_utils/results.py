@@ -3,6 +3,8 @@
 A row is a query (see `evaluation.evaluate`). Nothing is scored here.
 """
 
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -59,7 +61,11 @@ def find_result(results_dir: Path, method: str, seed: int, split: str, protocols
         return None
     table = load_table(path)
     parts = [table[(table["split"] == split) & (table["protocol"] == protocol)] for protocol in protocols]
-    return pd.concat(parts, ignore_index=True) if all(map(len, parts)) else None
+    if not all(map(len, parts)):
+        return None
+    with suppress(OSError):  # where nobody may write
+        path.touch()  # as good as written now, see `_read_all`
+    return pd.concat(parts, ignore_index=True)
 
 
 def training_curve(results_dir: Path, method: str, seed: int) -> pd.DataFrame:
@@ -76,9 +82,12 @@ def training_curve(results_dir: Path, method: str, seed: int) -> pd.DataFrame:
 def training_cost(results_dir: Path, methods: list[str]) -> pd.DataFrame:
     """What rows took to train, and how they stood where choices are made, means over seeds: by method, "stage 1 s" (of what
     was trained from labels, 0 for none), "stage 2 s", "val" (mAP@50 of the step chosen, in per cent)."""
+    left_over = {(method, seed) for method, _, seed in _read_all(results_dir, "test")[1]}
     rows = []
     for method in methods:
         for path in sorted((Path(results_dir) / method).glob("seed-*.json")):
+            if (method, _seed(path)) in left_over:  # trained on an earlier benchmark, as may be what the record says
+                continue
             curve = training_curve(results_dir, method, _seed(path))
             record = next(iter(read_json(path).values()))
             rows.append({"method": method, "stage 1 s": record.get("stage1", {}).get("seconds", 0.), "stage 2 s": curve["seconds"].iloc[-1],
@@ -92,8 +101,12 @@ def save_not_run(results_dir: Path, method: str, reason: str) -> None:
 
 
 def read_results(results_dir: Path, split: str = "test") -> pd.DataFrame:
-    """All results on a split, in the order of METHODS, with columns `method` and `seed` more."""
-    results = _read_all(results_dir, split)
+    """All results on a split, in the order of METHODS, with columns `method` and `seed` more.
+
+    Left-overs of an earlier benchmark are left out with a warning: what answers other queries or another gallery than the
+    result that was written last, or found again as what it would be. So they are in all that reads a folder.
+    """
+    results, _ = _read_all(results_dir, split)
     if results.empty:
         raise FileNotFoundError(f"{results_dir} has no results on {split}; make some with `{_COMMAND.format('random')}`.")
     return results
@@ -106,13 +119,15 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
     each K `mAP@K` (mean over seeds), `mAP@K sd` (over seeds; NaN for one seed), `mAP@K low` and `mAP@K high` (95 %
     percentile interval over queries of the per-query means over seeds).
     """
-    results = _read_all(results_dir, split)
+    results, left_over = _read_all(results_dir, split)
     if protocols is not None:
         results = results[results["protocol"].isin(protocols)]
     rows = summarise_results(results).to_dict("records")
     run = set(results["method"])
     absent = [name for name in _methods_in(results_dir) if name not in run]
-    rows += [{"method": name, "protocol": "", "status": f"not run: {_why_not_run(results_dir, name)}", "n_seeds": 0} for name in absent]
+    earlier = {method for method, protocol, _ in left_over if protocols is None or protocol in protocols}
+    rows += [{"method": name, "protocol": "", "status": f"not run: {_why_not_run(results_dir, name, name in earlier)}", "n_seeds": 0}
+             for name in absent]
     table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64"})
     table["family"] = [METHODS[name].family if name in METHODS else "" for name in table["method"]]
     order = table["method"].map({name: place for place, name in enumerate(_methods_in(results_dir))})
@@ -223,36 +238,36 @@ def format_results(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: table[name].map("{:.2f}".format) for name in HEADLINES}, coverage=table["coverage"].map("{:.4f}".format))
 
 
-def _read_all(results_dir: Path, split: str) -> pd.DataFrame:
-    parts = [pd.DataFrame(columns=["method", "protocol"])]
+def _read_all(results_dir: Path, split: str) -> tuple[pd.DataFrame, list[tuple[str, str, int]]]:
+    """Results on a split that answer one task a protocol, that of the file written last, and (method, protocol, seed) of the others."""
+    parts = [pd.DataFrame(columns=["method", "protocol", "seed", "task", "written"])]
     for path in sorted(Path(results_dir).glob("*/seed-*.parquet"), key=_in_order):
+        written = path.stat().st_mtime_ns
         table = load_table(path)
-        parts.append(table[table["split"] == split].assign(method=path.parent.name, seed=_seed(path)))
+        parts.append(table[table["split"] == split].assign(method=path.parent.name, seed=_seed(path), written=written))
     results = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    _check_same_task(results)
-    return results
-
-
-def _check_same_task(results: pd.DataFrame) -> None:
-    for protocol, part in results.groupby("protocol", sort=False):
-        if part["task"].nunique() > 1:
-            usual = part["task"].mode()[0]
-            others = sorted(set(part.loc[part["task"] != usual, "method"]))
-            raise ValueError(
-                f"the results of {', '.join(others)} under {protocol!r} answer other queries or another gallery than the "
-                "rest; evaluate them again on this benchmark, or remove them."
-            )
+    by_time = results[["protocol", "task", "written"]].sort_values("written", kind="stable")
+    last = by_time.drop_duplicates("protocol", keep="last").set_index("protocol")["task"]
+    is_left_over = results["task"] != results["protocol"].map(last)
+    left_over = [*results.loc[is_left_over, ["method", "protocol", "seed"]].drop_duplicates().itertuples(index=False, name=None)]
+    if left_over:
+        named = ", ".join(f"{method}/seed-{seed} ({protocol})" for method, protocol, seed in left_over)
+        # At this place, not at its callers: so a notebook that reads a folder in ten cells is told once.
+        warnings.warn(f"{named} in {results_dir} answer other queries or another gallery than what was written last, and are left out; "
+                      "give the command that made them again, or remove them.", stacklevel=1)
+    return results[~is_left_over].drop(columns="written").reset_index(drop=True), left_over
 
 
 def _not_run_path(results_dir: Path, method: str) -> Path:
     return Path(results_dir) / method / "not-run.json"
 
 
-def _why_not_run(results_dir: Path, method: str) -> str:
+def _why_not_run(results_dir: Path, method: str, has_earlier: bool) -> str:
     path = _not_run_path(results_dir, method)
     if path.exists():
         return read_json(path)["reason"]
-    return f"nobody asked for it yet. To run it: `{_COMMAND.format(method)}`."
+    why = "its results are of an earlier benchmark" if has_earlier else "nobody asked for it yet"
+    return f"{why}. To run it: `{_COMMAND.format(method)}`."
 
 
 def _methods_in(results_dir: Path) -> list[str]:
