@@ -182,6 +182,17 @@ def test_a_checkpoint_runs_nothing(tmp_path, monkeypatch):
         load_official(tmp_path / "numbers.pth")
 
 
+@pytest.mark.parametrize(("name", "official"), [("aim_t1", 0.5), ("aim_t2", 1)])
+def test_the_scale_is_that_of_the_official_configurations_unless_given(tmp_path, name, official):
+    _, weights, _ = read_fixture(name)
+    torch.save(weights, tmp_path / "official.pth")
+    for options, scale in (({}, official), ({"scale": 0.5}, 0.5), ({"scale": 1.0}, 1), ({"scale": 0.0}, 0)):
+        backbone = load_encoder("aim", str(tmp_path / "official.pth"), heads=2, **options).backbone
+        assert backbone.settings["scale"] == scale and {block.scale for block in backbone.adapters} == {scale}
+    save_pretrained(load_official(tmp_path / "official.pth", heads=2, scale=0.7), tmp_path / "ours")
+    assert load_encoder("aim", str(tmp_path / "ours")).backbone.settings["scale"] == 0.7
+
+
 def test_labels_of_another_number_are_refused(tmp_path):
     load_fixture("aim_t1", tmp_path)
     with pytest.raises(ValueError, match="labels are 2, .* has 6 classes"):
@@ -402,6 +413,11 @@ def test_a_folder_with_other_weights_is_refused(tmp_path):
         load_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="no config.json"):
         load_pretrained(tmp_path / "nowhere")
+
+
+def test_a_folder_of_another_model_is_refused(clip_folder):
+    with pytest.raises(FileNotFoundError, match=rf"{clip_folder} is no checkpoint file and holds no config.json of an AIM; train one with"):
+        load_encoder("aim", str(clip_folder))
 
 
 # ---- the encoder

@@ -20,6 +20,7 @@ from .key_maps import AIM, TIMM_VISION, rename
 from .official_files import fill, read_tensors
 
 HEAD_WIDTH = 64  # of every CLIP; no weight tells how many heads there are
+OFFICIAL_SCALES = {1: .5, 2: 1.}  # of the adapters beside the MLP, by num_tadapter: AIM's configurations of diving48 and of sthv2
 
 
 class AimEncoder(Encoder):
@@ -106,10 +107,10 @@ def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
     folder = Path(local_folder(str(weights)))
     if folder.is_file():
         return load_official(folder, **official)
-    if not (folder / "config.json").exists():
+    config = read_json(folder / "config.json") if (folder / "config.json").exists() else {}
+    if "tower" not in config:  # a folder of another model, such as a CLIP, has a config.json too
         raise FileNotFoundError(f"{weights} is no checkpoint file and holds no config.json of an AIM; train one with `python -m "
                                 "tfcovr_utils.training stage1`, or pass an official checkpoint file.")
-    config = read_json(folder / "config.json")
     model = Aim(CLIPVisionModel(CLIPVisionConfig.from_dict(config["tower"])), **config["aim"])
     if config["head"]:
         model = AimClassifier(model, **config["head"])
@@ -117,11 +118,12 @@ def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
     return model.eval()
 
 
-def load_official(path: Path, *, scale: float = 0.5, heads: int | None = None, labels: list[str] | None = None) -> AimClassifier:
+def load_official(path: Path, *, scale: float | None = None, heads: int | None = None, labels: list[str] | None = None) -> AimClassifier:
     """Load a recogniser's checkpoint of AIM's authors, or TF-CoVR's stage 1, in eval mode. Sizes are read off the weights.
 
-    scale is in the training configuration alone: .5 on Kinetics and Diving48, 1 on Something-Something. heads: the
-    width / 64 unless given. labels: in the order of the classes; their numbers unless given.
+    scale stands in the training configuration alone. Unless given it is what the official ones have: 1 with two temporal
+    adapters (Something-Something), .5 with one (Kinetics, Diving48). heads: the width / 64 unless given. labels: in the
+    order of the classes; their numbers unless given.
     """
     state = read_tensors(path)
     weights, unknown = rename(state, AIM)
@@ -136,7 +138,8 @@ def load_official(path: Path, *, scale: float = 0.5, heads: int | None = None, l
     tower = CLIPVisionModel(CLIPVisionConfig(
         hidden_size=width, intermediate_size=mlp[0], num_hidden_layers=len(layers), num_attention_heads=heads or width // HEAD_WIDTH,
         image_size=patch_size * math.isqrt(positions[0] - 1), patch_size=patch_size))
-    aim = Aim(tower, num_frames=temporal[1], num_tadapter=2 if any("T_Adapter_in" in name for name in state) else 1, scale=scale,
+    num_tadapter = 2 if any("T_Adapter_in" in name for name in state) else 1
+    aim = Aim(tower, num_frames=temporal[1], num_tadapter=num_tadapter, scale=OFFICIAL_SCALES[num_tadapter] if scale is None else scale,
               adapter_ratio=adapter[0] / width, source=Path(path).name)
     model = AimClassifier(aim, labels or [str(label) for label in range(classes[0])])
     if len(model.labels) != classes[0]:
