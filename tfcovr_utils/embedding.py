@@ -81,6 +81,8 @@ def embed_clips(
     read without a GPU what one has made. `workers` are threads that decode, by default one a core; no value depends on them.
     Processes that were launched together call this together: each embeds its share, and all read everything.
     """
+    # The tower is what costs, and stage 1 reads it before the projection: one pass serves both.
+    encoder, project = encoder.in_two_steps() if per_frame and not composed else (encoder, None)
     workers = workers or max(1, (os.cpu_count() or 1) // parallel.on_machine()[2])
     if policy not in POLICIES:
         raise ValueError(f"policy {policy!r} does not take the same frames every time; choose one of {', '.join(POLICIES)}.")
@@ -124,7 +126,7 @@ def embed_clips(
     missing = {clip_id: faults[path] for clip_id, path in zip(clips["clip_id"], clips["path"]) if path in faults}
     if missing and not found.any():
         raise ValueError(f"none of {len(missing)} clips below {clips_dir} could be read; the first: {next(iter(missing.values()))}.")
-    return Embedded(clips_here["clip_id"][found].tolist(), values, missing)
+    return Embedded(clips_here["clip_id"][found].tolist(), project(values) if project else values, missing)
 
 
 def _hash_together(paths: Iterable[str], clips_dir: Path, store_dir: Path, progress: bool) -> tuple[dict[str, dict], dict[str, str]]:

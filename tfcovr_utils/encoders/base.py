@@ -3,7 +3,7 @@
 An encoder sees decoded frames and plain texts. It decodes nothing, stores nothing and trains nothing.
 """
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 
@@ -35,6 +35,10 @@ class Encoder(torch.nn.Module):
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (N, T, H, W, 3) -> raw frame features (N, T, D)."""
         raise NotImplementedError(f"{self.name} gives no features of single frames.")
+
+    def in_two_steps(self) -> tuple["Encoder", Callable[[torch.Tensor], torch.Tensor] | None]:
+        """The encoder whose frame features are kept, and what then makes of them this one's; itself and None where nothing does."""
+        return self, None
 
     def encode_clips(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (N, T, H, W, 3) -> raw clip features (N, D): the mean over frames, unless an encoder says otherwise."""

@@ -1,5 +1,6 @@
 """CLIP, image and text, from a Hugging Face folder, a hub id or OpenAI's own files; the rendered benchmark's weights go the same way."""
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +53,11 @@ class ClipEncoder(Encoder):
         features = self.model.visual_projection(pooled) if self.read_out == "projected" else pooled
         return features.unflatten(0, frames.shape[:2])
 
-    def before_projection(self) -> "ClipEncoder":
-        """The same model, read out "pooled"."""
+    def in_two_steps(self) -> tuple[Encoder, Callable | None]:
+        if self.read_out != "projected":
+            return self, None
         preprocessing = {"image_mean": self.mean, "image_std": self.std}
-        return ClipEncoder(self.model, self.tokenizer, preprocessing, "pooled").eval().requires_grad_(False)
+        return ClipEncoder(self.model, self.tokenizer, preprocessing, "pooled").eval().requires_grad_(False), self.project
 
     @torch.no_grad()
     def project(self, pooled: torch.Tensor) -> torch.Tensor:
