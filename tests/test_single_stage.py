@@ -215,15 +215,5 @@ def test_a_clip_that_one_rate_cannot_read_is_missing(here, monkeypatch):
     assert torch.equal(left.values, whole.values[[0, 2, 3]])
 
 
-def test_a_recipe_kept_before_it_could_choose_frames_is_read(here, tmp_path, monkeypatch):
-    given = {"settings": here.stage1, "clip_weights": here.clip_weights, "store_dir": here.store_dir, "folder": tmp_path}
-    learn("frozen-mlp", here.benchmark, here.clips_dir, here.profile, **given)
-    facts = json.loads((tmp_path / "recipe.json").read_text())
-    assert facts["made_of"].pop("policies") == ["centre"] and facts["made_of"]["frames"] == here.profile.frames
-    (tmp_path / "recipe.json").write_text(json.dumps(facts))
-    monkeypatch.setattr(recipes, "fit_stage1", lambda *_, **__: pd.DataFrame({"seconds": [0.]}))
-    assert learn("frozen-mlp", here.benchmark, here.clips_dir, here.profile, **given).facts == facts
-
-
 def test_every_profile_has_its_settings():
     assert set(SINGLE_STAGE) == set(PROFILES)

@@ -89,6 +89,8 @@ def test_a_run_goes_on_to_the_same_weights(tmp_path, epochs_before):
     torch.manual_seed(77)
     model, resumed = _fit_on(FeatureClips(features), features, label_idx, settings, tmp_path / "checkpoint.pt", resume=True)
     assert resumed["loss"].tolist() == curve["loss"].tolist()
+    clips = resumed["clips_per_s"] * resumed["seconds"]
+    assert clips.tolist() == pytest.approx([6 * settings.batch] * len(clips))  # of an epoch that was cut off the first part counts too
     for name, value in whole.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
 

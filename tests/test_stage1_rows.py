@@ -1,6 +1,7 @@
 """Rows on what stage 1 has taught: recipes with a real small CLIP, kept encoders, AIM weights given, shuffled frames."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,10 @@ from small_benchmark import small_setting
 
 from tfcovr_utils.encoders.aim import save_pretrained, start_aim
 from tfcovr_utils.evaluation import evaluate
-from tfcovr_utils.methods import METHODS, features
+from tfcovr_utils.methods import METHODS, NotRun, features
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training import __main__ as training
-from tfcovr_utils.training import recipes
+from tfcovr_utils.training import recipes, stage1
 from tfcovr_utils.training.recipes import RECIPES, learn
 from tfcovr_utils.training.stage1 import STAGE1, STAGE1_READERS, Stage1Settings
 
@@ -51,6 +52,78 @@ def test_other_settings_teach_anew(here, monkeypatch):
     assert len(taught) == before + 1
 
 
+def test_other_clips_teach_anew_and_other_code_is_told(here, tmp_path, monkeypatch):
+    clips = shutil.copytree(here.clips_dir, tmp_path / "clips")
+    given = {"folder": tmp_path / "aim", "settings": replace(STAGE_1, epochs=1), "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    first = learn("aim", here.benchmark, clips, here.profile, **given)
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="before the code changed, and is used as it is"):
+        patch.setattr(recipes, "code_hashes", lambda source: {"losses.py": "changed"})
+        patch.setattr(recipes, "fit_stage1", lambda *_, **__: pytest.fail("stage 1 was trained again"))
+        assert learn("aim", here.benchmark, clips, here.profile, **given).facts == first.facts
+    one, other = here.benchmark.clips.loc[here.benchmark.clips["split"] != "test", "path"].iloc[[0, -1]]
+    shutil.copyfile(clips / other, clips / one)
+    with pytest.warns(UserWarning, match="other files; it is trained anew"):
+        again = learn("aim", here.benchmark, clips, here.profile, **given)
+    assert again.facts["made_of"]["files"] != first.facts["made_of"]["files"] and again.curve["loss"].tolist() != first.curve["loss"].tolist()
+
+
+def test_a_checkpoint_of_other_clips_is_not_gone_on_from(here, tmp_path, monkeypatch):
+    clips = shutil.copytree(here.clips_dir, tmp_path / "clips")
+    given = {"folder": tmp_path / "aim", "settings": replace(STAGE_1, save_every_s=0.), "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    real = stage1._save
+
+    def save_and_stop(*state):
+        real(*state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stage1, "_save", save_and_stop)
+        learn("aim", here.benchmark, clips, here.profile, **given)
+    one, other = here.benchmark.clips.loc[here.benchmark.clips["split"] != "test", "path"].iloc[[0, -1]]
+    shutil.copyfile(clips / other, clips / one)
+    with pytest.raises(ValueError, match="written by a run with other files; resume with what it began with, or remove it"):
+        learn("aim", here.benchmark, clips, here.profile, **given)
+
+
+def test_a_broken_clip_is_counted_and_the_others_are_learned_from(here, tmp_path):
+    clips = shutil.copytree(here.clips_dir, tmp_path / "clips")
+    table = here.benchmark.clips
+    lost = table[table["split"] == "train"].iloc[3]
+    (clips / lost["path"]).write_bytes(b"no video")
+    given = {"settings": replace(STAGE_1, epochs=1), "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    broken = learn("aim", here.benchmark, clips, here.profile, **given)
+    without = learn("aim", replace(here.benchmark, clips=table[table["clip_id"] != lost["clip_id"]]), here.clips_dir, here.profile, **given)
+    wanted = (table["split"] != "test").sum()
+    assert broken.facts["coverage"] == (wanted - 1) / wanted and without.facts["coverage"] == 1
+    assert broken.curve["loss"].tolist() == without.curve["loss"].tolist()
+
+
+def test_a_checkpoint_is_read_with_the_encoder_beside_it(here, tmp_path, monkeypatch):
+    trained = METHODS["tfcovr-base"].fit(here)
+    ids = here.benchmark.clips["clip_id"].tolist()
+    monkeypatch.setattr(features, "learn", lambda *_, **__: pytest.fail("stage 1 was trained"))
+    elsewhere = replace(here, folder=tmp_path / "other" / "tfcovr-base", checkpoint=here.folder, seed=5)
+    assert torch.equal(METHODS["tfcovr-base"].fit(elsewhere).embed_gallery(ids), trained.embed_gallery(ids))
+    shutil.copytree(here.folder, tmp_path / "alone")
+    with pytest.raises(NotRun, match="keep the two folders beside each other"):
+        METHODS["tfcovr-base"].fit(replace(elsewhere, checkpoint=tmp_path / "alone"))
+    record = here.folder.parent / "stage1" / "aim" / "recipe.json"
+    facts = json.loads(record.read_text())
+    shutil.copytree(record.parent, tmp_path / "stage1" / "aim")
+    facts["made_of"]["clip"]["weights"] = "of another"
+    (tmp_path / "stage1" / "aim" / "recipe.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="was taught on another CLIP"):
+        METHODS["tfcovr-base"].fit(replace(elsewhere, checkpoint=tmp_path / "alone"))
+
+
+def test_a_folder_that_held_adapters_gives_the_reader_that_was_trained_last(here, tmp_path):
+    given = {"folder": tmp_path, "settings": replace(STAGE_1, epochs=1), "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    learn("aim", here.benchmark, here.clips_dir, here.profile, **given)
+    with pytest.warns(UserWarning, match="trained anew"):
+        learn("frozen-ordered", here.benchmark, here.clips_dir, here.profile, **given)
+    assert learn("frozen-ordered", here.benchmark, here.clips_dir, here.profile, **given).model.backbone is None
+
+
 def test_adapters_begin_where_the_reader_ended(here, monkeypatch):
     monkeypatch.setitem(RECIPES, "aim-ordered", replace(RECIPES["aim-ordered"], changes=()))
     folder = here.folder.parent / "chained"
@@ -80,9 +153,12 @@ def test_given_aim_weights_take_the_place_of_training(here, tmp_path, monkeypatc
         torch.nn.init.normal_(block.T_Adapter.D_fc2.weight, std=.5)
     save_pretrained(aim, tmp_path)
     given = replace(here, aim_weights=str(tmp_path))
-    for name in ("tfcovr-stage2-only", "tfcovr-base"):
+    for name in ("tfcovr-stage2-only", "tfcovr-base-shuffled-test", "tfcovr-base"):
         row = METHODS[name].fit(given)
-        assert row.facts["encoder"]["family"] == "aim"
+        assert row.facts["encoder"]["family"] == ("shuffled" if "shuffled" in name else "aim")
+    for name in ("tfcovr-ordered", "tfcovr-base-shuffled", "tfcovr-ordered-posteriors"):  # of another stage 1, for which these weights do not stand
+        with pytest.raises(NotRun, match="evaluate it without them"):
+            METHODS[name].fit(given)
     frozen = METHODS["tfcovr-stage2-only"].fit(here)
     ids = here.benchmark.clips["clip_id"].tolist()
     assert not torch.allclose(row.embed_gallery(ids), frozen.embed_gallery(ids), atol=1e-3)
@@ -113,7 +189,8 @@ def test_stage_1_killed_goes_on_to_the_same_weights(here, tmp_path):
     """The command, killed by SIGKILL while AIM's adapters train, and given again with --resume."""
     here.benchmark.save(tmp_path / "tables")
     command = [sys.executable, "-m", "tfcovr_utils.training", "stage1", "--benchmark", str(tmp_path / "tables"), "--clips", str(here.clips_dir),
-               "--weights", here.clip_weights, "--profile", "smoke", "--resume", "--set", "epochs=40", "batch=16", "save_every_s=0.0"]
+               "--weights", here.clip_weights, "--profile", "smoke", "--resume", "--set", "epochs=40", "batch=16", "save_every_s=0.0", "augment=crop",
+               "drop_path=0.1"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
     killed = subprocess.Popen([*command, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
@@ -136,6 +213,12 @@ def test_the_command_without_a_profile_takes_that_of_mini(here, tmp_path):
                    "--recipe", "frozen-mlp", "--out", str(tmp_path / "run"), "--set", "epochs=1", "batch=16"])
     told = json.loads((tmp_path / "run" / "run.json").read_text())
     assert told["profile"]["name"] == "mini" and told["made_of"]["settings"]["lr"] == STAGE1_READERS["mini"].lr
+
+
+def test_a_setting_that_the_recipe_decides_is_refused(here, tmp_path):
+    here.benchmark.save(tmp_path / "tables")
+    with pytest.raises(SystemExit, match="--set epochs=5 has no effect: .* aim-long"):
+        training.main(["stage1", "--benchmark", str(tmp_path / "tables"), "--recipe", "aim-long", "--out", str(tmp_path / "run"), "--set", "epochs=5"])
 
 
 def test_every_recipe_is_a_row_s_and_is_known_to_every_profile():

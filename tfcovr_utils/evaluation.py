@@ -37,7 +37,7 @@ from .profiles import PROFILES, SPLITS, data_dir, provenance
 from .protocols import PEER_PROTOCOLS, PROTOCOLS, Task, make_task
 from .recalls import MEASURES, field_table, write_recalls
 from .results import HEADLINES, find_result, read_results, save_not_run, save_result, summarise
-from .store import hash_files
+from .store import hash_contents
 from .triplets import Benchmark
 
 RECALL_RANKS = (1, 5, 10, 50)
@@ -223,11 +223,10 @@ def _made_of(method: Method, setting: Setting) -> dict | None:
     weights = {name: value for name, value in profile.items() if name.endswith("_weights")}
     weights |= {"clip": setting.clip_weights, "aim": setting.aim_weights, "checkpoint": setting.checkpoint, **setting.weights}
     paths = setting.benchmark.clips["path"] if setting.clips_dir else []
-    files, faults = hash_files(paths, setting.clips_dir or "", setting.store_dir or data_dir() / "embeddings")
     return {
         "code": hash_text(str([registered[0], code_hashes("from tfcovr_utils import evaluation")])),
         "benchmark": setting.benchmark.digest,
-        "clips": hash_text(str([(name, file["sha256"]) for name, file in sorted(files.items())]) + str(sorted(faults))),
+        "clips": hash_contents(paths, setting.clips_dir or "", setting.store_dir or data_dir() / "embeddings"),
         "weights": hash_text(str({name: hash_weights_named(value) for name, value in weights.items()})),
         "settings": hash_text(str([profile, setting.seed, setting.stage1, setting.stage2, setting.single_stage])),
         "machine": hash_text(str([versions(), torch.cuda.is_available()])),

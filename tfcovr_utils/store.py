@@ -22,6 +22,7 @@ from safetensors.torch import load, save
 from tqdm import tqdm
 
 from .files import replacing, write_json
+from .fingerprints import hash_text
 from .video.request import VideoError, check_file
 
 FORMAT = 1        # part of every address; raise it when the same recipe comes to mean other values
@@ -136,6 +137,12 @@ def hash_files(names: Iterable[str], folder: Path, cache_dir: Path, progress: bo
     files, faults, fresh = hash_new(names, folder, cache_dir, progress)
     remember_hashes(fresh, folder, cache_dir)
     return files, faults
+
+
+def hash_contents(names: Iterable[str], folder: Path, cache_dir: Path) -> str:
+    """One hash of what files below `folder` hold, and of which cannot be read."""
+    files, faults = hash_files(names, folder, cache_dir)
+    return hash_text(str([(name, file["sha256"]) for name, file in sorted(files.items())]) + str(sorted(faults)))
 
 
 def hash_new(names: Iterable[str], folder: Path, cache_dir: Path, progress: bool = False) -> tuple[dict, dict, dict]:

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,8 @@ from .. import parallel
 from ..doctor import clip_exists
 from ..embedding import Embedded, embed_clips, embed_texts
 from ..encoders import Encoder, load_encoder
-from ..encoders.clip import ClipEncoder
 from ..fusion import unit
-from ..training.recipes import RECIPES, embed_frames, learn
+from ..training.recipes import RECIPES, embed_frames, learn, read_learned
 from .base import NotRun, Setting, look_up
 
 STAGE1_FOLDER = "stage1"  # beside the folders of the methods: rows share encoders
@@ -51,11 +51,7 @@ class Features:
 
     def embed(self, rows: pd.DataFrame, **options) -> Embedded:
         """Frames of some rows of the table of clips, sampled as the profile says."""
-        encoder, projected = self.encoder, isinstance(self.encoder, ClipEncoder) and self.encoder.read_out == "projected"
-        if projected:  # the tower is what costs, and stage 1 reads it before the projection: one pass serves both
-            encoder = encoder.before_projection()
-        embedded = embed_clips(encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, **options)
-        return replace(embedded, values=self.encoder.project(embedded.values)) if projected else embedded
+        return embed_clips(self.encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, **options)
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Means over frames (N, D)."""
@@ -90,7 +86,8 @@ class AimFeatures(Features):
 class LearnedFeatures(AimFeatures):
     """What a recipe of stage 1 makes of a clip; texts stay the frozen CLIP's. Trained where it is not in its folder yet.
 
-    shuffled: each clip's frames come in an order of its own before anything sees them. posteriors: beside the unit clip
+    AIM weights that are given take the place of the recipe `aim`, and of no other. With a checkpoint of the row the encoder is read
+    from beside it. shuffled: each clip's frames come in an order of its own before anything sees them. posteriors: beside the unit clip
     feature stands the square root of the label posterior, unit too, so that a product of two holds their overlap.
     """
 
@@ -98,15 +95,25 @@ class LearnedFeatures(AimFeatures):
         super().__init__(setting)
         self.recipe, self.posteriors = RECIPES[recipe], posteriors
         if setting.aim_weights:
+            if recipe != "aim":
+                raise NotRun(f"this row is of stage 1's recipe {recipe}, and AIM weights are given in place of the recipe aim; evaluate it without them.")
+            self.encoder = ShuffledFrames(self.encoder) if shuffled else self.encoder
+            self.facts["encoder"] = self.encoder.identity
             return
-        if setting.benchmark.labels.empty:
+        if setting.checkpoint is not None:
+            folder = Path(setting.checkpoint).parent / STAGE1_FOLDER / recipe
+            if not (folder / "recipe.json").exists():
+                raise NotRun(f"{folder} holds no encoder, and {setting.checkpoint} was trained on one; keep the two folders beside each other.")
+            self.learned = read_learned(folder, self.encoder)
+        elif setting.benchmark.labels.empty:
             raise NotRun("this benchmark has no labels to teach an encoder; give AIM weights that were taught elsewhere.",
                          "python -m tfcovr_utils.evaluation --aim WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out DIR")
-        folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
-        self.learned = learn(
-            recipe, setting.benchmark, setting.clips_dir, setting.profile, setting.seed, folder, settings=setting.stage1,
-            clip_weights=setting.clip_weights, store_dir=setting.store_dir,
-        )  # fmt: skip
+        else:
+            folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
+            self.learned = learn(
+                recipe, setting.benchmark, setting.clips_dir, setting.profile, setting.seed, folder, settings=setting.stage1,
+                clip_weights=setting.clip_weights, store_dir=setting.store_dir,
+            )  # fmt: skip
         self.encoder = self.learned.encoder.to(self.device)
         if shuffled and self.recipe.adapters:
             self.encoder = ShuffledFrames(self.encoder)

@@ -3,8 +3,8 @@
 A recipe ends in a folder: `reader.*` (readout and heads), `aim/` where adapters were trained, `curve.parquet`, and
 `recipe.json`, which says what made it. Asked again with the same ingredients, `learn` reads the folder.
 """
-import hashlib
 import json
+import warnings
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,9 @@ from ..encoders import Encoder, load_encoder
 from ..encoders.aim import Aim, AimEncoder, load_pretrained, save_pretrained
 from ..encoders.readout import ClipReader, Readout
 from ..files import read_json, write_json, write_table
-from ..profiles import Profile
+from ..fingerprints import code_hashes, hash_text
+from ..profiles import Profile, data_dir
+from ..store import hash_contents
 from ..triplets import Benchmark
 from .clips import FeatureClips, PixelClips, load_pixels, may_flip
 from .report import attribute_classes
@@ -42,8 +44,8 @@ class Recipe:
 
 RECIPES = {
     "aim": Recipe("the paper's: AIM's adapters, the mean over frames", "mean", adapters=True),
-    "aim-brief": Recipe("aim in the time of frozen-ordered", "mean", adapters=True, changes=(("epochs", 1),)),
-    "aim-long": Recipe("aim for four times as long", "mean", adapters=True, changes=(("epochs", 12),)),
+    "aim-brief": Recipe("aim for one epoch", "mean", adapters=True, changes=(("epochs", 1),)),
+    "aim-long": Recipe("aim for four times its epochs", "mean", adapters=True, changes=(("epochs", 12),)),
     "frozen-mlp": Recipe("frozen frames, their mean through an MLP: what the labels alone give", "mlp"),
     "frozen-set": Recipe("frozen frames through a transformer that does not know their order", "set"),
     "frozen-ordered": Recipe("frozen frames through a transformer over time", "ordered"),
@@ -83,59 +85,66 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
           progress: bool = False) -> Learned:
     """Train a recipe on the training clips of a benchmark, choosing on val; or read it from `folder` if it is there already.
 
-    settings: in place of the profile's; what the recipe itself changes stays changed. Several processes train together; the first
+    settings: in place of the profile's; what the recipe itself changes stays changed. What it starts from has the profile's, and stands
+    beside `folder`, or within it where settings are given. Several processes train together; the first
     writes the folder.
     """
     if name not in RECIPES:
         raise ValueError(f"recipe {name!r} is not known; choose one of {', '.join(RECIPES)}.")
     recipe, clip_weights = RECIPES[name], clip_weights or profile.clip_weights
-    settings = replace(settings or default_settings(recipe, profile), **dict(recipe.changes))
-    clip = load_encoder("clip", clip_weights, read_out="pooled")
+    given, settings = settings, replace(settings or default_settings(recipe, profile), **dict(recipe.changes))
+    clip = load_encoder("clip", clip_weights, read_out="pooled").to(parallel.device())
     clips = benchmark.clips[benchmark.clips["split"] != "test"]
     frames_taken = recipe_frames(recipe, profile)
-    made_of = {"recipe": name, **asdict(recipe), "settings": asdict(settings), "seed": seed, "clip": clip.identity, "frames": frames_taken,
-               "clips": _hash(clips["clip_id"] + clips["label_id"] + clips["split"])}
-    made_of = json.loads(json.dumps(made_of))
+    made_of = {"recipe": name, **asdict(replace(recipe, about="")), "settings": asdict(settings), "seed": seed, "clip": clip.identity, "frames": frames_taken,
+               "clips": hash_text("\n".join(clips["clip_id"] + clips["label_id"] + clips["split"])),
+               "files": hash_contents(clips["path"], clips_dir, store_dir or data_dir() / "embeddings")}
+    made_of, code = json.loads(json.dumps(made_of)), hash_text(str(code_hashes("from tfcovr_utils.training import recipes")))
     if folder is not None and parallel.of_main((Path(folder) / "recipe.json").exists()):
-        kept = read_json(Path(folder) / "recipe.json")["made_of"]
-        if json.loads(json.dumps(asdict(Recipe("", "")))) | kept == made_of:  # what it did not know yet was at its default
-            return _read(Path(folder), clip)
+        facts = read_json(Path(folder) / "recipe.json")
+        changed = [name for name, value in made_of.items() if name not in facts["made_of"] or facts["made_of"][name] != value]
+        if not changed:
+            if facts["code"] != code:  # it may have taken days: told, and left to the reader
+                warnings.warn(f"{folder} was trained before the code changed, and is used as it is; remove it to train it anew.", stacklevel=2)
+            return read_learned(folder, clip)
+        warnings.warn(f"{folder} was trained with other {', '.join(changed)}; it is trained anew.", stacklevel=2)
     values, classes = attribute_classes(benchmark.labels)
     labels = benchmark.labels["label_id"].tolist()
     start = None
     if recipe.start:
-        below = Path(folder).with_name(recipe.start) if folder else None
+        below = folder and (Path(folder).with_name(recipe.start) if given is None else Path(folder) / "start")
         start = learn(recipe.start, benchmark, clips_dir, profile, seed, below, clip_weights=clip_weights, store_dir=store_dir,
                       progress=progress)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         width = clip.model.config.vision_config.hidden_size
         readout = Readout(recipe.readout, width, num_frames=frames_taken * len(recipe.policies))
-        reader = ClipReader(readout, labels, values if recipe.factors else None)
+        reader = ClipReader(readout, labels, values if recipe.factors else None, settings.head_dropout)
         backbone = None
         if recipe.adapters:
-            backbone = Aim(deepcopy(clip.model.vision_model), num_frames=profile.frames, adapter_ratio=settings.adapter_ratio,
-                           drop_path=settings.drop_path, mean=clip.mean, std=clip.std, source=clip_weights)
+            backbone = Aim(deepcopy(clip.model.vision_model), num_frames=profile.frames, num_tadapter=settings.num_tadapter, scale=settings.scale,
+                           adapter_ratio=settings.adapter_ratio, drop_path=settings.drop_path, mean=clip.mean, std=clip.std, source=clip_weights)
     if start is not None:
         reader.load_state_dict(start.model.reader.state_dict())
     if recipe.adapters:
         frames, broken = load_pixels([Path(clips_dir) / path for path in clips["path"]], profile.frames, profile.image_size,
                                      progress and parallel.is_main())
-        clips, frames = clips.drop(clips.index[list(broken)]), np.delete(frames, list(broken), 0) if broken else frames
-        inputs = PixelClips(frames, clip.mean, clip.std, settings.augment, flip=may_flip(benchmark.labels["text"]))
+        readable = ~np.isin(np.arange(len(clips)), list(broken))  # the others stay where they are: the frames may be a file larger than memory
+        inputs = PixelClips(frames, clip.mean, clip.std, settings.augment, may_flip(benchmark.labels["text"]), parallel.device())
     else:
         embedded = embed_frames(recipe, clip, clips, clips_dir, profile, store_dir=store_dir, progress=progress)
         clips, inputs = clips[clips["clip_id"].isin(embedded.clip_ids)], FeatureClips(embedded.values)
+        readable = np.ones(len(clips), bool)
         reader.readout.set_statistics(embedded.values[np.flatnonzero(clips["split"] == "train")])
     label_idx = pd.Index(labels).get_indexer(clips["label_id"])
-    train, val = (np.flatnonzero(clips["split"] == split) for split in ("train", "val"))
+    train, val = (np.flatnonzero((clips["split"] == split) & readable) for split in ("train", "val"))
     model = Stage1(reader, backbone).to(parallel.device())
     checkpoint = Path(folder) / "checkpoint.pt" if folder else None
-    curve = fit_stage1(model, inputs, label_idx, train, val, settings, seed, checkpoint=checkpoint, resume=resume, progress=progress,
+    curve = fit_stage1(model, inputs, label_idx, train, val, settings, seed, checkpoint=checkpoint, resume=resume, progress=progress, made_of=made_of,
                        factor_idx={name: of_label[label_idx] for name, of_label in classes.items()} if recipe.factors else None)
     wanted = int((benchmark.clips["split"] != "test").sum())
     seconds = float(curve["seconds"].sum()) + (start.facts["seconds"] if start is not None else 0)
-    facts = {"made_of": made_of, "seconds": seconds, "coverage": len(clips) / wanted,
+    facts = {"made_of": made_of, "code": code, "seconds": seconds, "coverage": int(readable.sum()) / wanted,
              "trained": sum(p.numel() for p in model.parameters() if p.requires_grad)}
     if folder is not None and parallel.is_main():
         (Path(folder) / "recipe.json").unlink(missing_ok=True)  # of another training: what follows is no longer what it says
@@ -170,12 +179,12 @@ def embed_frames(recipe: Recipe, encoder: Encoder, clips: pd.DataFrame, clips_di
     return Embedded([clip_id for clip_id in clips["clip_id"] if clip_id not in missing], values, missing)
 
 
-def _read(folder: Path, clip: Encoder) -> Learned:
-    reader = ClipReader.load(folder)
-    backbone = load_pretrained(folder / "aim").requires_grad_(False) if (folder / "aim").exists() else None
-    return Learned(AimEncoder(backbone).eval() if backbone is not None else clip, Stage1(reader, backbone).eval(),
-                   pd.read_parquet(folder / "curve.parquet"), json.loads((folder / "recipe.json").read_text()))
-
-
-def _hash(rows: pd.Series) -> str:
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12]
+def read_learned(folder: Path, clip: Encoder) -> Learned:
+    """What `learn` left in a folder; `clip` is the frozen CLIP below it, read out "pooled"."""
+    folder, facts = Path(folder), read_json(Path(folder) / "recipe.json")
+    made_of = facts["made_of"]
+    if made_of["clip"] != json.loads(json.dumps(clip.identity)):
+        raise ValueError(f"{folder} was taught on another CLIP than the one given; give the weights that it was taught on, or train it anew.")
+    backbone = load_pretrained(folder / "aim").requires_grad_(False).to(clip.device) if made_of["adapters"] else None
+    return Learned(AimEncoder(backbone).eval() if made_of["adapters"] else clip, Stage1(ClipReader.load(folder), backbone).to(clip.device).eval(),
+                   pd.read_parquet(folder / "curve.parquet"), facts)

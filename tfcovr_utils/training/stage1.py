@@ -26,7 +26,7 @@ from .clips import FeatureClips, PixelClips
 
 @dataclass(frozen=True)
 class Stage1Settings:
-    """Settings of stage 1; the defaults are those of the official code."""
+    """Settings of stage 1; the defaults are those of the official code, whose head begins smaller."""
     epochs: int = 100
     batch: int = 64
     accumulate: int = 1           # batches to a step
@@ -35,7 +35,12 @@ class Stage1Settings:
     warm_up: float = .025         # share of the steps: 2.5 of 100 epochs
     label_smoothing: float = 0.
     adapter_ratio: float = .25    # width of AIM's adapters, as a share of the tower's
+    num_tadapter: int = 1         # 2 puts one before the attention over time too, as officially on Something-Something, with scale 1
+    scale: float = .5             # of the joint adapter
     drop_path: float = .2
+    head_dropout: float = .5      # of the clip before its heads
+    gradient_checkpointing: bool = False  # recompute AIM's layers in the backward pass: less memory, more time
+    compile: bool = False         # AIM by torch.compile: minutes to begin, faster steps on a GPU
     augment: str = "crop"         # none, crop, strong; pixels only
     factor_weight: float = 0.     # of the attributes' heads, where the reader has them
     contrast_weight: float = 0.   # of supervised contrast between clip features
@@ -48,11 +53,12 @@ class Stage1Settings:
 
 
 # Adapters trained from pixels. "paper" is the official code's; the rest was chosen on val of the rendered benchmark.
-_ADAPTERS = Stage1Settings(epochs=3, batch=16, lr=2.5e-3, warm_up=.05, label_smoothing=.1, adapter_ratio=.5, drop_path=0., augment="none")
+_ADAPTERS = Stage1Settings(epochs=3, batch=16, lr=2.5e-3, warm_up=.05, label_smoothing=.1, adapter_ratio=.5, drop_path=0., head_dropout=.2,
+                           augment="none")
 STAGE1 = {"smoke": replace(_ADAPTERS, epochs=2), "mini": _ADAPTERS, "sim": replace(_ADAPTERS, epochs=12, batch=64, augment="crop"),
           "released": Stage1Settings(), "paper": Stage1Settings()}
 # Readers of frame features in memory.
-_READERS = Stage1Settings(epochs=12, batch=64, lr=2e-3, warm_up=.1, label_smoothing=.1)
+_READERS = Stage1Settings(epochs=12, batch=64, lr=2e-3, warm_up=.1, label_smoothing=.1, head_dropout=.2)
 STAGE1_READERS = {"smoke": replace(_READERS, epochs=6, batch=32), "mini": _READERS, "sim": replace(_READERS, epochs=30, batch=256),
                   "released": replace(_READERS, epochs=30, batch=256), "paper": replace(_READERS, epochs=30, batch=256)}
 
@@ -71,12 +77,12 @@ class Stage1(nn.Module):
 
 def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.ndarray, train: np.ndarray, val: np.ndarray,
                settings: Stage1Settings, seed: int = 0, *, factor_idx: dict[str, np.ndarray] | None = None, checkpoint: Path | None = None,
-               resume: bool = False, progress: bool = False) -> pd.DataFrame:
+               resume: bool = False, progress: bool = False, made_of: dict | None = None) -> pd.DataFrame:
     """Train `model` in place, leave it at its best epoch on `val`, in eval mode, and return the curve.
 
     label_idx: (N,) class of each clip; train, val: rows; factor_idx: attribute -> (N,) class of that head. An epoch
     is chosen by top-1 accuracy on val, at a tie the lower loss. `checkpoint` is written after each epoch and every
-    `save_every_s`; with `resume` the run goes on from it to the same weights. Curve columns: epoch, step, lr, loss,
+    `save_every_s`; with `resume` the run goes on from it to the same weights, if it was made of the same (`made_of`, JSON). Curve columns: epoch, step, lr, loss,
     val_loss, val_top1, seconds, clips_per_s. Of several processes each reads its slice of every batch, and all end with the
     weights that one would have, but for dropout and augmentation, which they draw apart.
     """
@@ -87,8 +93,12 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
     optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), settings.lr)
     per_epoch = max(1, len(train) // (settings.batch * settings.accumulate))
     total = per_epoch * settings.epochs
-    identity = {"settings": asdict(replace(settings, save_every_s=0.)), "seed": seed, "clips": [len(train), len(val)]}
-    state = {"step": 0, "history": [], "best": None, "best_rank": [-1., -math.inf], "loss_sum": 0.}
+    identity = {**(made_of or {}), "settings": asdict(replace(settings, save_every_s=0.)), "seed": seed, "splits": [len(train), len(val)]}
+    state = {"step": 0, "history": [], "best": None, "best_rank": [-1., -math.inf], "loss_sum": 0., "seen": 0, "seconds": 0.}
+    if model.backbone is not None:
+        model.backbone.gradient_checkpointing = settings.gradient_checkpointing
+        if settings.compile:
+            model.backbone.compile()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         parallel.draw_apart(seed)
@@ -96,8 +106,8 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
             state = _restore(checkpoint, identity, model, optimiser)
         bar = tqdm(total=total, initial=state["step"], unit="step", desc="stage 1", mininterval=2,
                    disable=not (progress and parallel.is_main()))
-        saved_at = started = time.monotonic()
-        order, seen = None, 0
+        saved_at, order = time.monotonic(), None
+        started = saved_at - state["seconds"]
         while state["step"] < total:
             epoch, place = divmod(state["step"], per_epoch)
             if order is None or place == 0:
@@ -114,7 +124,7 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
                 loss = _loss(model, look, rows, targets, settings) / settings.accumulate
                 loss.backward()
                 state["loss_sum"] += loss.item()
-                seen += len(rows)
+                state["seen"] += len(rows)
             trained = [p for p in model.parameters() if p.requires_grad]
             parallel.sum_gradients(trained)
             nn.utils.clip_grad_norm_(trained, settings.clip_norm)
@@ -125,11 +135,10 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
             if ended:
                 if not math.isfinite(state["loss_sum"]):
                     raise ValueError(f"the loss is {state['loss_sum']} in epoch {epoch}; lower lr, which is {settings.lr}.")
-                _close_epoch(state, model, clips, targets["label"], val, optimiser, per_epoch, epoch)
-                seconds = time.monotonic() - started
-                state["history"][-1] |= {"seconds": seconds, "clips_per_s": seen / seconds}
+                _close_epoch(state, model, clips, targets["label"], val, optimiser, per_epoch, epoch, started)
                 bar.set_postfix(loss=f"{state['history'][-1]['loss']:.3f}", val=f"{state['history'][-1]['val_top1']:.3f}")
-                seen, started = 0, time.monotonic()
+                started = time.monotonic()
+            state["seconds"] = time.monotonic() - started
             if checkpoint is not None and (ended or parallel.of_main(time.monotonic() - saved_at > settings.save_every_s)):
                 _save(checkpoint, identity, model, optimiser, state)
                 saved_at = time.monotonic()
@@ -212,7 +221,7 @@ def _in_bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16"
 
 
-def _close_epoch(state, model, clips, label_idx, val, optimiser, per_epoch, epoch) -> None:
+def _close_epoch(state, model, clips, label_idx, val, optimiser, per_epoch, epoch, started) -> None:
     """Score on val, keep the weights if they are the best so far, and add a row to the curve."""
     logits = _predict_together(model, clips, val)
     truth = label_idx[torch.from_numpy(val)]
@@ -221,8 +230,9 @@ def _close_epoch(state, model, clips, label_idx, val, optimiser, per_epoch, epoc
         state["best_rank"] = [top1, -val_loss]
         state["best"] = {name: value.detach().cpu().clone() for name, value in trained_state(model).items()}
     state["history"].append({"epoch": epoch + 1, "step": state["step"], "lr": optimiser.param_groups[0]["lr"],
-                             "loss": state["loss_sum"] / per_epoch, "val_loss": val_loss, "val_top1": top1})
-    state["loss_sum"] = 0.
+                             "loss": state["loss_sum"] / per_epoch, "val_loss": val_loss, "val_top1": top1,
+                             "seconds": (seconds := time.monotonic() - started), "clips_per_s": state["seen"] / seconds})
+    state["loss_sum"], state["seen"] = 0., 0
 
 
 def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -242,7 +252,7 @@ def _restore(path, identity, model, optimiser) -> dict:
     parallel.set_random_states(saved["random"], path)
     model.load_state_dict(saved["model"], strict=False)
     optimiser.load_state_dict(saved["optimiser"])
-    return {key: saved[key] for key in ("step", "history", "best", "best_rank", "loss_sum")}
+    return {key: saved[key] for key in ("step", "history", "best", "best_rank", "loss_sum", "seen", "seconds")}
 
 
 def _check(model, clips, label_idx, train, val, settings, factor_idx) -> None:
