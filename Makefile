@@ -30,7 +30,8 @@ $(READY): pyproject.toml constraints.txt
 	@if [ -e $(VENV)/.installing ] || ! $(PY) -m pip --version >/dev/null 2>&1; then rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@touch $(VENV)/.installing
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]" || { rm -f $(VENV)/.installing; exit 1; }
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]" || { rm -f $(VENV)/.installing; \
+	  echo "pip stopped for the reason above. On the way it needs 10 GB of disk; there is:"; df -h . "$${TMPDIR:-/tmp}"; exit 1; }
 	@mv $(VENV)/.installing $@
 
 reproduce: $(READY)

@@ -54,6 +54,7 @@ drawn["figure_1_triplets"].shown
 
 # %% [markdown]
 # ## Figure 2: how the benchmark is generated
+# Targets are counted in the `capped` gallery, as the paper's are; scores on `mini` are of `full`, where a query has more.
 
 # %%
 drawn["figure_2_generation"].shown
@@ -73,7 +74,8 @@ drawn["figure_4_retrieved"].shown
 
 # %% [markdown]
 # ## The benchmark
-# Clips a label, durations, words of the instructions, and right answers a query.
+# Clips a label, durations, words of the instructions, and right answers a query. Both halves of `mini` have the same number of clips for every label, so
+# that one line lies on the other.
 
 # %%
 for name in ("dataset_long_tail", "dataset_durations", "dataset_text_lengths", "dataset_targets"):
@@ -84,8 +86,8 @@ drawn["dataset_label_graph"].shown
 
 # %% [markdown]
 # ## Tables 1 to 5
-# The paper's numbers first. They are of real videos and full-size models: this run's stand beside them to show which rows there are and in what
-# order they come, not to be compared with them. 0 seeds: the row did not run here; notebooks 06 and 07 say why.
+# The paper's numbers first. They are of real videos and full-size models: this run's stand beside them to show which rows there are and how far apart
+# they lie here. Neither the numbers nor every order are the paper's. 0 seeds: the row did not run here; notebooks 06 and 07 say why.
 
 # %%
 for name in ("table_1", "table_2", "table_3", "table_4", "table_5"):
@@ -111,7 +113,9 @@ for name in ("stage1_curves", "stage1_attributes", "stage2_losses"):
     display(Markdown(f"**{drawn[name].title}**"), drawn[name].shown)
 
 # %% [markdown]
-# *What to notice.* A family of methods keeps its colour and hatch, and a method its marker, in every figure; each can be told in a grey print.
+# *What to notice.* A family of methods keeps its colour and, in bars, its hatch, and a method its marker, in every figure. Tables and `overview` are of all
+# seeds; what is drawn of single queries (`factors_missed`, `distances`, Figure 4), of curves and of spaces is of one. In the cost of training frozen
+# frames are given: CLIP's pass over them is not in its seconds.
 #
 # ## Checks
 
