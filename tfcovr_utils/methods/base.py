@@ -32,7 +32,7 @@ class Setting:
     profile: Profile
     seed: int = 0
     folder: Path | None = None       # where what was trained is saved; None saves nothing
-    checkpoint: Path | None = None   # such a folder, to evaluate instead of training
+    checkpoint: Path | None = None   # such a folder, to evaluate instead of training; what stage 1 taught is read beside it
     clip_weights: str | None = None  # hub id or folder; None is the profile's
     weights: dict[str, str] = field(default_factory=dict)  # of blip, blip2, languagebind, captioner; the profile's unless named
     aim_weights: str | None = None   # AIM's, an official checkpoint or a folder, in place of training stage 1

@@ -87,7 +87,7 @@ class LearnedFeatures(AimFeatures):
     """What a recipe of stage 1 makes of a clip; texts stay the frozen CLIP's. Trained where it is not in its folder yet.
 
     AIM weights that are given take the place of the recipe `aim`, and of no other. With a checkpoint of the row the encoder is read
-    from beside it. shuffled: each clip's frames come in an order of its own before anything sees them. posteriors: beside the unit clip
+    beside it. shuffled: each clip's frames come in an order of its own before anything sees them. posteriors: beside the unit clip
     feature stands the square root of the label posterior, unit too, so that a product of two holds their overlap.
     """
 

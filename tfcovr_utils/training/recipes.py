@@ -86,8 +86,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     """Train a recipe on the training clips of a benchmark, choosing on val; or read it from `folder` if it is there already.
 
     settings: in place of the profile's; what the recipe itself changes stays changed. What it starts from has the profile's, and stands
-    beside `folder`, or within it where settings are given. Several processes train together; the first
-    writes the folder.
+    beside `folder`, or within it where settings are given. Several processes train together; the first writes the folder.
     """
     if name not in RECIPES:
         raise ValueError(f"recipe {name!r} is not known; choose one of {', '.join(RECIPES)}.")
@@ -96,7 +95,8 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     clip = load_encoder("clip", clip_weights, read_out="pooled").to(parallel.device())
     clips = benchmark.clips[benchmark.clips["split"] != "test"]
     frames_taken = recipe_frames(recipe, profile)
-    made_of = {"recipe": name, **asdict(replace(recipe, about="")), "settings": asdict(settings), "seed": seed, "clip": clip.identity, "frames": frames_taken,
+    made_of = {"recipe": name, **asdict(replace(recipe, about="")), "settings": asdict(settings), "seed": seed, "clip": clip.identity,
+               "frames": frames_taken,
                "clips": hash_text("\n".join(clips["clip_id"] + clips["label_id"] + clips["split"])),
                "files": hash_contents(clips["path"], clips_dir, store_dir or data_dir() / "embeddings")}
     made_of, code = json.loads(json.dumps(made_of)), hash_text(str(code_hashes("from tfcovr_utils.training import recipes")))

@@ -82,9 +82,9 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
 
     label_idx: (N,) class of each clip; train, val: rows; factor_idx: attribute -> (N,) class of that head. An epoch
     is chosen by top-1 accuracy on val, at a tie the lower loss. `checkpoint` is written after each epoch and every
-    `save_every_s`; with `resume` the run goes on from it to the same weights, if it was made of the same (`made_of`, JSON). Curve columns: epoch, step, lr, loss,
-    val_loss, val_top1, seconds, clips_per_s. Of several processes each reads its slice of every batch, and all end with the
-    weights that one would have, but for dropout and augmentation, which they draw apart.
+    `save_every_s`; with `resume` the run goes on from it to the same weights, and not from one that was made of something else
+    (`made_of`, JSON). Curve columns: epoch, step, lr, loss, val_loss, val_top1, seconds, clips_per_s. Of several processes each reads
+    its slice of every batch, and all end with the weights that one would have, but for dropout and augmentation, which they draw apart.
     """
     _check(model, clips, label_idx, train, val, settings, factor_idx)
     device = next(model.parameters()).device
