@@ -161,8 +161,8 @@ def test_what_only_the_last_reads_runs_beside_the_others(tmp_path, capfd):
 
 def test_when_one_beside_is_killed_the_others_go_on(tmp_path):
     at = str(tmp_path / "worker")
-    steps = [step_of(tmp_path, "01_killed", f"Path({at!r}).write_text(str(os.getppid()))\nos.kill(os.getppid(), 9)"),
-             step_of(tmp_path, "05_trains", WAIT.format(at) + f"while Path('/proc', Path({at!r}).read_text()).exists():\n    assert time.monotonic() < end\n    time.sleep(.1)"),
+    wait = WAIT.format(at) + f"while Path('/proc', Path({at!r}).read_text()).exists():\n    assert time.monotonic() < end\n    time.sleep(.1)"
+    steps = [step_of(tmp_path, "01_killed", f"Path({at!r}).write_text(str(os.getppid()))\nos.kill(os.getppid(), 9)"), step_of(tmp_path, "05_trains", wait),
              step_of(tmp_path, "08_later", ""), step_of(tmp_path, "10_last", "")]
     assert reproduce.run_all(steps) == dict.fromkeys(["01_killed", "08_later"], "its process was ended from outside, mostly for want of memory.")
     assert [bool(step.record) for step in steps] == [False, True, False, True]

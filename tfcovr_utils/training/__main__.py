@@ -66,7 +66,7 @@ def _stage1(options: argparse.Namespace) -> None:
     profile = get_profile(options.profile or "mini")
     settings = change(default_settings(RECIPES[options.recipe], profile), options.set)
     if fixed := [text for text in options.set if text.partition("=")[0] in dict(RECIPES[options.recipe].changes)]:
-        raise ValueError(f"--set {fixed[0]} has no effect: the recipe {options.recipe} is its own value of that; take another recipe, or leave it out.")
+        raise ValueError(f"--set {fixed[0]} has no effect: the recipe {options.recipe} sets that itself; take another recipe, or leave it out.")
     learned = learn(
         options.recipe, Benchmark.load(options.benchmark), options.clips or options.benchmark, profile, options.seed, options.out,
         settings=settings, clip_weights=options.weights, resume=options.resume, progress=True,
