@@ -3,7 +3,6 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from small_benchmark import small_setting
