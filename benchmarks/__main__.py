@@ -15,7 +15,7 @@ import pandas as pd
 from comparing import COLUMNS, QUICK, in_words, machine
 
 from tfcovr_utils import plots
-from tfcovr_utils.files import replacing
+from tfcovr_utils.machine.files import replacing
 from tfcovr_utils.profiles import ROOT, code_revision
 
 BENCHES = sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))

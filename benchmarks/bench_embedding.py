@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from comparing import compare, main, row
 
-from tfcovr_utils.embedding import embed_clips
+from tfcovr_utils.embedding.embed import embed_clips
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.frames import read_kept
+from tfcovr_utils.video.frames import read_kept
 from tfcovr_utils.profiles import get_profile
 from tfcovr_utils.video import read_clip, write_clip
 

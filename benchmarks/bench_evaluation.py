@@ -11,13 +11,13 @@ import pandas as pd
 import torch
 from comparing import compare, main, row
 
-from tfcovr_utils.evaluation import DEPTH, evaluate
-from tfcovr_utils.labels import parse_label
+from tfcovr_utils.evaluation.scoring import DEPTH, evaluate
+from tfcovr_utils.labels.grammar import parse_label
 from tfcovr_utils.methods import stored
-from tfcovr_utils.metrics import RANKS
-from tfcovr_utils.protocols import make_task
-from tfcovr_utils.sources.tables import CLIP_COLUMNS, Source, label_row
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.metrics.ranking import RANKS
+from tfcovr_utils.benchmark.protocols import make_task
+from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 CLIPS_PER_LABEL = 13  # enough for the 473 queries of a split
 NUM_GALLERY, QUICK_GALLERY = 36_000, 600

@@ -19,15 +19,15 @@ import psutil
 import torch
 from comparing import compare, main, row
 
-from tfcovr_utils import embedding
+from tfcovr_utils.embedding import embed as embedding
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.explorer import Session
 from tfcovr_utils.explorer.session import FIRST_METHOD
-from tfcovr_utils.labels import parse_label
+from tfcovr_utils.labels.grammar import parse_label
 from tfcovr_utils.profiles import get_profile
-from tfcovr_utils.sources.tables import CLIP_COLUMNS, Source, label_row
-from tfcovr_utils.store import SETTLED_NS, digest, hash_files
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row
+from tfcovr_utils.embedding.store import SETTLED_NS, digest, hash_files
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 SIZES = {False: (36_000, 500), True: (500, 10)}  # clips of the gallery and questions; and when quick
 REPEATS = 5

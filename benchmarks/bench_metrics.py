@@ -6,7 +6,7 @@ The ratio is what carries over to other machines. Both give the same values, or 
 import numpy as np
 from comparing import compare, main, row
 
-from tfcovr_utils.metrics import RANKS, average_precision_at
+from tfcovr_utils.metrics.ranking import RANKS, average_precision_at
 
 NUM_QUERIES, NUM_RELEVANT = 473, 4
 SIZES, REPEATS = (2_250, 9_000, 36_000), 5

@@ -4,7 +4,7 @@ Rows are unit vectors of 768 numbers drawn around 306 centres, with most of thei
 have it and random vectors do not; questions are drawn like them. The plain design has the gallery in memory and sorts all scores in full.
 From disk is measured twice: with the file in the system's memory, where the measurements before have put it, and with the file put out of
 it before each question (Linux). FAISS answers about; its recall against the exact answers stands beside, and with other data is another:
-measure it on yours by `python -m tfcovr_utils.galleries ... --index`.
+measure it on yours by `python -m tfcovr_utils.embedding.galleries ... --index`.
 """
 
 import os
@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from comparing import compare, main, row
 
-from tfcovr_utils.galleries import Gallery, build_index, open_index, recall, search_exact, search_index, write_gallery
-from tfcovr_utils.metrics import rank_gallery
+from tfcovr_utils.embedding.galleries import Gallery, build_index, open_index, recall, search_exact, search_index, write_gallery
+from tfcovr_utils.metrics.ranking import rank_gallery
 
 DIM, LABELS, DIRECTIONS, K = 768, 306, 64, 50
 SIZES, REPEATS = (10_000, 100_000, 1_000_000), 3

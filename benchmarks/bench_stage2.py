@@ -26,10 +26,10 @@ from comparing import compare, main, row
 from torch.utils.data import DataLoader, Dataset
 
 from tfcovr_utils.encoders.tokens import MAX_TOKENS, official_text, tokenise
-from tfcovr_utils.fusion import Fusion, unit
-from tfcovr_utils.losses import info_nce
+from tfcovr_utils.training.fusion import Fusion, unit
+from tfcovr_utils.training.losses import info_nce
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.text_tower import TextTower, tower_config
+from tfcovr_utils.training.towers import TextTower, tower_config
 from tfcovr_utils.training.stage2 import STAGE2, fit_fusion
 
 TRIPLETS, CLIPS, DIM = 180_000, 36_000, 768

@@ -13,19 +13,11 @@ import numpy as np
 import pandas as pd
 from comparing import compare, main, row
 
-from tfcovr_utils.mini.dataset import label_table
-from tfcovr_utils.mini.skills import SKILLS
-from tfcovr_utils.pairing import pair_labels
-from tfcovr_utils.sources.tables import CLIP_COLUMNS
-from tfcovr_utils.triplets import (
-    BUDGET,
-    PER_PAIR,
-    TARGETS_PER_QUERY,
-    TRIPLET_COLUMNS,
-    draw_triplets,
-    stream_all_triplets,
-    write_modifications,
-)
+from tfcovr_utils.rendering.dataset import label_table
+from tfcovr_utils.rendering.skills import SKILLS
+from tfcovr_utils.labels.pairing import pair_labels
+from tfcovr_utils.sources.source import CLIP_COLUMNS
+from tfcovr_utils.benchmark.benchmark import BUDGET, PER_PAIR, TARGETS_PER_QUERY, TRIPLET_COLUMNS, draw_triplets, stream_all_triplets, write_modifications
 
 CLIPS_PER_VIDEO = 30
 SIZES, REPEATS = (2_000, 8_000, 27_000), 3  # 27,000 are the paper's

@@ -30,15 +30,15 @@ import textwrap
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
+from tfcovr_utils import rendering, plots
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.evaluation import evaluate
-from tfcovr_utils.frames import read_clips
+from tfcovr_utils.evaluation.scoring import evaluate
+from tfcovr_utils.video.frames import read_clips
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import get_profile, provenance
-from tfcovr_utils.rows import embed_in_shares
+from tfcovr_utils.evaluation.rows import embed_in_shares
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -46,7 +46,7 @@ seed = 0  # of the training
 
 # %%
 profile = get_profile(profile)
-folder = mini.build(profile, progress=False)
+folder = rendering.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 clips, text = benchmark.clips.set_index("clip_id"), dict(zip(benchmark.labels.label_id, benchmark.labels.text))
 display(Markdown(f"profile **{profile.name}**: {len(clips):,} clips of {len(text)} labels  \n`{provenance(profile, seed)}`"))

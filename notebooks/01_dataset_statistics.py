@@ -31,17 +31,17 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
-from tfcovr_utils.counts import count
-from tfcovr_utils.embedding import embed_clips
+from tfcovr_utils import rendering, plots
+from tfcovr_utils.benchmark.statistics import count
+from tfcovr_utils.embedding.embed import embed_clips
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.frames import read_clips
-from tfcovr_utils.labels import Attributes
-from tfcovr_utils.mini import probe
-from tfcovr_utils.mini.build import measure
+from tfcovr_utils.video.frames import read_clips
+from tfcovr_utils.labels.grammar import Attributes
+from tfcovr_utils.rendering import shortcuts
+from tfcovr_utils.rendering.build import measure
 from tfcovr_utils.profiles import ROOT, annotations_dir, get_profile, provenance, runs_dir
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -53,7 +53,7 @@ render_seed = 0  # of the rendering
 # %%
 profile = replace(get_profile(profile), render_seed=render_seed)
 rendered = source == "mini"
-folder = mini.build(profile, progress=False) if rendered else annotations_dir(annotations)
+folder = rendering.build(profile, progress=False) if rendered else annotations_dir(annotations)
 benchmark = Benchmark.build(load_source(source, folder))
 figures = plots.figures_dir(runs_dir(profile, source), seed)
 display(Markdown(f"source **{source}**, profile **{profile.name}**, torch {torch.__version__}  \n`{provenance(profile, seed, source=source)}`"))
@@ -134,7 +134,7 @@ report[report["count"] > 0] if (report["count"] > 0).any() else Markdown("nothin
 # Each row is one test clip of `mini`, read back from its mp4 file: the first of its label, by name. First, twists.
 
 # %%
-factors = pd.read_parquet(folder / "factors.parquet") if rendered else pd.DataFrame(columns=["clip_id", *probe.FACTORS, *probe.COUNTS])
+factors = pd.read_parquet(folder / "factors.parquet") if rendered else pd.DataFrame(columns=["clip_id", *shortcuts.FACTORS, *shortcuts.COUNTS])
 clips = benchmark.clips.merge(factors, on="clip_id").merge(labels[["label_id", "text"]], on="label_id")
 first = clips[clips.split == "test"].sort_values("clip_id").groupby("label_id").first().sort_values(["saltos", "twists"])
 stretched = first.query("apparatus == 'FX' and base == 'salto' and direction == 'backward' and shape == 'stretched'")
@@ -178,12 +178,12 @@ if rendered:
 
 # %%
 rows, label_idx = [], pd.factorize(clips.label_id)[0]
-groups = {count: probe.count_groups(clips, count) for count in probe.COUNTS}
+groups = {count: shortcuts.count_groups(clips, count) for count in shortcuts.COUNTS}
 third = pd.factorize(clips.source_video)[0] % 3 == 0
 if rendered:
     half = clips[(groups["saltos"] >= 0) | (groups["twists"] >= 0)].groupby("label_id").sample(frac=.5, random_state=0).index
     middle = read_clips([folder / path for path in clips.path[half]], 1, "middle")
-    rows = probe.run("one frame, the middle", middle, label_idx[half], {count: group[half] for count, group in groups.items()}, third[half],
+    rows = shortcuts.run("one frame, the middle", middle, label_idx[half], {count: group[half] for count, group in groups.items()}, third[half],
                      epochs=profile.probe_epochs, seed=seed)
 pd.DataFrame(rows).round(3)
 
@@ -195,8 +195,8 @@ pd.DataFrame(rows).round(3)
 hidden = pd.DataFrame()
 if rendered:
     sample = clips.groupby("label_id").sample(frac=min(1., 2000 / len(clips)), random_state=0).index
-    halls = np.stack([mini.render_hall(clips.apparatus[row], clips.clip_id[row], clips.source_video[row], render_seed) for row in sample])
-    hidden = probe.run_hall(halls, clips.loc[sample], label_idx[sample], third[sample], epochs=profile.probe_epochs, seed=seed)
+    halls = np.stack([rendering.render_hall(clips.apparatus[row], clips.clip_id[row], clips.source_video[row], render_seed) for row in sample])
+    hidden = shortcuts.run_hall(halls, clips.loc[sample], label_idx[sample], third[sample], epochs=profile.probe_epochs, seed=seed)
 hidden.round(3)
 
 # %% [markdown]
@@ -209,7 +209,7 @@ if rendered:
     frames = embed_clips(load_encoder("clip", profile.clip_weights, read_out="pooled"), clips.iloc[aerial], folder, frames=profile.frames, progress=False).values.numpy()
     held_out = (clips.split != "train").to_numpy()[aerial]
     for name, shuffle in (("all frames, in order", False), ("all frames, shuffled", True)):
-        rows += probe.run(name, frames, label_idx[aerial], {count: group[aerial] for count, group in groups.items()}, held_out,
+        rows += shortcuts.run(name, frames, label_idx[aerial], {count: group[aerial] for count, group in groups.items()}, held_out,
                           epochs=profile.probe_epochs, shuffle_frames=shuffle, seed=seed)
 probes = pd.DataFrame(rows)
 probes.round(3)
@@ -231,7 +231,7 @@ if rendered:
 assert (shared == 1).all() and benchmark.clips.clip_id.is_unique
 assert counted["labels_with_residue"] == 0 and counted["missing_valid_targets"] == 0
 if rendered:
-    assert not any(mini.check(folder).values())
+    assert not any(rendering.check(folder).values())
 if rendered and profile.labels != "smoke":
     one_frame = accuracy.loc["one frame, the middle"]
     assert all(abs(one_frame.accuracy - one_frame.chance) < 3 * np.sqrt(one_frame.chance * (1 - one_frame.chance) / one_frame.clips))

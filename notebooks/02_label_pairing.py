@@ -25,11 +25,11 @@
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
+from tfcovr_utils import rendering, plots
 from tfcovr_utils.explorer import PairReviewer
-from tfcovr_utils.frames import read_clips
-from tfcovr_utils.labels import Attributes
-from tfcovr_utils.pairing import DECISIONS_PATH, pair_labels, propose_pairs, similarity_matrix
+from tfcovr_utils.video.frames import read_clips
+from tfcovr_utils.labels.grammar import Attributes
+from tfcovr_utils.labels.pairing import DECISIONS_PATH, pair_labels, propose_pairs, similarity_matrix
 from tfcovr_utils.profiles import annotations_dir, get_profile, provenance, runs_dir
 from tfcovr_utils.sources import load_source
 
@@ -42,7 +42,7 @@ annotations = None  # folder of the real annotation files; None takes $TFCOVR_AN
 # %%
 profile = get_profile(profile)
 rendered = source == "mini"
-folder = mini.build(profile, progress=False) if rendered else annotations_dir(annotations)
+folder = rendering.build(profile, progress=False) if rendered else annotations_dir(annotations)
 tables = load_source(source, folder)
 figures = runs_dir(profile, source) / "figures"
 display(Markdown(f"source **{source}**, {len(tables.labels)} labels  \n`{provenance(profile, seed, source=source)}`"))

@@ -25,14 +25,14 @@
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
-from tfcovr_utils.counts import PAPER, count
-from tfcovr_utils.labels import Attributes
-from tfcovr_utils.modifications import Asking, check_table, count_words, describe, dry_run, make_jobs, write_by_model, write_by_rule
-from tfcovr_utils.pairing import DECISIONS_PATH, pair_labels
+from tfcovr_utils import rendering, plots
+from tfcovr_utils.benchmark.statistics import PAPER, count
+from tfcovr_utils.labels.grammar import Attributes
+from tfcovr_utils.texts import Asking, check_table, count_words, describe, dry_run, make_jobs, write_by_model, write_by_rule
+from tfcovr_utils.labels.pairing import DECISIONS_PATH, pair_labels
 from tfcovr_utils.profiles import annotations_dir, get_profile, provenance, runs_dir
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -46,7 +46,7 @@ benchmark_seed = 0  # of split, triplets and queries
 
 # %%
 profile = get_profile(profile)
-folder = mini.build(profile, progress=False) if source == "mini" else annotations_dir(annotations)
+folder = rendering.build(profile, progress=False) if source == "mini" else annotations_dir(annotations)
 tables = load_source(source, folder)
 labels, text = tables.labels, dict(zip(tables.labels.label_id, tables.labels.text))
 out = runs_dir(profile, source)

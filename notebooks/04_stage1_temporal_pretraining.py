@@ -36,16 +36,16 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
-from tfcovr_utils.embedding import embed_clips
-from tfcovr_utils.mini.probe import probe_frame
+from tfcovr_utils import rendering, plots
+from tfcovr_utils.embedding.embed import embed_clips
+from tfcovr_utils.rendering.shortcuts import probe_frame
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
-from tfcovr_utils.rows import embed_in_shares
+from tfcovr_utils.evaluation.rows import embed_in_shares
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.training.recipes import RECIPES, embed_frames, learn
-from tfcovr_utils.training.report import accuracies, accuracy_by_attribute, confusions, flatten, neighbours
-from tfcovr_utils.triplets import Benchmark
-from tfcovr_utils.workers import side_by_side
+from tfcovr_utils.training.label_accuracy import accuracies, accuracy_by_attribute, confusions, flatten, neighbours
+from tfcovr_utils.benchmark.benchmark import Benchmark
+from tfcovr_utils.machine.workers import side_by_side
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -56,7 +56,7 @@ sweep = False  # also adapters below the ordered reader: seven minutes under min
 
 # %%
 profile = replace(get_profile(profile), render_seed=render_seed)
-folder = mini.build(profile, progress=False)
+folder = rendering.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 clips, labels = benchmark.clips, benchmark.labels
 recipes = [*recipes, "aim-ordered"] if sweep else recipes
@@ -166,7 +166,7 @@ frames_curve
 some = clips.iloc[np.concatenate([rows["train"][::6], rows["test"]])]
 middle = embed_clips(learned["frozen-ordered"].encoder, some, folder, frames=1, policy="middle", progress=False).values[:, 0]
 factors = pd.read_parquet(folder / "factors.parquet").set_index("clip_id").loc[some.clip_id].reset_index()
-facts = mini.middle_frames(some, factors, profile.render_seed)
+facts = rendering.middle_frames(some, factors, profile.render_seed)
 one_frame = probe_frame(middle, factors, facts, (some.split == "train").to_numpy(), (some.split == "test").to_numpy())
 one_frame.round(1)
 

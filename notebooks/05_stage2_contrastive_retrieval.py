@@ -32,16 +32,16 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
+from tfcovr_utils import rendering, plots
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import ROOT, get_profile, provenance, runs_dir
-from tfcovr_utils.results import HEADLINES, by_factor, by_kind, compare, read_results, summarise, training_cost, training_curve, write_results_csv
-from tfcovr_utils.rows import run_rows
+from tfcovr_utils.evaluation.results import HEADLINES, by_factor, by_kind, compare, read_results, summarise, training_cost, training_curve, write_results_csv
+from tfcovr_utils.evaluation.rows import run_rows
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.training.recipes import learn
 from tfcovr_utils.training.settings import STAGE2, paper_and_code
-from tfcovr_utils.triplets import Benchmark
-from tfcovr_utils.workers import side_by_side
+from tfcovr_utils.benchmark.benchmark import Benchmark
+from tfcovr_utils.machine.workers import side_by_side
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -52,7 +52,7 @@ betas = [0.5, 0.0]  # weights of hard negatives; make sweep has all of Table 5
 
 # %%
 profile = replace(get_profile(profile), render_seed=render_seed)
-folder = mini.build(profile, progress=False)
+folder = rendering.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 out = runs_dir(profile)
 figures = plots.figures_dir(out, seed)

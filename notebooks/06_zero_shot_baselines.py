@@ -31,16 +31,16 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
-from tfcovr_utils.evaluation import run
-from tfcovr_utils.frames import read_clips
+from tfcovr_utils import rendering, plots
+from tfcovr_utils.evaluation.scoring import run
+from tfcovr_utils.video.frames import read_clips
 from tfcovr_utils.methods import METHODS, Setting
-from tfcovr_utils.methods.families import describe, encoder_costs
+from tfcovr_utils.methods.family_features import describe, encoder_costs
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
-from tfcovr_utils.published import beside_paper
-from tfcovr_utils.results import by_factor, by_kind, compare, read_results, summarise, write_results_csv
+from tfcovr_utils.evaluation.paper import beside_paper
+from tfcovr_utils.evaluation.results import by_factor, by_kind, compare, read_results, summarise, write_results_csv
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -49,7 +49,7 @@ render_seed = 0  # of the rendering: another number is another benchmark
 
 # %%
 profile = replace(get_profile(profile), render_seed=render_seed)
-folder = mini.build(profile, progress=False)
+folder = rendering.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 out = runs_dir(profile)
 figures = plots.figures_dir(out, seed)

@@ -30,15 +30,15 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
+from tfcovr_utils import rendering, plots
 from tfcovr_utils.methods import METHODS, Setting
-from tfcovr_utils.modifications import count_words, make_jobs, write_by_rule
+from tfcovr_utils.texts import count_words, make_jobs, write_by_rule
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
-from tfcovr_utils.published import beside_paper, table_4
-from tfcovr_utils.results import by_factor, by_kind, compare, read_results, summarise, training_cost, training_curve, write_results_csv
-from tfcovr_utils.rows import run_rows
+from tfcovr_utils.evaluation.paper import beside_paper, table_4
+from tfcovr_utils.evaluation.results import by_factor, by_kind, compare, read_results, summarise, training_cost, training_curve, write_results_csv
+from tfcovr_utils.evaluation.rows import run_rows
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -48,7 +48,7 @@ sweep = False  # also the rows that are left out by default, and those on dense 
 
 # %%
 profile = replace(get_profile(profile), render_seed=render_seed)
-folder = mini.build(profile, progress=False)
+folder = rendering.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 out = runs_dir(profile)
 figures = plots.figures_dir(out, seed)

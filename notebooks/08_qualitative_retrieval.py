@@ -30,11 +30,11 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
+from tfcovr_utils import rendering, plots
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
-from tfcovr_utils.qualitative import choose_queries, failures, misses_by_factor, read_rankings, top_ranked, typical_failures, wrong_factors
+from tfcovr_utils.evaluation.qualitative import choose_queries, failures, misses_by_factor, read_rankings, top_ranked, typical_failures, wrong_factors
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -45,7 +45,7 @@ compared = ["text-only", "clip-mlp-15", "tfcovr-base", "tfcovr-ordered"]  # in t
 
 # %%
 profile = replace(get_profile(profile), render_seed=render_seed)
-folder = mini.build(profile, progress=False)
+folder = rendering.build(profile, progress=False)
 benchmark = Benchmark.build(load_source("mini", folder))
 out = runs_dir(profile)
 figures = plots.figures_dir(out, seed)

@@ -28,7 +28,7 @@ from dataclasses import replace
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tfcovr_utils import mini, plots
+from tfcovr_utils import rendering, plots
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
 
 # %% tags=["parameters"]
@@ -39,8 +39,8 @@ render_seed = 0  # of the rendering: another number is another benchmark
 # %%
 profile = replace(get_profile(profile), render_seed=render_seed)
 out = runs_dir(profile)
-drawn = plots.paper.draw(plots.Run(out, mini.benchmark_dir(profile)))
-missing = {name: item.shown for name, item in drawn.items() if isinstance(item.shown, plots.paper.Missing)}
+drawn = plots.paper_export.draw(plots.Run(out, rendering.benchmark_dir(profile)))
+missing = {name: item.shown for name, item in drawn.items() if isinstance(item.shown, plots.paper_export.Missing)}
 display(Markdown(f"profile **{profile.name}**: {len(drawn) - len(missing)} of {len(drawn)} can be made  \n`{provenance(profile, seed)}`"))
 pd.Series(missing, name="why not", dtype=str).to_frame()
 
@@ -127,7 +127,7 @@ assert "table_3" in missing or drawn["table_3"].table["paper mAP@50"].max() == 2
 # ## Export
 
 # %%
-plots.paper.export(drawn, out / "figures" / "paper")
+plots.paper_export.export(drawn, out / "figures" / "paper")
 
 # %% [markdown]
 # Next: nothing; take what you need from `figures/paper/`.

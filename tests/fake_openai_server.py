@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tfcovr_utils.labels import Attributes, label_text, parse_label
-from tfcovr_utils.mini.skills import SKILLS
-from tfcovr_utils.modifications import write_rules
+from tfcovr_utils.labels.grammar import Attributes, label_text, parse_label
+from tfcovr_utils.rendering.skills import SKILLS
+from tfcovr_utils.texts import write_rules
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 600}}
 KEY = "sk-secret-of-the-tests"

@@ -12,30 +12,30 @@ import pytest
 import torch
 from torch import nn
 
-from tfcovr_utils import parallel
+from tfcovr_utils.machine import processes
 
 
 def gradients(folder: Path) -> dict:
-    from tfcovr_utils.losses import hn_nce
+    from tfcovr_utils.training.losses import hn_nce
 
     torch.manual_seed(0)
     inputs, targets, layer = torch.randn(12, 5), torch.randn(12, 4), nn.Linear(5, 4)
-    values = parallel.gather_with_gradient(layer(parallel.rows_of_this_process(inputs)))
+    values = processes.gather_with_gradient(layer(processes.slice_of_rank(inputs)))
     hn_nce(values, targets, .5, .5).backward()
-    parallel.sum_gradients(layer.parameters())
+    processes.sum_gradients(layer.parameters())
     return {"values": values.detach(), "gradients": [parameter.grad for parameter in layer.parameters()]}
 
 
 def draws(folder: Path) -> dict:
-    torch.manual_seed(parallel.index())
+    torch.manual_seed(processes.rank())
     layer = nn.BatchNorm1d(3)
     nn.init.normal_(layer.weight)
-    parallel.begin_alike(layer)
+    processes.copy_weights_from_main(layer)
     torch.manual_seed(7)
-    parallel.draw_apart(7)
-    index = parallel.index()
-    return {"weight": layer.weight.detach(), "drawn": torch.rand(3), "seed": parallel.own_seed(7, 1), "first": parallel.of_main(index),
-            "each": parallel.gather_values(index), "rows": parallel.rows_of_this_process(np.arange(6)).tolist()}
+    processes.seed_ranks_apart(7)
+    index = processes.rank()
+    return {"weight": layer.weight.detach(), "drawn": torch.rand(3), "seed": processes.seed_of_rank(7, 1), "first": processes.broadcast_from_main(index),
+            "each": processes.gather_values(index), "rows": processes.slice_of_rank(np.arange(6)).tolist()}
 
 
 def stage2(folder: Path) -> dict:
@@ -81,7 +81,7 @@ def stage1(folder: Path) -> dict:
 def stage1_pixels(folder: Path) -> dict:
     """AIM's adapters, with supervised contrast."""
     from test_stage1 import QUICK, PixelClips, Stage1, fit_stage1, tiny_aim
-    from tfcovr_utils.encoders.readout import ClipReader, Readout
+    from tfcovr_utils.training.readers import ClipReader, Readout
 
     label_idx = np.arange(48) % 2
     frames = np.random.default_rng(0).integers(0, 80, (48, 3, 16, 16, 3)).astype(np.uint8)
@@ -96,7 +96,7 @@ def stage1_pixels(folder: Path) -> dict:
 def clips(folder: Path) -> dict:
     """Ten clips, one of them twice and one that cannot be read, embedded into an empty store, again, and in shards."""
     from test_embedding import FRAMES, Tiny, table
-    from tfcovr_utils import embedding
+    from tfcovr_utils.embedding import embed as embedding
 
     embedding.SHARD_ROWS = 4
     videos, encoder = folder.parent / "videos", Tiny()
@@ -105,10 +105,10 @@ def clips(folder: Path) -> dict:
         options |= {"frames": FRAMES, "progress": False, "store_dir": folder / store}
         return embedding.embed_clips(encoder, table(videos), videos, **options)
 
-    embedded, encoded = embed("store"), parallel.gather_values(encoder.encoded)
+    embedded, encoded = embed("store"), processes.gather_values(encoder.encoded)
     again = embed("store")
     texts = embedding.embed_texts(encoder, ["show in pike", "show with a twist", "show in pike", "say it"], store_dir=folder / "texts")
-    more = sum(parallel.gather_values(encoder.encoded)) - sum(encoded)
+    more = sum(processes.gather_values(encoder.encoded)) - sum(encoded)
     shards = [embed("shards", shard=(i, 2)).clip_ids for i in range(2)]
     return {"clip_ids": embedded.clip_ids, "values": embedded.values, "missing": embedded.missing, "again": again.values, "encoded": encoded,
             "texts": texts, "more": more, "shards": shards}
@@ -117,7 +117,7 @@ def clips(folder: Path) -> dict:
 def pixels(folder: Path) -> dict:
     """Clips decoded into a file, as where memory does not hold them."""
     from test_embedding import table
-    from tfcovr_utils.training import clips
+    from tfcovr_utils.training import stage1_clips as clips
 
     share, clips.MEMORY_SHARE = clips.MEMORY_SHARE, 0
     with pytest.MonkeyPatch.context() as patch:
@@ -129,7 +129,7 @@ def pixels(folder: Path) -> dict:
 
 def commands(folder: Path) -> dict:
     """Stage 2 and embedding by their commands, and what they say of a batch that cannot be shared."""
-    from tfcovr_utils import embedding
+    from tfcovr_utils.embedding import embed as embedding
     from tfcovr_utils.training import __main__ as training
 
     given = json.loads((folder.parent / "given.json").read_text())
@@ -140,7 +140,7 @@ def commands(folder: Path) -> dict:
         train = ["stage2", *read, "--out", str(folder / "run"), "--set", "dropout=0.0", "steps=20", "select_every=10", "projection_dim=16"]
         training.main(train)
         refused = ""
-        if parallel.count() > 1:
+        if processes.world_size() > 1:
             with pytest.raises(SystemExit) as said:
                 training.main([*train, "batch=63"])
             refused = str(said.value)
@@ -149,13 +149,13 @@ def commands(folder: Path) -> dict:
 
 def failing(folder: Path) -> dict:
     """One process fails while the others wait for it."""
-    if parallel.index() == 1:
+    if processes.rank() == 1:
         raise ValueError("this one fails")
-    parallel.wait()
+    processes.barrier()
     return {}
 
 
 if __name__ == "__main__":
     to, names = Path(sys.argv[1]), sys.argv[2:]
     results = {name: globals()[name](to) for name in names}
-    torch.save(results, to / f"process-{parallel.index()}.pt")
+    torch.save(results, to / f"process-{processes.rank()}.pt")

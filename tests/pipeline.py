@@ -23,10 +23,14 @@ from fake_openai_server import KEY, FakeOpenAI
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from tfcovr_utils import cutting, embedding, evaluation, profiles, triplets
-from tfcovr_utils.files import replacing
-from tfcovr_utils.mini import __main__ as mini
-from tfcovr_utils.modifications import __main__ as modifications
+from tfcovr_utils.video import cutting
+from tfcovr_utils.embedding import embed as embedding
+from tfcovr_utils.evaluation import scoring as evaluation
+from tfcovr_utils import profiles
+from tfcovr_utils.benchmark import benchmark as triplets
+from tfcovr_utils.machine.files import replacing
+from tfcovr_utils.rendering import __main__ as mini
+from tfcovr_utils.texts import __main__ as modifications
 from tfcovr_utils.training import __main__ as training
 from tfcovr_utils.video import probe, read_clip, write_clip
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tfcovr_utils.labels import parse_label
+from tfcovr_utils.labels.grammar import parse_label
 from tfcovr_utils.methods import Setting
-from tfcovr_utils.pretraining import Pretraining, build_model, build_tokenizer, save
+from tfcovr_utils.training.pretraining.mini_clip import Pretraining, build_model, build_tokenizer, save
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.sources.tables import CLIP_COLUMNS, Source, label_row
+from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row
 from tfcovr_utils.training.settings import STAGE2
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.video import write_clip
 
 TEXTS = {

@@ -19,7 +19,7 @@ from tfcovr_utils.encoders.aim import load_official, load_pretrained, save_pretr
 from tfcovr_utils.encoders.aim_model import Aim, AimBlock, AimClassifier
 from tfcovr_utils.encoders.base import ENCODERS, Encoder
 from tfcovr_utils.encoders.key_maps import AIM, rename
-from tfcovr_utils.encoders.readout import interpolate_time
+from tfcovr_utils.encoders.positions import interpolate_time
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TOLERANCE = 1e-5           # absolute, of features and logits; the fixtures' own suggestion

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tfcovr_utils import mini
+from tfcovr_utils import rendering
 from tfcovr_utils.profiles import ROOT, data_dir, get_profile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -43,7 +43,7 @@ PATHS = {"lab": f"/lab/tree/{NOTEBOOK}", "voila": "/"}
 
 @pytest.fixture(scope="module")
 def rendered():
-    return mini.build(get_profile("smoke"), progress=False)
+    return rendering.build(get_profile("smoke"), progress=False)
 
 
 @pytest.fixture

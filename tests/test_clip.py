@@ -16,7 +16,7 @@ from transformers import CLIPImageProcessor
 from tfcovr_utils.encoders import hub, load_encoder
 from tfcovr_utils.encoders.clip_openai import OPENAI_CLIP
 from tfcovr_utils.encoders.key_maps import rename
-from tfcovr_utils.pretraining import build_tokenizer
+from tfcovr_utils.training.pretraining.mini_clip import build_tokenizer
 
 WORDS = ["an athlete, tucked, over the pool", "show with 2.5 twists"]
 LONG = " ".join(["pool twist"] * CONTEXT)
@@ -231,7 +231,7 @@ def asked(monkeypatch):
 
 @pytest.mark.parametrize(("weights", "said", "requests"), [
     ("nobody/such-clip", "nobody/such-clip is neither .* run `hf download nobody/such-clip`", 1),
-    ("data/weights/none", "data/weights/none is no folder here and no hub id such as .*tfcovr_utils.pretraining", 0),
+    ("data/weights/none", "data/weights/none is no folder here and no hub id such as .*tfcovr_utils.training.pretraining.mini_clip", 0),
     ("none/ViT-B-16.pt", "none/ViT-B-16.pt is not there; put a CLIP file of OpenAI's", 0),
 ])
 def test_one_sentence_says_how_to_get_weights_that_are_not_there(asked, weights, said, requests):

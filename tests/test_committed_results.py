@@ -4,13 +4,13 @@ import json
 import pandas as pd
 import pytest
 
-from tfcovr_utils import mini
-from tfcovr_utils.evaluation import evaluate
+from tfcovr_utils import rendering
+from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import ROOT, get_profile
-from tfcovr_utils.results import HEADLINES, format_results, results_table
+from tfcovr_utils.evaluation.results import HEADLINES, format_results, results_table
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 FIGURES, WEIGHTS = ROOT / "figures", ROOT / "data" / "trained" / "clip-mlp-15"
 
@@ -38,7 +38,7 @@ def test_a_changed_query_is_noticed():
 def test_one_method_evaluated_again_from_its_weights(tmp_path):
     """Its test clips are rendered, embedded and ranked anew; nothing is trained."""
     profile = get_profile("mini")
-    folder = mini.build(profile, tmp_path / "mini", progress=False, splits=["test"])
+    folder = rendering.build(profile, tmp_path / "mini", progress=False, splits=["test"])
     benchmark = Benchmark.build(load_source("mini", folder))
     setting = Setting(benchmark, folder, profile, checkpoint=WEIGHTS, store_dir=tmp_path / "store")
     fitted = METHODS["clip-mlp-15"].fit(setting)

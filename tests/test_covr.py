@@ -7,15 +7,15 @@ import pytest
 import torch
 from small_benchmark import small_benchmark
 
-from tfcovr_utils.composed import Composed, Way
-from tfcovr_utils.describing import describe_clips
+from tfcovr_utils.methods.composed import Composed, Way
+from tfcovr_utils.embedding.descriptions import describe_clips
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.evaluation import evaluate, run
+from tfcovr_utils.evaluation.scoring import evaluate, run
 from tfcovr_utils.methods import METHODS, NotRun, Setting
 from tfcovr_utils.methods.covr import COVR_ROWS, fit_composed
-from tfcovr_utils.methods.families import OWNERS, FamilyFeatures, describe
-from tfcovr_utils.modifications import make_jobs, write_by_rule
-from tfcovr_utils.pretraining_blip import BlipPretraining, build_blip, build_blip2, build_word_tokenizer, save
+from tfcovr_utils.methods.family_features import OWNERS, FamilyFeatures, describe
+from tfcovr_utils.texts import make_jobs, write_by_rule
+from tfcovr_utils.training.pretraining.mini_blip import BlipPretraining, build_blip, build_blip2, build_word_tokenizer, save
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training.settings import COMPOSED, STAGE2
 

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfcovr_utils import cutting
-from tfcovr_utils.cutting import FAILURES, MANIFEST, cut, find_videos
-from tfcovr_utils.sources.tables import CLIP_COLUMNS
+from tfcovr_utils.video import cutting
+from tfcovr_utils.video.cutting import FAILURES, MANIFEST, cut, find_videos
+from tfcovr_utils.sources.source import CLIP_COLUMNS
 from tfcovr_utils.video import probe, read_clip
 
 BITS = 11
@@ -208,7 +208,7 @@ def test_videos_are_found_by_their_ids(tmp_path):
 
 
 def started(videos, annotations, out):
-    command = [sys.executable, "-m", "tfcovr_utils.cutting", "--source", "finegym", "--workers", "2"]
+    command = [sys.executable, "-m", "tfcovr_utils.video.cutting", "--source", "finegym", "--workers", "2"]
     command += ["--annotations", annotations, "--videos", videos, "--out", out]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

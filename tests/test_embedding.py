@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tfcovr_utils import embedding, store
-from tfcovr_utils.embedding import embed_clips, embed_texts, main
+from tfcovr_utils.embedding import embed as embedding, store
+from tfcovr_utils.embedding.embed import embed_clips, embed_texts, main
 from tfcovr_utils.encoders import ENCODERS, Encoder
 from tfcovr_utils.video import read_clip, write_clip
 

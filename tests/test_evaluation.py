@@ -9,15 +9,15 @@ import pytest
 import torch
 from small_benchmark import TEXTS, small_benchmark
 
-from tfcovr_utils.evaluation import DEPTH, RECALL_RANKS, evaluate, main
-from tfcovr_utils.labels import difference, parse_label
+from tfcovr_utils.evaluation.scoring import DEPTH, RECALL_RANKS, evaluate, main
+from tfcovr_utils.labels.grammar import difference, parse_label
 from tfcovr_utils.methods import METHODS, Fitted, Setting, stored
-from tfcovr_utils.metrics import RANKS
+from tfcovr_utils.metrics.ranking import RANKS
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.protocols import PROTOCOLS, make_task
+from tfcovr_utils.benchmark.protocols import PROTOCOLS, make_task
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.sources.released import export_official, read_release
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.sources.release.released import export_official, read_release
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 ANNOTATIONS = os.environ.get("TFCOVR_ANNOTATIONS")
 DIM = 8
@@ -186,7 +186,7 @@ def test_the_query_clip_is_never_its_own_answer(benchmark, protocol):
 
 def test_blocks_of_queries_change_nothing(benchmark, monkeypatch):
     whole = evaluate(random_embeddings(benchmark), benchmark)
-    monkeypatch.setattr("tfcovr_utils.evaluation.BLOCK", 100)
+    monkeypatch.setattr("tfcovr_utils.evaluation.scoring.BLOCK", 100)
     parts = evaluate(random_embeddings(benchmark), benchmark)
     pd.testing.assert_frame_equal(parts.drop(columns="scores"), whole.drop(columns="scores"))
     assert np.stack(parts["scores"]) == pytest.approx(np.stack(whole["scores"]), abs=1e-5)

@@ -14,8 +14,8 @@ from PIL import Image
 from small_benchmark import TEXTS, small_benchmark
 from test_video import drawn_clip, encode
 
-from tfcovr_utils.evaluation import evaluate
-from tfcovr_utils.explorer import Explorer, Session, export, index, index_folder
+from tfcovr_utils.evaluation.scoring import evaluate
+from tfcovr_utils.explorer import Explorer, Session, downloads as export, index, index_folder
 from tfcovr_utils.explorer.__main__ import main
 from tfcovr_utils.explorer.cards import BLANK
 from tfcovr_utils.explorer.previews import MAX_BYTES, Previews

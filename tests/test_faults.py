@@ -26,22 +26,24 @@ from safetensors.torch import load_file
 from small_benchmark import small_benchmark, small_setting
 from test_cutting import wait_for_end_of_group
 
-from tfcovr_utils import files, mini, results
+from tfcovr_utils.machine import files
+from tfcovr_utils import rendering
+from tfcovr_utils.evaluation import results
 from tfcovr_utils.encoders.aim import load_pretrained, save_pretrained
-from tfcovr_utils.encoders.readout import ClipReader, Readout
-from tfcovr_utils.files import CannotWrite, alone, append_rows, create_array, replacing, together, write_json, write_table
-from tfcovr_utils.fusion import Fusion
-from tfcovr_utils.modifications.cache import Answers
+from tfcovr_utils.training.readers import ClipReader, Readout
+from tfcovr_utils.machine.files import CannotWrite, alone, append_rows, create_array, replacing, together, write_json, write_table
+from tfcovr_utils.training.fusion import Fusion
+from tfcovr_utils.texts.llm.cache import Answers
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training import recipes
 from tfcovr_utils.training.__main__ import main as training
 from tfcovr_utils.training.recipes import learn
 from tfcovr_utils.training.single_stage import SingleStage
 from tfcovr_utils.training.stage1 import Stage1Settings
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.video import write_clip
-from tfcovr_utils.weights import read_checkpoint, read_weights, write_checkpoint, write_weights
-from tfcovr_utils.workers import make_pool
+from tfcovr_utils.machine.tensors import read_checkpoint, read_weights, write_checkpoint, write_weights
+from tfcovr_utils.machine.workers import make_pool
 
 ROOT = Path(__file__).parents[1]
 TENSORS = {"a": torch.arange(4000.0), "b": torch.ones(3, dtype=torch.bfloat16), "c": torch.tensor(7)}
@@ -86,7 +88,7 @@ def test_a_killed_pipeline_ends_as_an_undisturbed_one(tmp_path, small):
 @needs_posix
 def test_workers_end_when_a_rendering_s_leader_alone_is_killed(tmp_path):
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-m", "tfcovr_utils.mini", "--profile", "smoke", "--out", str(out)], cwd=ROOT, start_new_session=True,
+    process = subprocess.Popen([sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "smoke", "--out", str(out)], cwd=ROOT, start_new_session=True,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not ((out / "manifest.jsonl").exists() and (out / "manifest.jsonl").stat().st_size):
         assert process.poll() is None
@@ -214,7 +216,7 @@ def test_the_command_says_it_too(tmp_path):
     """A rendering on a full disk: one line and no traceback; with room it goes on and is whole."""
     out = tmp_path / "out"
     script = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
-              "from tfcovr_utils.mini.__main__ import main; sys.exit(main(sys.argv[1:]))")
+              "from tfcovr_utils.rendering.__main__ import main; sys.exit(main(sys.argv[1:]))")
     run = subprocess.run([sys.executable, "-c", script, "--profile", "smoke", "--out", str(out)], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 2 and "Traceback" not in run.stderr
     assert "cannot be written (File too large); make room" in run.stderr.splitlines()[-1] and not left_over(out)
@@ -454,7 +456,7 @@ def test_an_encoder_half_replaced_is_not_taken_for_the_one_before(here, monkeypa
 @needs_posix
 def test_a_second_run_says_that_it_waits_and_a_killed_one_holds_nothing(tmp_path, capsys):
     path = tmp_path / "manifest.jsonl"
-    script = "import sys, time; from tfcovr_utils.files import alone\nwith alone(sys.argv[1]): print('held', flush=True), time.sleep(60)"
+    script = "import sys, time; from tfcovr_utils.machine.files import alone\nwith alone(sys.argv[1]): print('held', flush=True), time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
 
@@ -475,15 +477,15 @@ def test_a_second_run_says_that_it_waits_and_a_killed_one_holds_nothing(tmp_path
 
 
 def test_two_renderings_into_one_folder_end_well(tmp_path):
-    command = [sys.executable, "-m", "tfcovr_utils.mini", "--profile", "smoke", "--workers", "1", "--out", str(tmp_path / "out")]
-    script = ("import sys; from dataclasses import replace; from tfcovr_utils.profiles import PROFILES; from tfcovr_utils.mini.__main__ import main\n"
+    command = [sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "smoke", "--workers", "1", "--out", str(tmp_path / "out")]
+    script = ("import sys; from dataclasses import replace; from tfcovr_utils.profiles import PROFILES; from tfcovr_utils.rendering.__main__ import main\n"
               "PROFILES['smoke'] = replace(PROFILES['smoke'], clips_per_label=(3, 2, 2), sources_per_split=(4, 2, 2)); sys.exit(main(sys.argv[1:]))")
     both = [subprocess.Popen([sys.executable, "-c", script, *command[3:]], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             for _ in range(2)]
     said = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("this one waits until that ends" in one for one in said) == 1
-    assert mini.check(tmp_path / "out") == {"missing": [], "changed": []}
+    assert rendering.check(tmp_path / "out") == {"missing": [], "changed": []}
     lines = (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()
     assert len(lines) == len({json.loads(line)["clip_id"] for line in lines}) == 140  # each rendered once
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tfcovr_utils.checkpoints import load_stage2
-from tfcovr_utils.encoders.official_files import read_checkpoint
+from tfcovr_utils.training.official_checkpoint import load_stage2
+from tfcovr_utils.encoders.loading import read_checkpoint
 from tfcovr_utils.encoders.tokens import Tokens, official_text, tokenise
-from tfcovr_utils.fusion import Combiner, Fusion, unit, unit_average
-from tfcovr_utils.text_tower import TEXTS_AT_ONCE, TextTower, load_text_tower, load_tokenizer, read_tokens, tower_config
+from tfcovr_utils.training.fusion import Combiner, Fusion, unit, unit_average
+from tfcovr_utils.training.towers import TEXTS_AT_ONCE, TextTower, load_text_tower, load_tokenizer, read_tokens, tower_config
 
 FIXTURES = Path(__file__).parent / "fixtures"
 COMBINER, STAGE2 = (load_file(FIXTURES / f"tfcovr_{name}.safetensors") for name in ("combiner", "stage2"))

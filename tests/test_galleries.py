@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from tfcovr_utils import galleries
-from tfcovr_utils.galleries import Gallery, build_index, open_index, recall, search_exact, search_index, write_gallery
-from tfcovr_utils.metrics import rank_gallery
+from tfcovr_utils.embedding import galleries
+from tfcovr_utils.embedding.galleries import Gallery, build_index, open_index, recall, search_exact, search_index, write_gallery
+from tfcovr_utils.metrics.ranking import rank_gallery
 
 DIM = 8
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from small_benchmark import small_setting
 
-from tfcovr_utils import evaluation
-from tfcovr_utils.evaluation import run
+from tfcovr_utils.evaluation import scoring as evaluation
+from tfcovr_utils.evaluation.scoring import run
 from tfcovr_utils.methods import METHODS
 
 

@@ -10,11 +10,12 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import BatchEncoding
 
-from tfcovr_utils import embedding, video
+from tfcovr_utils.embedding import embed as embedding
+from tfcovr_utils import video
 from tfcovr_utils.encoders import hub, load_encoder
 from tfcovr_utils.encoders.base import normalise
 from tfcovr_utils.encoders.languagebind import LanguageBindEncoder
-from tfcovr_utils.pretraining import build_tokenizer
+from tfcovr_utils.training.pretraining.mini_clip import build_tokenizer
 
 FIXTURE = Path(__file__).parent / "fixtures" / "languagebind_video"
 TENSORS = load_file(FIXTURE.with_suffix(".safetensors"))

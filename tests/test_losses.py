@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from tfcovr_utils import losses
+from tfcovr_utils.training import losses
 
 FIXTURE = load_file(Path(__file__).parent / "fixtures" / "hn_nce.safetensors")
 CONFIG = json.loads((Path(__file__).parent / "fixtures" / "hn_nce.json").read_text())["config"]

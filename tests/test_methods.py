@@ -10,11 +10,11 @@ import torch
 from small_benchmark import small_benchmark
 
 from tfcovr_utils.encoders import Encoder
-from tfcovr_utils.evaluation import evaluate, run
-from tfcovr_utils.fusion import Fusion
+from tfcovr_utils.evaluation.scoring import evaluate, run
+from tfcovr_utils.training.fusion import Fusion
 from tfcovr_utils.methods import FAMILIES, METHODS, NotRun, Setting, features, fits
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.results import summarise
+from tfcovr_utils.evaluation.results import summarise
 from tfcovr_utils.training.settings import STAGE2
 from tfcovr_utils.video import read_clip
 

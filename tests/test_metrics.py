@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from tfcovr_utils import intervals, metrics
+from tfcovr_utils.metrics import intervals, ranking as metrics
 
 FIXTURE = load_file(Path(__file__).parent / "fixtures" / "circo_ap.safetensors")
 RANKS = (5, 10, 25, 50)

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfcovr_utils import mini
-from tfcovr_utils.labels import parse_label
-from tfcovr_utils.mini import probe
-from tfcovr_utils.mini.dataset import label_table, scene_of
-from tfcovr_utils.mini.motion import MIDDLE_TILT, draw_window, perform
-from tfcovr_utils.mini.skeleton import Body, forward_kinematics, pose, rotation
-from tfcovr_utils.mini.skills import SKILLS, Skill
+from tfcovr_utils import rendering
+from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.rendering import shortcuts
+from tfcovr_utils.rendering.dataset import label_table, scene_of
+from tfcovr_utils.rendering.motion import MIDDLE_TILT, draw_window, perform
+from tfcovr_utils.rendering.skeleton import Body, forward_kinematics, pose, rotation
+from tfcovr_utils.rendering.skills import SKILLS, Skill
 from tfcovr_utils.profiles import PROFILES, ROOT
 from tfcovr_utils.video import read_clip
 
@@ -44,7 +44,7 @@ def test_a_label_says_what_the_skill_is(skill):
 
 
 def test_sim_has_the_papers_shape():
-    clips, factors = mini.plan(PROFILES["sim"])
+    clips, factors = rendering.plan(PROFILES["sim"])
     kinds = factors.drop_duplicates(["apparatus", "base", "direction", "shape", "saltos", "twists", "armstand"]).apparatus
     assert (kinds == "DV").sum() == 47 and (kinds != "DV").sum() == 259
     assert 33_000 < len(clips) < 37_000
@@ -56,7 +56,7 @@ def test_sim_has_the_papers_shape():
 
 @pytest.mark.parametrize("name", ["smoke", "mini", "sim"])
 def test_no_source_stands_in_two_splits(name):
-    clips, _ = mini.plan(PROFILES[name])
+    clips, _ = rendering.plan(PROFILES[name])
     assert clips.clip_id.is_unique and clips.path.is_unique
     assert (clips.groupby("source_video").split.nunique() == 1).all()
     assert (clips.groupby("label_id").split.nunique() == 3).all()
@@ -64,7 +64,7 @@ def test_no_source_stands_in_two_splits(name):
 
 def test_a_label_never_has_a_single_source_in_a_split():
     """A query's answers must come from other sources than the query."""
-    clips, _ = mini.plan(PROFILES["mini"])
+    clips, _ = rendering.plan(PROFILES["mini"])
     assert clips.groupby(["label_id", "split"]).source_video.nunique().min() >= 2
 
 
@@ -132,19 +132,19 @@ def one(skill_text="(FX) salto backward stretched with 1 twist", source="gym-tra
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process():
-    script = ("import hashlib, sys; sys.path.insert(0, 'tests'); from test_mini import one; from tfcovr_utils.mini import render_clip; "
+    script = ("import hashlib, sys; sys.path.insert(0, 'tests'); from test_mini import one; from tfcovr_utils.rendering import render_clip; "
               "print(hashlib.sha256(render_clip(*one()).tobytes()).hexdigest())")
     runs = {subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True,
                            env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
     assert len(runs) == 1
-    assert not np.array_equal(mini.render_clip(*one(), seed=1)[:20], mini.render_clip(*one(), seed=0)[:20])
+    assert not np.array_equal(rendering.render_clip(*one(), seed=1)[:20], rendering.render_clip(*one(), seed=0)[:20])
 
 
 def test_painting_the_athlete_out_leaves_what_does_not_know_the_skill():
     """The hall of a clip is the same whatever is performed in it, and differs from the clip by the athlete."""
     skill, clip_id, source = one()
-    hall = mini.render_hall(skill.apparatus, clip_id, source, frames=12)
-    clip = mini.render_clip(skill, clip_id, source)
+    hall = rendering.render_hall(skill.apparatus, clip_id, source, frames=12)
+    clip = rendering.render_clip(skill, clip_id, source)
     clip = clip[((np.arange(12) + .5) * len(clip) / 12).astype(int)]
     changed = (np.abs(hall.astype(int) - clip).max(-1) > 40).mean((1, 2))
     assert (.02 < changed).all() and (changed < .45).all()
@@ -157,17 +157,17 @@ def folder_state(folder):
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
-    return mini.build(TINY, tmp_path_factory.mktemp("tiny") / "mini", progress=False)
+    return rendering.build(TINY, tmp_path_factory.mktemp("tiny") / "mini", progress=False)
 
 
 def test_what_is_written_is_what_was_planned(rendered):
     clips, factors, labels = (pd.read_parquet(rendered / f"{name}.parquet") for name in ("clips", "factors", "labels"))
-    assert mini.check(rendered) == {"missing": [], "changed": []}
+    assert rendering.check(rendered) == {"missing": [], "changed": []}
     assert len(clips) == 20 * 7 and set(clips.label_id) == set(labels.label_id)
     for row in clips.merge(factors, on="clip_id").sample(8, random_state=0).itertuples():
         decoded = read_clip(rendered / row.path, list(range(row.n_frames)))
         skill = Skill(**{field.name: getattr(row, field.name) for field in fields(Skill)})
-        exact = mini.render_clip(skill, row.clip_id, row.source_video)
+        exact = rendering.render_clip(skill, row.clip_id, row.source_video)
         error = np.mean((decoded.astype(float) - exact) ** 2)
         assert decoded.shape == exact.shape and 10 * np.log10(255 ** 2 / error) > 26
         assert row.fps == scene_of(0, row.source_video).fps and np.isclose(row.end_s, row.n_frames / row.fps)
@@ -179,16 +179,16 @@ def test_damage_is_named_and_mended_alone(rendered):
     (rendered / "clips" / f"{broken}.mp4").write_bytes(b"not what it was")
     (rendered / "clips" / f"{gone}.mp4").unlink()
     whole = {path.name: path.stat().st_mtime_ns for path in (rendered / "clips").iterdir() if path.stem not in (broken, gone)}
-    assert mini.check(rendered) == {"missing": [], "changed": [broken, gone]}
-    mini.build(TINY, rendered, progress=False)
-    assert mini.check(rendered) == {"missing": [], "changed": []} and folder_state(rendered) == before
+    assert rendering.check(rendered) == {"missing": [], "changed": [broken, gone]}
+    rendering.build(TINY, rendered, progress=False)
+    assert rendering.check(rendered) == {"missing": [], "changed": []} and folder_state(rendered) == before
     assert whole == {path.name: path.stat().st_mtime_ns for path in (rendered / "clips").iterdir() if path.stem not in (broken, gone)}
 
 
 def test_killed_in_the_middle_and_resumed(rendered, tmp_path):
     out = tmp_path / "mini"
     script = ("import sys; from test_mini import TINY; from tfcovr_utils import mini; from pathlib import Path\n"
-              "if __name__ == '__main__': mini.build(TINY, Path(sys.argv[1]), progress=False)")
+              "if __name__ == '__main__': rendering.build(TINY, Path(sys.argv[1]), progress=False)")
     (tmp_path / "killed.py").write_text(script)
     process = subprocess.Popen([sys.executable, str(tmp_path / "killed.py"), str(out)], start_new_session=True,
                                env={**os.environ, "PYTHONPATH": str(ROOT / "tests")})
@@ -201,18 +201,18 @@ def test_killed_in_the_middle_and_resumed(rendered, tmp_path):
         manifest.write('{"clip_id": "cut sho')  # a line that the kill cut off
     done = len(folder_state(out))
     assert 0 < done < 140
-    mini.build(TINY, out, progress=False)
-    assert mini.check(out) == {"missing": [], "changed": []}
+    rendering.build(TINY, out, progress=False)
+    assert rendering.check(out) == {"missing": [], "changed": []}
     assert folder_state(out) == folder_state(rendered)
 
 
 def test_two_renderings_do_not_mix(rendered):
     with pytest.raises(ValueError, match="holds another rendering"):
-        mini.build(replace(TINY, render_seed=1), rendered, progress=False)
+        rendering.build(replace(TINY, render_seed=1), rendered, progress=False)
 
 
 def test_command_line_says_what_is_wrong():
-    run = subprocess.run([sys.executable, "-m", "tfcovr_utils.mini", "--profile", "paper"], capture_output=True, text=True, cwd=ROOT)
+    run = subprocess.run([sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "paper"], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 2 and run.stderr.strip() == "profile 'paper' has no clips to render; choose smoke, mini or sim."
 
 
@@ -226,14 +226,14 @@ def test_a_probe_finds_a_shortcut_that_is_there_and_none_that_is_not():
     frames[label_idx == 1, :, :16, :16] += 90
     group = np.where(label_idx < 2, 0, 1)
     held_out = np.arange(240) % 3 == 0
-    found = [probe.run("x", frames, label_idx, {"count": np.where(group == g, 0, -1)}, held_out, epochs=40)[0] for g in (0, 1)]
+    found = [shortcuts.run("x", frames, label_idx, {"count": np.where(group == g, 0, -1)}, held_out, epochs=40)[0] for g in (0, 1)]
     assert found[0]["accuracy"] > .95 and abs(found[1]["accuracy"] - .5) < .2
     assert [row["chance"] for row in found] == [.5, .5] and [row["clips"] for row in found] == [40, 40]
 
 
 def test_count_groups_differ_in_one_count_alone():
-    _, factors = mini.plan(PROFILES["mini"])
-    group = probe.count_groups(factors, "twists")
+    _, factors = rendering.plan(PROFILES["mini"])
+    group = shortcuts.count_groups(factors, "twists")
     for number in np.unique(group[group >= 0]):
         part = factors[group == number]
-        assert part.twists.nunique() > 1 and len(part.drop_duplicates([*probe.FACTORS, "saltos"])) == 1
+        assert part.twists.nunique() > 1 and len(part.drop_duplicates([*shortcuts.FACTORS, "saltos"])) == 1

@@ -16,12 +16,12 @@ from transformers import (
     Siglip2Processor,
 )  # fmt: skip
 
-from tfcovr_utils import memory
-from tfcovr_utils.encoders import ENCODERS, hub, load_encoder, mllm, published_weights
+from tfcovr_utils.machine import memory
+from tfcovr_utils.encoders import ENCODERS, hub, load_encoder, mllm, catalogue as published_weights
 from tfcovr_utils.encoders.qwen_vl import GmeEncoder, Qwen3VlEmbeddingEncoder
-from tfcovr_utils.evaluation import evaluate
+from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, NotRun, Setting
-from tfcovr_utils.methods.mllm import MLLM_ROWS
+from tfcovr_utils.methods.embedders import MLLM_ROWS
 from tfcovr_utils.profiles import PROFILES, Profile
 
 PROMPTED = [name for name in MAKERS if name != "siglip2"]
@@ -366,7 +366,7 @@ def test_a_query_is_read_once_and_a_broken_clip_is_nan(here, tmp_path, monkeypat
 @pytest.mark.parametrize("name", [method.name for method in MLLM_ROWS])
 def test_a_rendered_benchmark_fetches_nothing_by_itself(here, name, monkeypatch):
     monkeypatch.setattr(hub, "from_hub", lambda *_: pytest.fail("asked the hub"))
-    said = r"no small weights in place of \S+: \d+ million parameters, .*To run it: `python -m tfcovr_utils.evaluation .*`\.$"
+    said = r"no small weights in place of \S+: \d+ million parameters, .*To run it: `python -m tfcovr_utils.evaluation.scoring .*`\.$"
     with pytest.raises(NotRun, match=said):
         METHODS[name].fit(replace(here, weights={}))
 

@@ -12,20 +12,13 @@ import pandas as pd
 import pytest
 from fake_openai_server import KEY, FakeOpenAI
 
-from tfcovr_utils.labels import parse_label
-from tfcovr_utils.modifications import (
-    Asking,
-    check_table,
-    dry_run,
-    make_jobs,
-    write_by_model,
-    write_by_rule,
-)
-from tfcovr_utils.modifications.__main__ import main
-from tfcovr_utils.modifications.cache import Answers
-from tfcovr_utils.modifications.prompt import PRICES, cost, prompt_sha, request_body
-from tfcovr_utils.pairing import pair_labels, spell_out
-from tfcovr_utils.sources.tables import label_row
+from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.texts import Asking, check_table, dry_run, make_jobs, write_by_model, write_by_rule
+from tfcovr_utils.texts.__main__ import main
+from tfcovr_utils.texts.llm.cache import Answers
+from tfcovr_utils.texts.llm.prompt import PRICES, cost, prompt_sha, request_body
+from tfcovr_utils.labels.pairing import pair_labels, spell_out
+from tfcovr_utils.sources.source import label_row
 
 TWISTS = [f"(FX) salto backward stretched with {n} twist" for n in (0.5, 1, 1.5, 2)]
 PLAIN = "(FX) salto backward stretched"
@@ -237,7 +230,7 @@ def test_whatever_matters_is_in_the_key_of_an_answer(change, jobs, tmp_path, mon
             asking = _asking(other, tmp_path)
         else:
             monkeypatch.setitem(
-                sys.modules["tfcovr_utils.modifications.prompt"].INSTRUCTIONS, "short", "Be brief."
+                sys.modules["tfcovr_utils.texts.llm.prompt"].INSTRUCTIONS, "short", "Be brief."
             )
         _write(jobs[:1], asking)
         assert len(server.requests) + len(other.requests) == 2
@@ -245,7 +238,7 @@ def test_whatever_matters_is_in_the_key_of_an_answer(change, jobs, tmp_path, mon
 
 def _command(tmp_path: Path, server: FakeOpenAI, *more: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "tfcovr_utils.modifications", "--pairs", tmp_path / "pairs.parquet"),
+        *(sys.executable, "-m", "tfcovr_utils.texts", "--pairs", tmp_path / "pairs.parquet"),
         *("--writer", "openai", "--base-url", server.url, "--cache", tmp_path / "answers.jsonl"),
         *("--out", tmp_path / "out.parquet", "--concurrency", "2", "--poll", "0.05", *more),
     ]
@@ -387,7 +380,7 @@ def test_a_failed_batch_says_why(jobs, tmp_path):
 
 
 def test_importing_the_writer_does_not_import_the_client():
-    code = "import sys, tfcovr_utils.modifications; sys.exit('openai' in sys.modules)"
+    code = "import sys, tfcovr_utils.texts; sys.exit('openai' in sys.modules)"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], cwd=Path(__file__).parents[1], env=os.environ

@@ -10,26 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfcovr_utils.labels import Attributes, label_text, parse_label
-from tfcovr_utils.mini.skills import SKILLS
-from tfcovr_utils.modifications import (
-    apply_text,
-    describe,
-    describe_labels,
-    make_jobs,
-    satisfies,
-    write_by_rule,
-    write_rules,
-)
-from tfcovr_utils.modifications.__main__ import main
-from tfcovr_utils.modifications.checks import CHECKS, check_table, check_text
-from tfcovr_utils.modifications.counts import to_digits
-from tfcovr_utils.modifications.dense import write_dense
-from tfcovr_utils.modifications.prompt import EXAMPLES
-from tfcovr_utils.modifications.words import count_words
-from tfcovr_utils.pairing import pair_labels
+from tfcovr_utils.labels.grammar import Attributes, label_text, parse_label
+from tfcovr_utils.rendering.skills import SKILLS
+from tfcovr_utils.texts import apply_text, describe, describe_labels, make_jobs, satisfies, write_by_rule, write_rules
+from tfcovr_utils.texts.__main__ import main
+from tfcovr_utils.texts.checks import CHECKS, check_table, check_text
+from tfcovr_utils.texts.reading.counting import to_digits
+from tfcovr_utils.texts.dense import write_dense
+from tfcovr_utils.texts.llm.prompt import EXAMPLES
+from tfcovr_utils.texts.words import count_words
+from tfcovr_utils.labels.pairing import pair_labels
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.sources.tables import label_row
+from tfcovr_utils.sources.source import label_row
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parent.parent

@@ -7,7 +7,7 @@ import papermill
 import pytest
 
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.reproduce import resolve_parameters, run_notebook, select_notebooks
+from tfcovr_utils.reproduce.run import resolve_parameters, run_notebook, select_notebooks
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from tfcovr_utils.explorer import KEYS, PairReviewer
-from tfcovr_utils.mini.dataset import label_table
-from tfcovr_utils.mini.skills import SKILLS
-from tfcovr_utils.pairing import pair_labels, read_decisions
+from tfcovr_utils.rendering.dataset import label_table
+from tfcovr_utils.rendering.skills import SKILLS
+from tfcovr_utils.labels.pairing import pair_labels, read_decisions
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import pytest
 
 from small_benchmark import small_benchmark
 from tfcovr_utils import plots
-from tfcovr_utils.evaluation import run
+from tfcovr_utils.evaluation.scoring import run
 from tfcovr_utils.methods import METHODS, Setting
-from tfcovr_utils.plots.paper import Missing, draw, export
+from tfcovr_utils.plots.paper_export import Missing, draw, export
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.qualitative import choose_queries, read_rankings, top_ranked
+from tfcovr_utils.evaluation.qualitative import choose_queries, read_rankings, top_ranked
 
 PAIR = ["random", "label-oracle"]
 

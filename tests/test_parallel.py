@@ -14,9 +14,9 @@ from small_benchmark import small_setting
 from test_embedding import shards, write_drawn
 from test_stage2 import SMALL, fit
 
-from tfcovr_utils import parallel
+from tfcovr_utils.machine import processes
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.store import safe_open
+from tfcovr_utils.embedding.store import safe_open
 
 TASKS = ["gradients", "draws", "stage2", "stage2_resumed", "stage1", "stage1_pixels", "clips", "pixels", "commands"]
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
@@ -181,9 +181,9 @@ def test_a_process_that_fails_does_not_leave_the_others_waiting(folder):
 
 
 def test_a_process_of_its_own_makes_no_group(monkeypatch):
-    parallel.wait()
-    parallel.begin_alike(torch.nn.Linear(1, 1))
-    assert (parallel.count(), parallel.index(), parallel.gather_values("x"), parallel.of_main(3)) == (1, 0, ["x"], 3)
+    processes.barrier()
+    processes.copy_weights_from_main(torch.nn.Linear(1, 1))
+    assert (processes.world_size(), processes.rank(), processes.gather_values("x"), processes.broadcast_from_main(3)) == (1, 0, ["x"], 3)
     monkeypatch.setenv("WORLD_SIZE", "1")  # one process of a launcher's is its own too
     monkeypatch.setenv("LOCAL_RANK", "0")
-    assert parallel.is_main() and not torch.distributed.is_initialized()
+    assert processes.is_main() and not torch.distributed.is_initialized()

@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 import torch
 
-from tfcovr_utils.evaluation import evaluate, main
+from tfcovr_utils.evaluation.scoring import evaluate, main
 from tfcovr_utils.methods import METHODS, Fitted
-from tfcovr_utils.protocols import make_task
-from tfcovr_utils.published import table_4
-from tfcovr_utils.recalls import MEASURES, field_scores, recall
-from tfcovr_utils.results import read_results, save_result
+from tfcovr_utils.benchmark.protocols import make_task
+from tfcovr_utils.evaluation.paper import table_4
+from tfcovr_utils.evaluation.recalls import MEASURES, field_scores, recall
+from tfcovr_utils.evaluation.results import read_results, save_result
 from tfcovr_utils.sources import COMPLETE
-from tfcovr_utils.training.inputs import Inputs
-from tfcovr_utils.triplets import Benchmark
-from tfcovr_utils.triplets import main as build
+from tfcovr_utils.training.stage2_inputs import Inputs
+from tfcovr_utils.benchmark.benchmark import Benchmark
+from tfcovr_utils.benchmark.benchmark import main as build
 
 MAKERS = {"webvid-covr": owners_files.webvid, "dense-webvid-covr": lambda folder: owners_files.webvid(folder, "dense-"),
           "egocvr": owners_files.egocvr, "cirr": owners_files.cirr, "fashioniq": owners_files.fashioniq, "circo": owners_files.circo}  # fmt: skip
@@ -255,6 +255,6 @@ def test_table_4_has_the_papers_numbers_and_ours_or_how_to_run_them(tmp_path):
 
 
 def test_methods_of_table_4_are_named_as_the_registry_will():
-    from tfcovr_utils.published import ROWS, ROWS_4
+    from tfcovr_utils.evaluation.paper import ROWS, ROWS_4
 
     assert set(ROWS_4.values()) <= set(ROWS) and "random" in METHODS

@@ -16,13 +16,13 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPModel
 
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.labels import label_text
-from tfcovr_utils.mini import captions, dataset, pictures, plan, scene
-from tfcovr_utils.mini.captions import caption, frame_facts
-from tfcovr_utils.mini.motion import ARMS_UP, SHAPE_POSES, STAND
-from tfcovr_utils.mini.skeleton import Body, forward_kinematics, pose, rotation
-from tfcovr_utils.mini.skills import SKILLS
-from tfcovr_utils.pretraining import FACTS, Pretraining, build_tokenizer, draw_captions, pretrain, save, vocabulary_texts
+from tfcovr_utils.labels.grammar import label_text
+from tfcovr_utils.rendering import captions, dataset, pretraining_pictures as pictures, plan, scene
+from tfcovr_utils.rendering.captions import caption, frame_facts
+from tfcovr_utils.rendering.motion import ARMS_UP, SHAPE_POSES, STAND
+from tfcovr_utils.rendering.skeleton import Body, forward_kinematics, pose, rotation
+from tfcovr_utils.rendering.skills import SKILLS
+from tfcovr_utils.training.pretraining.mini_clip import FACTS, Pretraining, build_tokenizer, draw_captions, pretrain, save, vocabulary_texts
 from tfcovr_utils.profiles import PROFILES, ROOT
 
 LABELLED = sorted({skill for name in ("sim", "mini") for skill in SKILLS[name]()}, key=lambda skill: (skill.apparatus, skill.text))
@@ -322,7 +322,7 @@ def test_what_is_saved_gives_the_same_features(rendered, trained, tmp_path):
 @pytest.fixture(scope="module")
 def committed():
     if not COMMITTED.is_dir():
-        pytest.skip(f"{COMMITTED.relative_to(ROOT)} is not there; `python -m tfcovr_utils.pretraining` makes it")
+        pytest.skip(f"{COMMITTED.relative_to(ROOT)} is not there; `python -m tfcovr_utils.training.pretraining.mini_clip` makes it")
     return load_encoder("clip", str(COMMITTED))
 
 
@@ -338,7 +338,7 @@ def test_the_committed_weights_are_small_and_whole(committed):
 
 
 def test_the_card_names_what_pretraining_printed(committed):
-    """As a block of JSON: what `python -m tfcovr_utils.pretraining` prints at its end."""
+    """As a block of JSON: what `python -m tfcovr_utils.training.pretraining.mini_clip` prints at its end."""
     card = (COMMITTED / "README.md").read_text()
     printed = json.loads(re.search(r"```json\n(.*?)```", card, re.DOTALL)[1])
     expected = {**asdict(Pretraining()), "frames": pictures.SOURCES * pictures.CLIPS_PER_SOURCE * pictures.FRAMES_PER_CLIP,

@@ -9,13 +9,13 @@ from safetensors import safe_open
 from test_pretraining import COUNTS_AND_WAYS, LABELLED, held_out, rendered, some  # noqa: F401 - two are fixtures
 from torch.nn import functional as F
 
-from tfcovr_utils import pretraining_blip
+from tfcovr_utils.training.pretraining import mini_blip as pretraining_blip
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.labels import label_text
-from tfcovr_utils.mini import pictures
-from tfcovr_utils.mini.captions import caption, frame_facts
-from tfcovr_utils.pretraining import FACTS
-from tfcovr_utils.pretraining_blip import NAMES, BlipPretraining, build_word_tokenizer, draw_changes, pretrain, save
+from tfcovr_utils.labels.grammar import label_text
+from tfcovr_utils.rendering import pretraining_pictures as pictures
+from tfcovr_utils.rendering.captions import caption, frame_facts
+from tfcovr_utils.training.pretraining.mini_clip import FACTS
+from tfcovr_utils.training.pretraining.mini_blip import NAMES, BlipPretraining, build_word_tokenizer, draw_changes, pretrain, save
 from tfcovr_utils.profiles import ROOT
 
 SMALL = BlipPretraining(width=32, layers=1, heads=2, projection=32, text_layers=1, query_tokens=4, steps=40, qformer_steps=30, captioner_steps=20, batch=32, warm_up=5,

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from tfcovr_utils.methods import METHODS
-from tfcovr_utils.published import PAPER, ROWS, beside_paper, read_published
-from tfcovr_utils.results import HEADLINES
+from tfcovr_utils.evaluation.paper import PAPER, ROWS, beside_paper, read_published
+from tfcovr_utils.evaluation.results import HEADLINES
 
 
 def test_every_row_of_tables_2_and_3_has_its_method_once():

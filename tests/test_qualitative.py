@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from small_benchmark import small_benchmark
-from tfcovr_utils.evaluation import run
-from tfcovr_utils.labels import Attributes, difference
+from tfcovr_utils.evaluation.scoring import run
+from tfcovr_utils.labels.grammar import Attributes, difference
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.qualitative import choose_queries, failures, misses_by_factor, read_rankings, top_ranked, typical_failures, wrong_factors
+from tfcovr_utils.evaluation.qualitative import choose_queries, failures, misses_by_factor, read_rankings, top_ranked, typical_failures, wrong_factors
 
 PAIR = ["random", "label-oracle"]
 

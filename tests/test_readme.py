@@ -9,8 +9,8 @@ from small_benchmark import small_setting
 from tfcovr_utils.methods import METHODS
 from tfcovr_utils.plots.tables import to_markdown
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.protocols import make_task
-from tfcovr_utils.publish import refresh_readme, results_of
+from tfcovr_utils.benchmark.protocols import make_task
+from tfcovr_utils.reproduce.publish import refresh_readme, results_of
 from tfcovr_utils.sources import SOURCES
 from tfcovr_utils.training.settings import paper_and_code
 

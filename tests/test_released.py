@@ -15,20 +15,17 @@ import pandas as pd
 import pytest
 import torch
 
-from tfcovr_utils import triplets
-from tfcovr_utils.labels import parse_label
-from tfcovr_utils.official import main
+from tfcovr_utils.benchmark import benchmark as triplets
+from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.benchmark.export import main
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.sources import Source, load_source, released
-from tfcovr_utils.sources.embedding_files import (
-    read_embeddings,
-    stream_embeddings,
-    write_embeddings,
-)
-from tfcovr_utils.sources.official_csv import MAX_CELL, QUERY_COLUMNS, TRAIN_COLUMNS
-from tfcovr_utils.sources.released import export_official, read_release, target_column
-from tfcovr_utils.sources.tables import label_row
-from tfcovr_utils.triplets import TABLES, Benchmark
+from tfcovr_utils.sources import Source, load_source
+from tfcovr_utils.sources.release import released
+from tfcovr_utils.sources.release.embedding_files import read_embeddings, stream_embeddings, write_embeddings
+from tfcovr_utils.sources.release.csv_files import MAX_CELL, QUERY_COLUMNS, TRAIN_COLUMNS
+from tfcovr_utils.sources.release.released import export_official, read_release, target_column
+from tfcovr_utils.sources.source import label_row
+from tfcovr_utils.benchmark.benchmark import TABLES, Benchmark
 
 ANNOTATIONS = os.environ.get("TFCOVR_ANNOTATIONS")
 GYM = "-_a_E_b-c_D_E_000100_000120_A_0003_0005"
@@ -221,8 +218,8 @@ def test_the_export_is_what_the_official_code_reads(tmp_path):
 
 
 def test_a_rendered_benchmark_survives_the_official_formats(tmp_path):
-    from tfcovr_utils.mini.dataset import label_table, plan
-    from tfcovr_utils.mini.skills import SKILLS
+    from tfcovr_utils.rendering.dataset import label_table, plan
+    from tfcovr_utils.rendering.skills import SKILLS
 
     clips, _ = plan(PROFILES["smoke"])
     labels = label_table(SKILLS["smoke"]()).assign(set="")
@@ -448,7 +445,7 @@ def test_a_hostile_file_of_one_clip_is_refused(tmp_path, suffix):
 
 @pytest.mark.parametrize("shape", [(6,), (12, 6), (15, 32, 6)])
 def test_embeddings_come_back_from_both_layouts(tmp_path, shape, monkeypatch):
-    monkeypatch.setattr("tfcovr_utils.sources.embedding_files.CLIPS_PER_DICT", 3)
+    monkeypatch.setattr("tfcovr_utils.sources.release.embedding_files.CLIPS_PER_DICT", 3)
     rng = np.random.default_rng(0)
     names = [GYM, "01_10", "a/b.c é%", "w_2.5", "w_2"]
     written = {name: rng.normal(size=shape).astype(np.float32) for name in names}

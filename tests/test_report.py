@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from small_benchmark import small_benchmark
 
-from tfcovr_utils.evaluation import run
-from tfcovr_utils.files import write_json
+from tfcovr_utils.evaluation.scoring import run
+from tfcovr_utils.machine.files import write_json
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.report import write_report
-from tfcovr_utils.results import save_not_run, summarise
+from tfcovr_utils.reproduce.report import write_report
+from tfcovr_utils.evaluation.results import save_not_run, summarise
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfcovr_utils import publish as publish_module
-from tfcovr_utils import reproduce
+from tfcovr_utils.reproduce import publish as publish_module
+from tfcovr_utils.reproduce import run as reproduce
 from tfcovr_utils.profiles import ROOT, get_profile, runs_dir
 
 HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     display_name: Python 3\n#     language: python\n#     name: python3\n# ---\n\n"
@@ -190,7 +190,7 @@ def test_ctrl_c_ends_those_beside_too(tmp_path):
     began = [tmp_path / name for name in ("01", "04")]
     steps = [step_of(tmp_path, f"{path.name}_waits", f"Path({str(path)!r}).write_text(str(os.getpid()))\ntime.sleep(600)") for path in began]
     steps.insert(1, step_of(tmp_path, "02_never", f"Path({str(tmp_path / '02')!r}).write_text('1')"))
-    code = ("import sys; from pathlib import Path; from tfcovr_utils.reproduce import Step, run_all; "
+    code = ("import sys; from pathlib import Path; from tfcovr_utils.reproduce.run import Step, run_all; "
             "run_all([Step(path, {}, path.parent / 'run', 0) for path in map(Path, sys.argv[1:])])")
     run = subprocess.Popen([sys.executable, "-c", code, *(str(step.notebook) for step in steps)], stderr=subprocess.PIPE, text=True, start_new_session=True,
                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background jobs ignore it
@@ -227,10 +227,10 @@ def test_a_notebook_runs_again_when_the_second_rendering_that_it_shows_has_chang
 
 
 def test_code_counts_where_it_is_imported(notebooks):
-    step = reproduce.Step(make_notebook(notebooks, "00_good", GOOD + "\n# %%\nfrom tfcovr_utils.metrics import RANKS\n"), {}, notebooks, 0)
+    step = reproduce.Step(make_notebook(notebooks, "00_good", GOOD + "\n# %%\nfrom tfcovr_utils.metrics.ranking import RANKS\n"), {}, notebooks, 0)
     found = {name for name in reproduce.read_inputs(step) if name.startswith("tfcovr_utils/")}
     assert "tfcovr_utils/metrics.py" in found and "tfcovr_utils/evaluation.py" not in found
-    whole = reproduce.read_inputs(replace(step, notebook=make_notebook(notebooks, "01_all", GOOD + "\n# %%\nfrom tfcovr_utils.evaluation import run\n")))
+    whole = reproduce.read_inputs(replace(step, notebook=make_notebook(notebooks, "01_all", GOOD + "\n# %%\nfrom tfcovr_utils.evaluation.scoring import run\n")))
     assert {"tfcovr_utils/losses.py", "tfcovr_utils/encoders/blip.py", "tfcovr_utils/training/stage1.py"} <= set(whole)
     assert "tfcovr_utils/explorer/widget.py" not in whole
 

@@ -12,11 +12,11 @@ import pytest
 from small_benchmark import small_benchmark
 from test_evaluation import random_embeddings
 
-from tfcovr_utils import results
-from tfcovr_utils.evaluation import evaluate, run
-from tfcovr_utils.intervals import bootstrap_interval
+from tfcovr_utils.evaluation import results
+from tfcovr_utils.evaluation.scoring import evaluate, run
+from tfcovr_utils.metrics.intervals import bootstrap_interval
 from tfcovr_utils.methods import METHODS, Method, NotRun, Setting
-from tfcovr_utils.metrics import RANKS
+from tfcovr_utils.metrics.ranking import RANKS
 from tfcovr_utils.profiles import PROFILES
 
 SEEDS = (0, 1, 2)
@@ -84,7 +84,7 @@ def test_every_registered_row_stands_in_the_summary(folder):
     assert list(dict.fromkeys(table["method"])) == [*METHODS, "noisy-oracle"]
     absent = table[table["status"] != "run"]
     assert set(absent["method"]) == set(METHODS) - {"random", "source-label-only"} and absent[HEADLINES].isna().all(axis=None)
-    assert absent["status"].str.contains("not run: nobody asked for it yet. To run it: `python -m tfcovr_utils.evaluation --method").all()
+    assert absent["status"].str.contains("not run: nobody asked for it yet. To run it: `python -m tfcovr_utils.evaluation.scoring --method").all()
     assert table["family"].tolist() == [METHODS[name].family if name in METHODS else "" for name in table["method"]]
 
 
@@ -218,7 +218,7 @@ def test_rows_of_two_benchmarks_are_not_compared(benchmark):
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="has no results on test; make some with `python -m tfcovr_utils.evaluation"):
+    with pytest.raises(FileNotFoundError, match="has no results on test; make some with `python -m tfcovr_utils.evaluation.scoring"):
         results.read_results(tmp_path)
 
 

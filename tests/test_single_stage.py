@@ -7,8 +7,8 @@ import pytest
 import torch
 from small_benchmark import small_setting
 
-from tfcovr_utils.evaluation import evaluate
-from tfcovr_utils.losses import info_nce
+from tfcovr_utils.evaluation.scoring import evaluate
+from tfcovr_utils.training.losses import info_nce
 from tfcovr_utils.methods import METHODS, features
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training import recipes

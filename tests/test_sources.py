@@ -11,7 +11,7 @@ import pytest
 
 from tfcovr_utils.sources import SOURCES, finediving, finegym, load_source
 from tfcovr_utils.sources.pickles import read_plain_pickle
-from tfcovr_utils.sources.tables import CLIP_COLUMNS, LABEL_COLUMNS
+from tfcovr_utils.sources.source import CLIP_COLUMNS, LABEL_COLUMNS
 
 ANNOTATIONS = os.environ.get("TFCOVR_ANNOTATIONS")
 needs_annotations = pytest.mark.skipif(

@@ -9,11 +9,11 @@ from torchvision import tv_tensors
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from tfcovr_utils.encoders.aim import Aim
-from tfcovr_utils.encoders.readout import ClipReader, Readout
-from tfcovr_utils.labels import parse_label
-from tfcovr_utils.sources.tables import label_row
-from tfcovr_utils.training.clips import FeatureClips, PixelClips, make_augmentation, may_flip
-from tfcovr_utils.training.report import accuracies, accuracy_by_attribute, attribute_classes, confusions, flatten, neighbours
+from tfcovr_utils.training.readers import ClipReader, Readout
+from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.sources.source import label_row
+from tfcovr_utils.training.stage1_clips import FeatureClips, PixelClips, make_augmentation, may_flip
+from tfcovr_utils.training.label_accuracy import accuracies, accuracy_by_attribute, attribute_classes, confusions, flatten, neighbours
 from tfcovr_utils.training.stage1 import Stage1, Stage1Settings, fit_stage1, learning_rate, parameter_groups, predict
 
 QUICK = Stage1Settings(epochs=6, batch=16, lr=3e-3, warm_up=.1)

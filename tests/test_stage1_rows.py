@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from small_benchmark import small_setting
 
 from tfcovr_utils.encoders.aim import save_pretrained, start_aim
-from tfcovr_utils.evaluation import evaluate
+from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, NotRun, features
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training import __main__ as training

@@ -9,9 +9,9 @@ import pytest
 import torch
 from test_fusion import tiny_tower
 
-from tfcovr_utils import losses
-from tfcovr_utils.fusion import Fusion, unit
-from tfcovr_utils.metrics import average_precision_at
+from tfcovr_utils.training import losses
+from tfcovr_utils.training.fusion import Fusion, unit
+from tfcovr_utils.metrics.ranking import average_precision_at
 from tfcovr_utils.encoders.tokens import Tokens
 from tfcovr_utils.training.settings import STAGE2, Stage2Settings, change
 from tfcovr_utils.training.stage2 import fit_fusion, learning_rate

@@ -8,22 +8,22 @@ import pytest
 import torch
 from test_fusion import STAGE2, STAGE2_JSON, weights
 
-from tfcovr_utils.checkpoints import load_stage2
-from tfcovr_utils.embedding import Embedded
+from tfcovr_utils.training.official_checkpoint import load_stage2
+from tfcovr_utils.embedding.embed import Embedded
 from tfcovr_utils.encoders import Encoder
-from tfcovr_utils.fusion import Fusion
-from tfcovr_utils.labels import parse_label
-from tfcovr_utils.metrics import average_precision_official, rank_official
+from tfcovr_utils.training.fusion import Fusion
+from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.metrics.ranking import average_precision_official, rank_official
 from tfcovr_utils.sources import Source
-from tfcovr_utils.sources.embedding_files import read_embeddings, write_embeddings
-from tfcovr_utils.sources.official_csv import read_queries, read_train
-from tfcovr_utils.sources.released import export_official, read_release
-from tfcovr_utils.sources.tables import label_row
+from tfcovr_utils.sources.release.embedding_files import read_embeddings, write_embeddings
+from tfcovr_utils.sources.release.csv_files import read_queries, read_train
+from tfcovr_utils.sources.release.released import export_official, read_release
+from tfcovr_utils.sources.source import label_row
 from tfcovr_utils.encoders.tokens import official_text
-from tfcovr_utils.text_tower import load_text_tower
+from tfcovr_utils.training.towers import load_text_tower
 from tfcovr_utils.training import __main__ as command
-from tfcovr_utils.training.inputs import Inputs, feature_reader, from_encoder, token_reader
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.training.stage2_inputs import Inputs, feature_reader, from_encoder, token_reader
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 AIM = "aim_embeddings_12f_all_files.pkl"
 
@@ -164,8 +164,8 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
         values = torch.stack([torch.from_numpy(stored[clip]) for clip in clips["clip_id"]])
         return Embedded(clips["clip_id"].tolist(), values, {})
 
-    monkeypatch.setattr("tfcovr_utils.training.inputs.embed_clips", embed_clips)
-    monkeypatch.setattr("tfcovr_utils.training.inputs.embed_texts", lambda _, texts: torch.eye(64)[: len(texts)])
+    monkeypatch.setattr("tfcovr_utils.training.stage2_inputs.embed_clips", embed_clips)
+    monkeypatch.setattr("tfcovr_utils.training.stage2_inputs.embed_texts", lambda _, texts: torch.eye(64)[: len(texts)])
     monkeypatch.setattr(command, "load_encoder", lambda name, weights: Stub().eval())
     given = ["--benchmark", str(tmp_path / "benchmark"), "--profile", "smoke", "--protocol", "capped", "--out", str(tmp_path / "out")]
     command.main(["stage2", *given, "--set", *CHANGES])

@@ -10,18 +10,18 @@ import pytest
 import torch
 from small_benchmark import small_benchmark
 
-from tfcovr_utils.evaluation import evaluate, save_recalls
-from tfcovr_utils.evaluation import main as rank
+from tfcovr_utils.evaluation.scoring import evaluate, save_recalls
+from tfcovr_utils.evaluation.scoring import main as rank
 from tfcovr_utils.methods import METHODS, Fitted, Setting
-from tfcovr_utils.mteb_task import candidates, export_task, load_task, read_qrels
-from tfcovr_utils.mteb_task import main as export
+from tfcovr_utils.evaluation.exchange.mteb_task import candidates, export_task, load_task, read_qrels
+from tfcovr_utils.evaluation.exchange.mteb_task import main as export
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.protocols import make_task
-from tfcovr_utils.recalls import covr_recalls
-from tfcovr_utils.results import save_result
+from tfcovr_utils.benchmark.protocols import make_task
+from tfcovr_utils.evaluation.recalls import covr_recalls
+from tfcovr_utils.evaluation.results import save_result
 from tfcovr_utils.sources import COMPLETE
-from tfcovr_utils.submissions import check_submission, cirr_submission, circo_submission, main, write_submissions
-from tfcovr_utils.triplets import Benchmark
+from tfcovr_utils.evaluation.exchange.submissions import check_submission, cirr_submission, circo_submission, main, write_submissions
+from tfcovr_utils.benchmark.benchmark import Benchmark
 
 RECORD = {"revision": "x"}
 

@@ -16,22 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_benchmark import small_benchmark
 
-from tfcovr_utils.labels import Attributes, label_text, parse_label
-from tfcovr_utils.modifications import make_jobs, write_by_rule
-from tfcovr_utils.pairing import pair_labels
-from tfcovr_utils.queries import CAP, DIVE_CAP, answers, build_queries, find_targets
+from tfcovr_utils.labels.grammar import Attributes, label_text, parse_label
+from tfcovr_utils.texts import make_jobs, write_by_rule
+from tfcovr_utils.labels.pairing import pair_labels
+from tfcovr_utils.benchmark.queries import CAP, DIVE_CAP, answers, build_queries, find_targets
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.sources.tables import CLIP_COLUMNS, Source, label_row
-from tfcovr_utils.splitting import split_by_source
-from tfcovr_utils.triplets import (
-    TABLES,
-    TARGETS_PER_QUERY,
-    Benchmark,
-    draw_triplets,
-    main,
-    stream_all_triplets,
-    write_modifications,
-)
+from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row
+from tfcovr_utils.benchmark.splits import split_by_source
+from tfcovr_utils.benchmark.benchmark import TABLES, TARGETS_PER_QUERY, Benchmark, draw_triplets, main, stream_all_triplets, write_modifications
 from tfcovr_utils.video import write_clip
 
 ROOT = Path(__file__).parent.parent
@@ -521,7 +513,7 @@ def write_rendered(folder: Path) -> Path:
 
 
 def command(out: Path, *options: str, hash_seed: str = "0") -> subprocess.CompletedProcess:
-    arguments = [sys.executable, "-m", "tfcovr_utils.triplets", "--out", str(out), "--json"]
+    arguments = [sys.executable, "-m", "tfcovr_utils.benchmark.benchmark", "--out", str(out), "--json"]
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
     how = {"capture_output": True, "text": True, "check": True}
     return subprocess.run([*arguments, *options], cwd=ROOT, env=environment, **how)

@@ -23,19 +23,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tfcovr_utils import frames as frames_module
-from tfcovr_utils.video import (
-    VideoError,
-    container,
-    cut_clip,
-    inspection,
-    preview,
-    probe,
-    read_clip,
-    reading,
-    sample_indices,
-    write_clip,
-)
+from tfcovr_utils.video import frames as frames_module
+from tfcovr_utils.video import VideoError, container, cut_clip, inspection, preview, probe, read_clip, decoding as reading, sample_indices, write_clip
 from tfcovr_utils.video.request import check_rate
 
 BITS = 9

@@ -12,13 +12,13 @@ import pytest
 import torch
 from small_benchmark import small_setting
 
-from tfcovr_utils import evaluation, rows
-from tfcovr_utils.embedding import embed_clips
+from tfcovr_utils.evaluation import scoring as evaluation, rows
+from tfcovr_utils.embedding.embed import embed_clips
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.evaluation import run
+from tfcovr_utils.evaluation.scoring import run
 from tfcovr_utils.methods import METHODS
-from tfcovr_utils.rows import embed_in_shares, run_rows
-from tfcovr_utils.workers import side_by_side
+from tfcovr_utils.evaluation.rows import embed_in_shares, run_rows
+from tfcovr_utils.machine.workers import side_by_side
 
 
 def note(folder: Path, name: str) -> None:
@@ -83,7 +83,7 @@ def test_a_killed_process_is_told_and_the_next_calls_run(threads, tmp_path):
 
 def test_ctrl_c_ends_them(threads, tmp_path):
     script = ("import sys, torch; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_workers import meet; "
-              "from tfcovr_utils.workers import side_by_side; torch.set_num_threads(2); folder = Path(sys.argv[2]); "
+              "from tfcovr_utils.machine.workers import side_by_side; torch.set_num_threads(2); folder = Path(sys.argv[2]); "
               "side_by_side(meet, [(folder, 'a', 'never'), (folder, 'b', 'never')])")
     with subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)], stderr=subprocess.PIPE,
                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:  # a shell's background jobs ignore it

@@ -1,3 +1,1 @@
-from .allocator import keep_freed
-
-keep_freed()
+"""Composed video retrieval from notebooks: give a clip and an instruction, find the clips that satisfy both."""

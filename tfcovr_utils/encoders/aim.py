@@ -11,13 +11,13 @@ from torch import nn
 from transformers import AutoModel, CLIPVisionConfig, CLIPVisionModel
 from transformers.utils import cached_file
 
-from ..files import read_json, together, write_json
-from ..weights import read_weights, write_weights
+from ..machine.files import read_json, together, write_json
+from ..machine.tensors import read_weights, write_weights
 from .aim_model import Aim, AimClassifier
 from .base import Encoder, hash_weights, load_encoder, local_folder
 from .hub import from_hub
 from .key_maps import AIM, TIMM_VISION, rename
-from .official_files import fill, read_tensors
+from .loading import fill, read_tensors
 
 HEAD_WIDTH = 64  # of every CLIP; no weight tells how many heads there are
 OFFICIAL_SCALES = {1: .5, 2: 1.}  # of the adapters beside the MLP, by num_tadapter: AIM's configurations of diving48 and of sthv2

@@ -11,7 +11,7 @@ from transformers import CLIPVisionModel
 from transformers.activations import QuickGELUActivation
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from .readout import interpolate_time
+from .positions import interpolate_time
 
 ADAPTER_STD = 0.02  # official; of the first map, the second starts at zero
 HEAD_STD = 0.01     # official

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from ..frames import square
+from ..video.frames import square
 from ..profiles import ROOT
 
 

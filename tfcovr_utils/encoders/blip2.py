@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import Blip2ForImageTextRetrieval
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from ..files import together
+from ..machine.files import together
 from .base import Encoder, hash_weights, local_folder
 from .blip2_files import SUFFIXES, read_hugging_face, read_official, resize_positions
 from .hub import LateTokenizer

@@ -13,7 +13,7 @@ from transformers import AutoConfig, Blip2Config, Blip2ForImageTextRetrieval
 from ..profiles import ROOT
 from .hub import from_hub
 from .key_maps import rename
-from .official_files import fill, read_tensors
+from .loading import fill, read_tensors
 
 SUFFIXES = (".pth", ".pt", ".ckpt")
 EXPECTED = "a checkpoint of BLIP-2's first stage, such as LAVIS's blip2_finetune_coco.pth or the hub's Salesforce/blip2-itm-vit-g-coco"

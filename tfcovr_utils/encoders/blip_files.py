@@ -12,13 +12,13 @@ from transformers import AutoTokenizer, BlipConfig, BlipForImageTextRetrieval, P
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils import cached_file
 
-from ..files import together, write_json
+from ..machine.files import together, write_json
 from ..profiles import ROOT
-from ..weights import read_weights, write_weights
+from ..machine.tensors import read_weights, write_weights
 from .aim import HEAD_WIDTH
 from .hub import from_hub
 from .key_maps import rename
-from .official_files import fill, read_tensors
+from .loading import fill, read_tensors
 
 SUFFIXES = (".pth", ".pt", ".ckpt")
 EXPECTED = ("a BLIP for retrieval, such as Salesforce/blip-itm-large-coco, BLIP's model_large_retrieval_coco.pth or "

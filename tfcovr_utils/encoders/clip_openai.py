@@ -21,7 +21,7 @@ from .aim import HEAD_WIDTH
 from .base import Encoder, hash_weights
 from .hub import LateTokenizer
 from .key_maps import OPENAI_VISION, rename
-from .official_files import fill, read_tensors
+from .loading import fill, read_tensors
 
 SUFFIXES = (".pt", ".pth", ".bin")
 EXPECTED = "a CLIP file of OpenAI's, such as ViT-B-16.pt or RN50.pt"

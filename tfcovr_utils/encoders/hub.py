@@ -8,9 +8,9 @@ from huggingface_hub import model_info
 from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
-from ..memory import require_memory
+from ..machine.memory import require_memory
 from .base import local_folder
-from .published_weights import PUBLISHED, said_of
+from .catalogue import PUBLISHED, said_of
 
 REACH_S = 5  # for the hub to answer; without it the hub's client tries again and again for half a minute
 
@@ -32,7 +32,7 @@ def from_hub(read: Callable, weights: str, whole: bool = True):
                                     "make or fetch that folder again.") from error
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", weights):
             raise FileNotFoundError(f"{weights} is no folder here and no hub id such as openai/clip-vit-base-patch16; fetch it, or make "
-                                    "the rendered benchmark's weights by `python -m tfcovr_utils.pretraining --out FOLDER`.") from error
+                                    "the rendered benchmark's weights by `python -m tfcovr_utils.training.pretraining.mini_clip --out FOLDER`.") from error
     try:
         model_info(source, timeout=REACH_S)
         if whole:

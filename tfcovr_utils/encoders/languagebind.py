@@ -17,11 +17,11 @@ from transformers.models.clip.modeling_clip import CLIPAttention
 from transformers.utils import cached_file
 
 from ..profiles import ROOT
-from ..weights import read_weights
+from ..machine.tensors import read_weights
 from .base import Encoder, hash_weights, normalise
 from .hub import LateTokenizer, from_hub
 from .key_maps import rename
-from .official_files import fill, read_tensors
+from .loading import fill, read_tensors
 
 HUB_ID = "LanguageBind/LanguageBind_Video_FT"
 EXPECTED = f"a checkpoint of LanguageBind Video with its own config.json, such as {HUB_ID}"

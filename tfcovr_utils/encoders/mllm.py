@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import AutoImageProcessor, PreTrainedModel, ProcessorMixin
 from transformers.utils import logging as transformers_logging
 
-from ..memory import free_memory, require_memory
+from ..machine.memory import free_memory, require_memory
 from .base import Encoder, hash_weights
 from .hub import from_hub
 

@@ -15,7 +15,7 @@ from .base import hash_weights
 from .e5v import complete
 from .key_maps import rename
 from .mllm import MllmEncoder
-from .official_files import fill
+from .loading import fill
 
 HEADS = 8          # of NV-Embed's latent attention, which no shape tells
 WIDENED = 4        # its feed-forward layer

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..files import write_json
+from ..machine.files import write_json
 from ..profiles import data_dir
-from ..sources.folder import VIDEO_SUFFIXES, list_videos, load, read_duration
-from ..store import digest
+from ..sources.folder import load, read_duration
+from ..video.listing import VIDEO_SUFFIXES, list_videos
+from ..embedding.store import digest
 
 AT_ONCE = 32  # files looked at between two savings
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import pandas as pd
 
-from ..pairing import KINDS, record_decision
+from ..labels.pairing import KINDS, record_decision
 
 KEYS = {"a": "accept", "r": "reject", "k": "change kind", "n": "next", "b": "back"}
 

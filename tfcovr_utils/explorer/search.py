@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..metrics import RANKS, average_precision_ranked, rank_gallery
-from ..queries import answers
+from ..metrics.ranking import RANKS, average_precision_ranked, rank_gallery
+from ..benchmark.queries import answers
 
 RANKING_COLUMNS = ["rank", "clip_id", "score", "label", "source_video", "right"]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from .. import mini
+from .. import rendering
 from ..methods import METHODS, Fitted, Setting, get_method
-from ..modifications.tables import MODIFICATION_COLUMNS
-from ..pairing import PAIR_COLUMNS
+from ..texts.writing import MODIFICATION_COLUMNS
+from ..labels.pairing import PAIR_COLUMNS
 from ..profiles import Profile, get_profile, runs_dir
 from ..sources import load_source
-from ..sources.tables import CLIP_COLUMNS, LABEL_COLUMNS
-from ..triplets import TRIPLET_COLUMNS, Benchmark
+from ..sources.source import CLIP_COLUMNS, LABEL_COLUMNS
+from ..benchmark.benchmark import TRIPLET_COLUMNS, Benchmark
 from ..video import VideoError, probe
 from .index import Indexed, index_folder
 from .search import filter_clips, known_answers, precision_of, search
@@ -77,7 +77,7 @@ class Session:
     def open(cls, profile: str = "mini", seed: int = 0, render_seed: int = 0) -> "Session":
         """A rendered benchmark, made if it is not there yet, and the methods that were trained on it in its run's folder."""
         chosen = replace(get_profile(profile), render_seed=render_seed)
-        folder = mini.build(chosen, progress=False)
+        folder = rendering.build(chosen, progress=False)
         made_by = f"Session.open({profile!r}, seed={seed}, render_seed={render_seed})"
         return cls(Benchmark.build(load_source("mini", folder)), folder, chosen, seed, runs_dir(chosen), made_by=made_by)
 

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 from IPython.display import Javascript, display
 
 from ..profiles import ROOT, runs_dir
-from . import export
+from . import downloads as export
 from .cards import Card, draw_all
 from .chooser import ClipChooser
 from .controls import Listed, Notes, guarded, in_row, make_button, make_pager

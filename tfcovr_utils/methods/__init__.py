@@ -1,10 +1,10 @@
 """The rows of the tables, one file a family: `METHODS` by name."""
 
 from .base import FAMILIES, Fitted, Method, NotRun, Setting, stored
-from .clip import CLIP_ROWS
+from .frozen_clip import CLIP_ROWS
 from .controls import CONTROLS
 from .covr import COVR_ROWS
-from .mllm import MLLM_ROWS
+from .embedders import MLLM_ROWS
 from .tfcovr import BEYOND_ROWS, SHUFFLED_ROWS, TFCOVR_ROWS
 
 METHODS: dict[str, Method] = {

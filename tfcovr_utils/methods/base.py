@@ -11,7 +11,7 @@ from ..profiles import Profile
 from ..training.settings import Stage2Settings
 from ..training.single_stage import SingleStageSettings
 from ..training.stage1 import Stage1Settings
-from ..triplets import Benchmark
+from ..benchmark.benchmark import Benchmark
 
 FAMILIES = ("control", "zero-shot", "fine-tuned", "beyond the paper")
 

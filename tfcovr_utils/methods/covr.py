@@ -10,15 +10,15 @@ from functools import partial
 import pandas as pd
 import torch
 
-from ..composed import Composed, Way
+from .composed import Composed, Way
 from ..encoders.base import without_bars
 from ..encoders.tokens import Tokens
-from ..fusion import unit
+from ..training.fusion import unit
 from ..training.settings import COMPOSED
 from ..training.stage2 import fit_fusion
-from ..weights import read_weights, write_weights
+from ..machine.tensors import read_weights, write_weights
 from .base import Fitted, Method, Setting
-from .families import JOINED, ORACLE, FamilyFeatures, VideoFeatures, describe, load_family, trainable
+from .family_features import JOINED, ORACLE, FamilyFeatures, VideoFeatures, describe, load_family, trainable
 from .fits import facts_of, fit_mlp, fit_zero_shot, read_inputs
 
 AT_ONCE = 64  # clips that are read together with a text in one pass

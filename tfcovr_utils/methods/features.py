@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .. import parallel
-from ..doctor import clip_exists
-from ..embedding import Embedded, embed_clips, embed_texts
+from ..machine import processes
+from ..benchmark.doctor import clip_exists
+from ..embedding.embed import Embedded, embed_clips, embed_texts
 from ..encoders import Encoder, load_encoder
-from ..fusion import unit
+from ..training.fusion import unit
 from ..training.recipes import RECIPES, embed_frames, learn, read_learned
 from .base import NotRun, Setting, look_up
 
@@ -31,9 +31,9 @@ class Features:
         if not any(clip_exists(setting.clips_dir / path) for path in paths):
             raise NotRun(
                 f"{setting.clips_dir} holds none of {len(paths)} clips, such as {paths.iloc[0]}.",
-                f"python -m tfcovr_utils.evaluation --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
+                f"python -m tfcovr_utils.evaluation.scoring --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
             )
-        self.device = parallel.device()
+        self.device = processes.device()
         with weights_wanted():
             self.encoder = self.load(read_out).to(self.device)
         self.text_encoder = self.encoder
@@ -107,7 +107,7 @@ class LearnedFeatures(AimFeatures):
             self.learned = read_learned(folder, self.encoder)
         elif setting.benchmark.labels.empty:
             raise NotRun("this benchmark has no labels to teach an encoder; give AIM weights that were taught elsewhere.",
-                         "python -m tfcovr_utils.evaluation --aim WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out DIR")
+                         "python -m tfcovr_utils.evaluation.scoring --aim WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out DIR")
         else:
             folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
             self.learned = learn(

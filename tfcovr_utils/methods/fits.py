@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 import pandas as pd
 import torch
 
-from ..fusion import Fusion, unit, unit_average
-from ..sources.released import GALLERY
-from ..training.inputs import Inputs
+from ..training.fusion import Fusion, unit, unit_average
+from ..sources.release.released import GALLERY
+from ..training.stage2_inputs import Inputs
 from ..training.single_stage import SINGLE_STAGE, SingleStage, SingleStageSettings, fit_single_stage
 from ..training.stage2 import STAGE2, Stage2Settings, fit_fusion
 from .base import Fitted, NotRun, Setting
@@ -103,7 +103,7 @@ def read_inputs(features: Features, read_video: Callable, read_target: Callable,
     clips = setting.benchmark.clips
     if setting.benchmark.triplets.empty:
         raise NotRun("this benchmark has no training triplets; train on another, and give that run's folder.",
-                     "python -m tfcovr_utils.evaluation --checkpoint RUN/seed-0/METHOD --method METHOD --benchmark DIR --out DIR")
+                     "python -m tfcovr_utils.evaluation.scoring --checkpoint RUN/seed-0/METHOD --method METHOD --benchmark DIR --out DIR")
     seen = clips.loc[clips["split"] != "test", "clip_id"].to_numpy()
     target = read_target(seen).to(features.device)  # (N, D), or (N, T, D)
     video = target if read_video == read_target else read_video(seen).to(features.device)

@@ -1,24 +1,13 @@
 """Figures from tables: a tidy DataFrame in, a `Figure` out. Nothing here computes a result, shows or saves by itself."""
-from . import paper
+from . import paper_export as paper
 from .base import APPARATUS_COLOURS, APPARATUS_NAMES, SCREEN_DPI, contact_sheet, save_figure
 from .costs import cost_against_size, curves_of
-from .dataset import (
-    durations,
-    factor_table,
-    label_counts,
-    label_graph,
-    label_tree,
-    precision_by_threshold,
-    probe_accuracy,
-    similarity_map,
-    targets_per_query,
-    text_lengths,
-)
+from .distributions import durations, factor_table, label_counts, label_graph, label_tree, precision_by_threshold, probe_accuracy, similarity_map, targets_per_query, text_lengths
 from .diagrams import architecture, pipeline
 from .failures import count_errors, distances, factor_misses
-from .looks import FAMILY_COLOURS, METHOD_LOOKS, method_look
-from .results import attribute_accuracy, cost_against_quality, curves, embedding_map, factor_scores, scores, shuffle_control
-from .run import Run, figures_dir
+from .colours import FAMILY_COLOURS, METHOD_LOOKS, method_look
+from .scores import attribute_accuracy, cost_against_quality, curves, embedding_map, factor_scores, scores, shuffle_control
+from .run_results import Run, figures_dir
 from .strips import failure_cells, read_strips, retrieved_cells, strips, triplet_cells
 from .tables import save_table, show_table
 

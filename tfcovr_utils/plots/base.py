@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..files import replacing
+from ..machine.files import replacing
 
-STYLE = ["default", Path(__file__).parent.parent / "tfcovr.mplstyle"]  # ours over matplotlib's own, not over whatever is set
+STYLE = ["default", Path(__file__).parent / "tfcovr.mplstyle"]  # ours over matplotlib's own, not over whatever is set
 COLUMN, PAGE = 3.4, 7.0  # widths in inches of one column and of the page
 THUMBNAIL, SCREEN_DPI = 64, 120  # pixels of a frame on a contact sheet, pixels an inch in a notebook
 # An apparatus keeps its colour and its name in every figure.

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter, NullLocator
 
 from .base import PAGE, styled
-from .results import LINES
+from .scores import LINES
 
 PLAIN_LOOK = {"color": "black", "ls": (0, (1, 1)), "marker": "x"}
 COSTS = {"seconds": 0., "peak MiB": .1}  # and the least that is drawn: a logarithm has no place for nothing

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from .base import PAGE, styled
-from .looks import method_look
+from .colours import method_look
 
 
 @styled

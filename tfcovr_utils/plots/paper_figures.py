@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..counts import PAPER
-from . import dataset, diagrams, failures, results, strips
-from .run import Run
+from ..benchmark.statistics import PAPER
+from . import distributions as dataset, diagrams, failures, scores as results, strips
+from .run_results import Run
 
 SHUFFLED = {"in order": "{}", "shuffled\nin search": "{}-shuffled-test", "shuffled\nthroughout": "{}-shuffled"}
 CORE_ATTRIBUTES = ["saltos", "rotation", "shape", "direction", "apparatus"]

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from ..profiles import ROOT
-from ..published import PAPER, ROWS
-from ..results import HEADLINES, by_kind
-from .run import Run
+from ..evaluation.paper import PAPER, ROWS
+from ..evaluation.results import HEADLINES, by_kind
+from .run_results import Run
 
 BETAS = (0.7, 0.5, 0.3, 0.0)  # Table 5's weights of hard negatives
 SHORTCUTS = ["random", "video-only", "text-only", "source-label-only", "clip-mlp-1", "clip-mlp-15", "tfcovr-base", "label-oracle"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ..files import replacing
+from ..machine.files import replacing
 
 Best = dict[str, pd.Series]  # column -> mask of the rows among which its largest number is set in bold
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from ..profiles import ROOT
-from . import covr, finediving, finegym, images, released
+from . import covr, finediving, finegym, images
+from .release import released
 from .folder import load as load_folder
-from .tables import LABEL_COLUMNS, Source, combine, first_file, restrict
+from .source import LABEL_COLUMNS, Source, combine, first_file, restrict
 
 LABELS_306 = ROOT / "data" / "labels_306.csv"
 
@@ -22,7 +23,7 @@ def load_tfcovr(folder: Path) -> Source:
 def load_mini(folder: Path) -> Source:
     """A rendered benchmark's own tables; its split is given and stays."""
     paths = [
-        first_file(folder, [f"{name}.parquet"], "`python -m tfcovr_utils.mini --profile mini`")
+        first_file(folder, [f"{name}.parquet"], "`python -m tfcovr_utils.rendering --profile mini`")
         for name in ("clips", "labels")
     ]
     clips, labels = (pd.read_parquet(path) for path in paths)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..pairing import PAIR_COLUMNS
-from .tables import CLIP_COLUMNS, LABEL_COLUMNS
+from ..labels.pairing import PAIR_COLUMNS
+from .source import CLIP_COLUMNS, LABEL_COLUMNS
 
 STYLE = "given"  # of texts and descriptions that somebody else wrote: no limit of ours holds for them
 QUERY_COLUMNS = ["query_id", "split", "query_clip", "modification_id", "target_labels"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from .annotated import grouped, read_list, read_rows, tables
-from .tables import first_file
+from .source import first_file
 
 SMALLEST_GALLERY = 2  # EgoCVR asks no query that has fewer clips to search
 _WEBVID = "the dataset lucas-ventura/WebVid-CoVR on the Hugging Face hub (MIT)"

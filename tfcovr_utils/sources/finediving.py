@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..labels import Attributes, label_text, parse_label
+from ..labels.grammar import Attributes, label_text, parse_label
 from .pickles import read_plain_pickle
-from .tables import CLIP_COLUMNS, Source, first_file, label_row
+from .source import CLIP_COLUMNS, Source, first_file, label_row
 
 ORIGIN = (
     "the FineDiving repository, github.com/xujinglin/FineDiving (released on request for research; "

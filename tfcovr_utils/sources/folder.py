@@ -1,6 +1,6 @@
 """A person's own clips: a folder of videos, or a CSV that says where in which video each clip is.
 
-Nothing is cut here: a row with times names a clip that `tfcovr_utils.cutting` makes.
+Nothing is cut here: a row with times names a clip that `tfcovr_utils.video.cutting` makes.
 """
 
 import unicodedata
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..labels import Attributes, parse_label
+from ..labels.grammar import Attributes, parse_label
 from ..profiles import SPLITS
 from ..video import VideoError, probe
-from .tables import CLIP_COLUMNS, LABEL_COLUMNS, Source, label_row
+from ..video.listing import VIDEO_SUFFIXES, list_videos
+from .source import CLIP_COLUMNS, LABEL_COLUMNS, Source, label_row
 
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif"}
 CUT_FOLDER = "cut"  # beside the videos: where clips that a CSV gives times for belong
 END_TOLERANCE_S = 0.1  # an end this much past the video is its end
 _HEADER = "path,start,end,label"
@@ -56,17 +56,6 @@ def read_attributes(text: str) -> Attributes:
         return parse_label(text)
     except ValueError:
         return Attributes(apparatus="", family="", base=text)
-
-
-def list_videos(folder: Path) -> list[Path]:
-    """List the videos in a folder and below, in order; hidden files and folders are left out."""
-    found = (
-        path
-        for path in Path(folder).rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    return sorted(path for path in found if not path.is_dir())
 
 
 def _rows_of_folder(root: Path) -> list[dict]:

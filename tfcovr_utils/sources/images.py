@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from .annotated import TRIPLET_COLUMNS, grouped, read_entries, read_mapping, tables
-from .tables import first_file
+from .source import first_file
 
 CATEGORIES = ("dress", "shirt", "toptee")
 _CIRR = "github.com/Cuberick-Orion/CIRR, branch cirr_dataset (MIT)"

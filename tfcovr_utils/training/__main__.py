@@ -14,15 +14,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from .. import parallel
-from ..embedding import embed_texts
+from ..machine import processes
+from ..embedding.embed import embed_texts
 from ..encoders import ENCODERS, load_encoder
-from ..files import replacing, write_json, write_table
+from ..machine.files import replacing, write_json, write_table
 from ..profiles import get_profile, provenance
-from ..text_tower import BERT, load_text_tower
-from ..triplets import Benchmark
-from . import released
-from .inputs import from_encoder, token_reader
+from .towers import BERT, load_text_tower
+from ..benchmark.benchmark import Benchmark
+from . import from_release as released
+from .stage2_inputs import from_encoder, token_reader
 from .recipes import RECIPES, default_settings, learn
 from .settings import STAGE2, change
 from .stage2 import fit_fusion
@@ -71,24 +71,24 @@ def _stage1(options: argparse.Namespace) -> None:
         options.recipe, Benchmark.load(options.benchmark), options.clips or options.benchmark, profile, options.seed, options.out,
         settings=settings, clip_weights=options.weights, resume=options.resume, progress=True,
     )  # fmt: skip
-    if not parallel.is_main():
+    if not processes.is_main():
         return
     with replacing(options.out / "curve.csv") as temporary:
         learned.curve.to_csv(temporary, index=False)
-    write_json(provenance(profile, options.seed, processes=parallel.count(), **learned.facts), options.out / "run.json")
+    write_json(provenance(profile, options.seed, processes=processes.world_size(), **learned.facts), options.out / "run.json")
     print(f"written to {options.out}; top-1 on val {100 * learned.curve['val_top1'].max():.2f}")
 
 
 def _stage2(options: argparse.Namespace) -> None:
     profile = get_profile(options.profile or ("released" if options.release else "mini"))
     settings = change(STAGE2[profile.name], options.set)
-    device = parallel.device()
+    device = processes.device()
     if options.release is not None:
         scores = released.run(
             options.release, options.out, settings, options.seed, embeddings=options.embeddings, text_weights=options.text_weights,
             checkpoint=options.checkpoint, resume=options.resume, device=device, progress=True,
         )  # fmt: skip
-        for protocol, values in scores.items() if parallel.is_main() else ():
+        for protocol, values in scores.items() if processes.is_main() else ():
             print(f"{protocol:<9}" + "  ".join(f"{name} {value:.2f}" for name, value in values.items()))
         return
     encoder = load_encoder(options.encoder, options.weights or profile.clip_weights).to(device)
@@ -104,11 +104,11 @@ def _stage2(options: argparse.Namespace) -> None:
         tower=inputs.tower, target_labels=inputs.target_labels(), checkpoint=options.out / "checkpoint.pt", resume=options.resume,
         progress=True,
     )  # fmt: skip
-    if not parallel.is_main():
+    if not processes.is_main():
         return
     fusion.save_pretrained(options.out / "fusion")
     write_table(history, options.out / "history.parquet")
-    told = {"settings": vars(settings), "encoder": encoder.identity, "coverage": inputs.coverage, "processes": parallel.count()}
+    told = {"settings": vars(settings), "encoder": encoder.identity, "coverage": inputs.coverage, "processes": processes.world_size()}
     write_json(provenance(profile, options.seed, **told), options.out / "run.json")
     print(f"written to {options.out}; val mAP@50 {100 * history['val'].max():.2f} by protocol {options.protocol}")
 

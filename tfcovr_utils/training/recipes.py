@@ -13,18 +13,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .. import parallel
-from ..embedding import Embedded, embed_clips
+from ..machine import processes
+from ..embedding.embed import Embedded, embed_clips
 from ..encoders import Encoder, load_encoder
 from ..encoders.aim import Aim, AimEncoder, load_pretrained, save_pretrained
-from ..encoders.readout import ClipReader, Readout
-from ..files import read_json, write_json, write_table
-from ..fingerprints import code_hashes, hash_text
+from .readers import ClipReader, Readout
+from ..machine.files import read_json, write_json, write_table
+from ..machine.hashing import code_hashes, hash_text
 from ..profiles import Profile, data_dir
-from ..store import hash_contents
-from ..triplets import Benchmark
-from .clips import FeatureClips, PixelClips, load_pixels, may_flip
-from .report import attribute_classes
+from ..embedding.store import hash_contents
+from ..benchmark.benchmark import Benchmark
+from .stage1_clips import FeatureClips, PixelClips, load_pixels, may_flip
+from .label_accuracy import attribute_classes
 from .stage1 import STAGE1, STAGE1_READERS, Stage1, Stage1Settings, fit_stage1, predict, read_clip_features
 
 
@@ -92,7 +92,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
         raise ValueError(f"recipe {name!r} is not known; choose one of {', '.join(RECIPES)}.")
     recipe, clip_weights = RECIPES[name], clip_weights or profile.clip_weights
     given, settings = settings, replace(settings or default_settings(recipe, profile), **dict(recipe.changes))
-    clip = load_encoder("clip", clip_weights, read_out="pooled").to(parallel.device())
+    clip = load_encoder("clip", clip_weights, read_out="pooled").to(processes.device())
     clips = benchmark.clips[benchmark.clips["split"] != "test"]
     frames_taken = recipe_frames(recipe, profile)
     made_of = {"recipe": name, **asdict(replace(recipe, about="")), "settings": asdict(settings), "seed": seed, "clip": clip.identity,
@@ -100,7 +100,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
                "clips": hash_text("\n".join(clips["clip_id"] + clips["label_id"] + clips["split"])),
                "files": hash_contents(clips["path"], clips_dir, store_dir or data_dir() / "embeddings")}
     made_of, code = json.loads(json.dumps(made_of)), hash_text(str(code_hashes("from tfcovr_utils.training import recipes")))
-    if folder is not None and parallel.of_main((Path(folder) / "recipe.json").exists()):
+    if folder is not None and processes.broadcast_from_main((Path(folder) / "recipe.json").exists()):
         facts = read_json(Path(folder) / "recipe.json")
         changed = [name for name, value in made_of.items() if name not in facts["made_of"] or facts["made_of"][name] != value]
         if not changed:
@@ -128,9 +128,9 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
         reader.load_state_dict(start.model.reader.state_dict())
     if recipe.adapters:
         frames, broken = load_pixels([Path(clips_dir) / path for path in clips["path"]], profile.frames, profile.image_size,
-                                     progress and parallel.is_main())
+                                     progress and processes.is_main())
         readable = ~np.isin(np.arange(len(clips)), list(broken))  # the others stay where they are: the frames may be a file larger than memory
-        inputs = PixelClips(frames, clip.mean, clip.std, settings.augment, may_flip(benchmark.labels["text"]), parallel.device())
+        inputs = PixelClips(frames, clip.mean, clip.std, settings.augment, may_flip(benchmark.labels["text"]), processes.device())
     else:
         embedded = embed_frames(recipe, clip, clips, clips_dir, profile, store_dir=store_dir, progress=progress)
         clips, inputs = clips[clips["clip_id"].isin(embedded.clip_ids)], FeatureClips(embedded.values)
@@ -138,7 +138,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
         reader.readout.set_statistics(embedded.values[np.flatnonzero(clips["split"] == "train")])
     label_idx = pd.Index(labels).get_indexer(clips["label_id"])
     train, val = (np.flatnonzero((clips["split"] == split) & readable) for split in ("train", "val"))
-    model = Stage1(reader, backbone).to(parallel.device())
+    model = Stage1(reader, backbone).to(processes.device())
     checkpoint = Path(folder) / "checkpoint.pt" if folder else None
     curve = fit_stage1(model, inputs, label_idx, train, val, settings, seed, checkpoint=checkpoint, resume=resume, progress=progress, made_of=made_of,
                        factor_idx={name: of_label[label_idx] for name, of_label in classes.items()} if recipe.factors else None)
@@ -146,7 +146,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
     seconds = float(curve["seconds"].sum()) + (start.facts["seconds"] if start is not None else 0)
     facts = {"made_of": made_of, "code": code, "seconds": seconds, "coverage": int(readable.sum()) / wanted,
              "trained": sum(p.numel() for p in model.parameters() if p.requires_grad)}
-    if folder is not None and parallel.is_main():
+    if folder is not None and processes.is_main():
         (Path(folder) / "recipe.json").unlink(missing_ok=True)  # of another training: what follows is no longer what it says
         reader.save(folder)
         if backbone is not None:
@@ -154,7 +154,7 @@ def learn(name: str, benchmark: Benchmark, clips_dir: Path, profile: Profile, se
         write_table(curve, Path(folder) / "curve.parquet")
         write_json(facts, Path(folder) / "recipe.json")  # last: its presence says that the rest is whole
         checkpoint.unlink(missing_ok=True)
-    parallel.wait()
+    processes.barrier()
     return Learned(AimEncoder(backbone).eval() if backbone is not None else clip, model, curve, facts)
 
 

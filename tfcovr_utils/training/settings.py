@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 import pandas as pd
 
-from ..losses import TEMPERATURE
+from .losses import TEMPERATURE
 
 CHOICES = {
     "loss": ("info_nce", "hn_nce", "hn_nce_official", "multi_positive"),

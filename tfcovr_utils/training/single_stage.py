@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..encoders.readout import ClipReader, Readout
-from ..files import read_json, together, write_json
-from ..fusion import Fusion
-from ..losses import TEMPERATURE, multi_positive_nce
-from ..weights import read_weights, write_weights
+from .readers import ClipReader, Readout
+from ..machine.files import read_json, together, write_json
+from .fusion import Fusion
+from .losses import TEMPERATURE, multi_positive_nce
+from ..machine.tensors import read_weights, write_weights
 from .stage1 import learning_rate, parameter_groups
 
 POOLINGS = ("mean", "text")

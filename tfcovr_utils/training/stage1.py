@@ -16,12 +16,12 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .. import parallel
+from ..machine import processes
 from ..encoders.aim import Aim
-from ..encoders.readout import ClipReader
-from ..losses import supervised_contrast
-from ..weights import read_checkpoint, write_checkpoint
-from .clips import FeatureClips, PixelClips
+from .readers import ClipReader
+from .losses import supervised_contrast
+from ..machine.tensors import read_checkpoint, write_checkpoint
+from .stage1_clips import FeatureClips, PixelClips
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
     """
     _check(model, clips, label_idx, train, val, settings, factor_idx)
     device = next(model.parameters()).device
-    parallel.begin_alike(model)
+    processes.copy_weights_from_main(model)
     targets = {"label": torch.from_numpy(label_idx), **{name: torch.from_numpy(idx) for name, idx in (factor_idx or {}).items()}}
     optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), settings.lr)
     per_epoch = max(1, len(train) // (settings.batch * settings.accumulate))
@@ -101,11 +101,11 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
             model.backbone.compile()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        parallel.draw_apart(seed)
-        if resume and checkpoint is not None and parallel.of_main(Path(checkpoint).exists()):
+        processes.seed_ranks_apart(seed)
+        if resume and checkpoint is not None and processes.broadcast_from_main(Path(checkpoint).exists()):
             state = _restore(checkpoint, identity, model, optimiser)
         bar = tqdm(total=total, initial=state["step"], unit="step", desc="stage 1", mininterval=2,
-                   disable=not (progress and parallel.is_main()))
+                   disable=not (progress and processes.is_main()))
         saved_at, order = time.monotonic(), None
         started = saved_at - state["seconds"]
         while state["step"] < total:
@@ -119,14 +119,14 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
             for part in range(settings.accumulate):
                 first = (place * settings.accumulate + part) * settings.batch
                 rows = order[first:first + settings.batch]
-                rng = np.random.default_rng(parallel.own_seed(seed, epoch, place, part))
-                look = _look(clips, parallel.rows_of_this_process(rows), rng, settings).to(device)
+                rng = np.random.default_rng(processes.seed_of_rank(seed, epoch, place, part))
+                look = _look(clips, processes.slice_of_rank(rows), rng, settings).to(device)
                 loss = _loss(model, look, rows, targets, settings) / settings.accumulate
                 loss.backward()
                 state["loss_sum"] += loss.item()
                 state["seen"] += len(rows)
             trained = [p for p in model.parameters() if p.requires_grad]
-            parallel.sum_gradients(trained)
+            processes.sum_gradients(trained)
             nn.utils.clip_grad_norm_(trained, settings.clip_norm)
             optimiser.step()
             state["step"] += 1
@@ -139,7 +139,7 @@ def fit_stage1(model: Stage1, clips: PixelClips | FeatureClips, label_idx: np.nd
                 bar.set_postfix(loss=f"{state['history'][-1]['loss']:.3f}", val=f"{state['history'][-1]['val_top1']:.3f}")
                 started = time.monotonic()
             state["seconds"] = time.monotonic() - started
-            if checkpoint is not None and (ended or parallel.of_main(time.monotonic() - saved_at > settings.save_every_s)):
+            if checkpoint is not None and (ended or processes.broadcast_from_main(time.monotonic() - saved_at > settings.save_every_s)):
                 _save(checkpoint, identity, model, optimiser, state)
                 saved_at = time.monotonic()
         bar.close()
@@ -174,9 +174,9 @@ def predict(model: Stage1, clips: PixelClips | FeatureClips, rows: Sequence[int]
 
 def _predict_together(model, clips, rows) -> torch.Tensor:
     """`predict`, each process at its part of the rows."""
-    parts = np.array_split(rows, min(len(rows), parallel.count()))  # a process may have none
-    own = [predict(model, clips, part) for part in parts[parallel.index():][:1]]
-    return torch.cat([logits for one in parallel.gather_values(own) for logits in one])
+    parts = np.array_split(rows, min(len(rows), processes.world_size()))  # a process may have none
+    own = [predict(model, clips, part) for part in parts[processes.rank():][:1]]
+    return torch.cat([logits for one in processes.gather_values(own) for logits in one])
 
 
 @torch.no_grad()
@@ -204,13 +204,13 @@ def _loss(model, inputs, rows, targets, settings) -> torch.Tensor:
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=_in_bf16(settings.precision, inputs.device)):
         clip, logits = model(inputs)
     truth = {name: target[rows].to(inputs.device) for name, target in targets.items()}
-    logits = {name: parallel.gather_with_gradient(value.float()) for name, value in logits.items()}
+    logits = {name: processes.gather_with_gradient(value.float()) for name, value in logits.items()}
     losses = {name: F.cross_entropy(value, truth[name], label_smoothing=settings.label_smoothing) for name, value in logits.items()}
     loss = losses.pop("label")
     if losses:
         loss = loss + settings.factor_weight * sum(losses.values()) / len(losses)
     if settings.contrast_weight:
-        clip = F.normalize(parallel.gather_with_gradient(clip.float()), dim=1)
+        clip = F.normalize(processes.gather_with_gradient(clip.float()), dim=1)
         loss = loss + settings.contrast_weight * supervised_contrast(clip, truth["label"], settings.contrast_temperature)
     return loss
 
@@ -242,14 +242,14 @@ def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _save(path, identity, model, optimiser, state) -> None:
-    random = parallel.random_states()
-    if parallel.is_main():
+    random = processes.random_states()
+    if processes.is_main():
         write_checkpoint(identity, {"model": trained_state(model), "optimiser": optimiser.state_dict(), "random": random, **state}, path)
 
 
 def _restore(path, identity, model, optimiser) -> dict:
     saved = read_checkpoint(path, identity)
-    parallel.set_random_states(saved["random"], path)
+    processes.set_random_states(saved["random"], path)
     model.load_state_dict(saved["model"], strict=False)
     optimiser.load_state_dict(saved["optimiser"])
     return {key: saved[key] for key in ("step", "history", "best", "best_rank", "loss_sum", "seen", "seconds")}

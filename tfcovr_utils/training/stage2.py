@@ -19,10 +19,11 @@ import pandas as pd
 import torch
 from torch import nn
 
-from .. import losses, parallel
-from ..fusion import Fusion
+from . import losses
+from ..machine import processes
+from .fusion import Fusion
 from ..encoders.tokens import Tokens
-from ..weights import read_checkpoint, write_checkpoint
+from ..machine.tensors import read_checkpoint, write_checkpoint
 from .settings import STAGE2, Stage2Settings
 
 __all__ = ["STAGE2", "Stage2Settings", "fit_fusion"]
@@ -71,12 +72,12 @@ def fit_fusion(
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         fusion = model if model is not None else _new_fusion(query_video, texts, target, triplets, settings, tower)
-        parallel.begin_alike(fusion)
-        parallel.draw_apart(seed)
+        processes.copy_weights_from_main(fusion)
+        processes.seed_ranks_apart(seed)
         trained = [parameter for parameter in fusion.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         state = {"step": 0, "history": [], "best_score": -math.inf, "best": None}
-        if resume and checkpoint is not None and parallel.of_main(checkpoint.exists()):
+        if resume and checkpoint is not None and processes.broadcast_from_main(checkpoint.exists()):
             state = _restore(checkpoint, identity, fusion, optimizer)
         order, loss_sum, since, started = None, 0.0, state["step"], time.perf_counter()
         while state["step"] < total:
@@ -90,13 +91,13 @@ def fit_fusion(
 
             fusion.train()
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                own = parallel.rows_of_this_process(rows)
-                query_emb = parallel.gather_with_gradient(fusion(query_video[own[:, 0]], texts, own[:, 1]))  # (B, D)
-                loss = sum(weight * _loss(query_emb, parallel.gather_with_gradient(view), settings, target_labels, rows[:, 2])
+                own = processes.slice_of_rank(rows)
+                query_emb = processes.gather_with_gradient(fusion(query_video[own[:, 0]], texts, own[:, 1]))  # (B, D)
+                loss = sum(weight * _loss(query_emb, processes.gather_with_gradient(view), settings, target_labels, rows[:, 2])
                            for weight, view in fusion.target_views(target[own[:, 2]]))
             optimizer.zero_grad()
             loss.backward()
-            parallel.sum_gradients(trained)
+            processes.sum_gradients(trained)
             optimizer.step()
 
             loss_sum = loss_sum + loss.detach()
@@ -117,7 +118,7 @@ def fit_fusion(
                 state["history"].append(row)
                 if checkpoint is not None:
                     _save(checkpoint, identity, fusion, optimizer, state)
-                if progress and parallel.is_main():
+                if progress and processes.is_main():
                     left = (time.perf_counter() - started) / (step + 1 - since) * (total - step - 1)
                     print(f"step {step + 1}/{total}  loss {row['loss']:.4f}  val {row['val']:.4f}  {left:.0f} s left", file=sys.stderr)
                 loss_sum, since, started = 0.0, step + 1, time.perf_counter()
@@ -198,14 +199,14 @@ def _identity(query_video, texts, target, triplets, settings, seed) -> dict:
 
 
 def _save(path, identity, fusion, optimizer, state) -> None:
-    random = parallel.random_states()
-    if parallel.is_main():
+    random = processes.random_states()
+    if processes.is_main():
         write_checkpoint(identity, {"fusion": fusion.state_dict(), "optimizer": optimizer.state_dict(), "random": random, **state}, path)
 
 
 def _restore(path, identity, fusion, optimizer) -> dict:
     saved = read_checkpoint(path, identity)
-    parallel.set_random_states(saved["random"], path)
+    processes.set_random_states(saved["random"], path)
     fusion.load_state_dict(saved["fusion"])
     optimizer.load_state_dict(saved["optimizer"])
     return {key: saved[key] for key in ("step", "history", "best_score", "best")}

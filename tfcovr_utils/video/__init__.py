@@ -6,7 +6,7 @@ it, `picture` reads what is one frame, `request` says in a sentence what is wron
 
 from .inspection import ClipInfo, probe
 from .picture import is_picture
-from .reading import read_clip
+from .decoding import read_clip
 from .request import VideoError, sample_indices
 from .writing import cut_clip, preview, write_clip
 

@@ -14,19 +14,11 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..files import told
+from ..machine.files import told
 from .container import open_video, shown_s, upright, walk_frames_from
 from .inspection import probe
-from .reading import read_clip
-from .request import (
-    TIME_TOLERANCE_S,
-    VideoError,
-    check_frames,
-    check_rate,
-    check_window,
-    clip_name,
-    sample_indices,
-)
+from .decoding import read_clip
+from .request import TIME_TOLERANCE_S, VideoError, check_frames, check_rate, check_window, clip_name, sample_indices
 
 KEYFRAME_INTERVAL = 12  # short, so that a frame in the middle of a clip is cheap to reach
 GIF_SIDE = 192

@@ -1,0 +1,275 @@
+"""Galleries of millions of clips: rows on disk, an exact search that streams them, and FAISS as an optional extra.
+
+    python -m tfcovr_utils.embedding.galleries FOLDER --queries query_feat.npy --k 50 --out found.parquet [--index]
+
+A gallery is a folder: `rows.npy` (G, D), and `clips.parquet` with their ids. Up to some hundred thousand clips a product in
+memory (`metrics.rank_gallery`) is simpler and finds the same. Nothing here knows an encoder.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..machine.files import replacing, write_table
+from ..metrics.ranking import BLOCK, rank_gallery, recall_ranked
+
+DTYPES = ("float32", "float16")
+PART = 8192           # clips that `write_gallery` asks for at a time
+LISTS_PER_ROOT = 2    # inverted lists for each unit of the square root of G; FAISS advises 4 to 16, which takes as much longer to build
+TRAINING_ROWS = (39, 64)  # for each list: what FAISS asks for at least, and what is drawn
+PROBES = 32           # lists that a search reads unless told otherwise
+RECALL_QUERIES = 256  # that the command measures recall on
+
+
+class Found(NamedTuple):
+    """What a search gives, best first; a place without a candidate holds -1 and -infinity."""
+
+    idx: np.ndarray      # (Q, k) int64, positions in the gallery
+    scores: torch.Tensor  # (Q, k) float32
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """(G, D) rows in a file, of which no more than a block is ever in memory."""
+
+    folder: Path
+    shape: tuple[int, int]
+    dtype: np.dtype
+    offset: int  # where the rows begin in their file
+
+    @classmethod
+    def open(cls, folder: Path) -> "Gallery":
+        """Open what `write_gallery` wrote, or a `rows.npy` from elsewhere with a `clips.parquet` (clip_id) beside it."""
+        path = Path(folder) / "rows.npy"
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is not there; write the gallery with tfcovr_utils.embedding.galleries.write_gallery first.")
+        try:
+            rows = np.load(path, mmap_mode="r")
+        except ValueError as error:  # as numpy says of a file that is shorter than its header promises
+            raise ValueError(f"{path} cannot be read ({error}); write the gallery again.") from error
+        if rows.ndim != 2 or rows.dtype not in DTYPES or not rows.flags.c_contiguous:
+            raise ValueError(f"{path} holds {rows.dtype} of shape {rows.shape}; expected rows (G, D) of {' or '.join(DTYPES)} in C order.")
+        return cls(Path(folder), rows.shape, rows.dtype, rows.offset)
+
+    @property
+    def clip_ids(self) -> np.ndarray:
+        """The ids of the rows (G,), read anew each time they are asked for."""
+        ids = pd.read_parquet(self.folder / "clips.parquet")["clip_id"].to_numpy()
+        if len(ids) != len(self):
+            raise ValueError(f"{self.folder} has {len(ids)} ids for {len(self)} rows; write the gallery again.")
+        return ids
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def blocks(self, rows: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield (first row, block (n, D) float32) through the file. A block's memory may be used again for the next one."""
+        # Read and not mapped: pages of a mapping would count as the process's memory until the system takes them.
+        rows = min(rows or max(1, BLOCK // self.shape[1]), max(len(self), 1))
+        buffer = np.empty((rows, self.shape[1]), self.dtype)
+        with open(self.folder / "rows.npy", "rb", buffering=0) as file:
+            file.seek(self.offset)
+            for start in range(0, len(self), rows):
+                block = buffer[: len(self) - start]
+                if file.readinto(block) != block.nbytes:
+                    raise OSError(f"{file.name} ended at row {start} of {len(self)}; it was cut off, so write the gallery again.")
+                yield start, torch.from_numpy(block).float()
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Draw distinct rows at random, in the gallery's order: (count, D) float32."""
+        drawn = np.sort(np.random.default_rng(seed).choice(len(self), min(count, len(self)), replace=False))
+        return np.load(self.folder / "rows.npy", mmap_mode="r")[drawn].astype(np.float32)
+
+
+def write_gallery(folder: Path, clip_ids: Sequence[str], embed: Callable[[list[str]], torch.Tensor], dtype: str = "float32") -> Gallery:
+    """Write the gallery of these clips, some thousand at a time; `embed` gives (n, D) for a list of ids, as `Fitted.embed_gallery` does.
+
+    float16 halves the disk and what is read; scores then differ in the fourth digit. A clip whose row is not finite, as of a file
+    that could not be read, is left out and named in a warning.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}.")
+    folder, clip_ids, kept, left_out, dim = Path(folder), list(clip_ids), [], [], None
+    if not clip_ids:
+        raise ValueError("a gallery needs clips, and there is no clip id; pass at least one.")
+    with replacing(folder / "rows.npy") as temporary:
+        with open(temporary, "wb") as file:
+            for start in range(0, len(clip_ids), PART):
+                part = clip_ids[start : start + PART]
+                rows = np.asarray(embed(part).detach().float().cpu())
+                if rows.ndim != 2 or len(rows) != len(part) or dim not in (None, rows.shape[1]):
+                    raise ValueError(f"embed gave {rows.shape} for {len(part)} clips; expected a row of {dim or 'D'} numbers for each.")
+                if dim is None:
+                    dim = rows.shape[1]
+                    _write_header(file, (len(clip_ids), dim), dtype)
+                with np.errstate(over="ignore"):  # too large for float16: infinite, so left out
+                    rows = rows.astype(dtype)
+                finite = np.isfinite(rows).all(axis=1)
+                rows[finite].tofile(file)
+                kept += [clip_id for clip_id, fine in zip(part, finite) if fine]
+                left_out += [clip_id for clip_id, fine in zip(part, finite) if not fine]
+            file.seek(0)
+            _write_header(file, (len(kept), dim), dtype)  # of the same length: numpy leaves room for any number of rows
+        if not kept:
+            raise ValueError(f"none of {len(clip_ids)} clips has a finite embedding, such as {clip_ids[0]!r}; check the encoder.")
+        # The rows come last: a folder is a gallery once they are there, and an index belongs to the rows it was built from.
+        for name in ("rows.npy", "index.faiss"):
+            (folder / name).unlink(missing_ok=True)
+        write_table(pd.DataFrame({"clip_id": kept}), folder / "clips.parquet")
+    if left_out:
+        warnings.warn(f"{len(left_out)} of {len(clip_ids)} clips have no finite embedding and are not in {folder}: "
+                      f"{', '.join(left_out[:5])}{', ...' if len(left_out) > 5 else ''}.", stacklevel=2)  # fmt: skip
+    return Gallery.open(folder)
+
+
+def _write_header(file, shape: tuple[int, int], dtype: str) -> None:
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
+def search_exact(query_emb: torch.Tensor, gallery: Gallery, k: int, exclude_idx: Sequence[int] | None = None) -> Found:
+    """Find the k best rows by product for each query (Q, D), in one pass through the file and a few blocks of memory.
+
+    Equal scores stand in the gallery's order and exclude_idx (Q,) may not answer, as in `metrics.rank_gallery`, whose ranking this is;
+    a product of other shape may differ in the last bits. Computes where query_emb is.
+    """
+    query_emb = _check_queries(query_emb, gallery.shape[1], k)
+    num_queries = len(query_emb)
+    exclude_idx = np.full(num_queries, -1) if exclude_idx is None else np.asarray(exclude_idx)
+    scores = torch.full((num_queries, k), -torch.inf, device=query_emb.device)
+    idx = np.full((num_queries, k), -1)
+    # Whichever is wider, the rows or their scores, stays within a block.
+    for start, block in gallery.blocks(max(1, BLOCK // max(gallery.shape[1], num_queries))):
+        # What was best so far comes first, so that it wins among equals.
+        both = torch.cat([scores, query_emb @ block.to(query_emb.device).T], 1)  # (Q, k + n)
+        here = (start <= exclude_idx) & (exclude_idx < start + len(block))
+        ranked = rank_gallery(both, k, np.where(here, exclude_idx - start + k, -1))
+        scores = both.gather(1, torch.from_numpy(ranked).to(both.device))
+        idx = np.where(ranked < k, np.take_along_axis(idx, np.minimum(ranked, k - 1), 1), start + ranked - k)
+    return Found(np.where(scores.isneginf().cpu().numpy(), -1, idx), scores.cpu())
+
+
+def build_index(gallery: Gallery, factory: str | None = None):
+    """Build a FAISS index of the gallery, keep it as `index.faiss` in its folder, and return it.
+
+    By default inverted lists by inner product, 2 sqrt(G) of them, the rows as they are (IVF-Flat): k-means on 64 rows a list, then
+    the file in blocks; a search reads `PROBES` lists. `factory` is any other in FAISS's own words: "HNSW32", or "IVF4096,SQ8" for
+    a quarter of the memory. The index is in memory whole.
+    """
+    faiss = _faiss()
+    lists = max(1, min(round(LISTS_PER_ROOT * len(gallery) ** 0.5), len(gallery) // TRAINING_ROWS[0]))
+    try:
+        index = faiss.index_factory(gallery.shape[1], factory or f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise ValueError(f"FAISS knows no index {factory!r} for rows of {gallery.shape[1]}; choose one such as 'HNSW32'.") from error
+    if hasattr(index, "nprobe"):
+        lists, index.nprobe = index.nlist, min(PROBES, index.nlist)
+    if not index.is_trained:
+        index.train(gallery.sample(TRAINING_ROWS[1] * lists))
+    for _, block in gallery.blocks():
+        index.add(block.numpy())
+    with replacing(gallery.folder / "index.faiss") as temporary:
+        faiss.write_index(index, str(temporary))
+    return index
+
+
+def open_index(gallery: Gallery):
+    """Read the index that `build_index` left beside the rows."""
+    path = gallery.folder / "index.faiss"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there; build it with build_index, or give the command --index.")
+    index = _faiss().read_index(str(path))
+    if (index.ntotal, index.d) != gallery.shape:
+        raise ValueError(f"{path} holds {index.ntotal} rows of {index.d} and the gallery is {gallery.shape}; delete it and build it again.")
+    return index
+
+
+def search_index(query_emb: torch.Tensor, index, k: int, **settings: float) -> Found:
+    """Find about the k best of each query (Q, D) by a FAISS index; nothing is promised of equal scores.
+
+    `settings` are FAISS's own for this index and stay set: nprobe=64 reads twice the lists, efSearch=128 is HNSW's.
+    """
+    query_emb, faiss = _check_queries(query_emb, index.d, k), _faiss()
+    for name, value in settings.items():
+        faiss.ParameterSpace().set_index_parameter(index, name, value)
+    scores, idx = index.search(np.ascontiguousarray(query_emb.cpu().numpy()), k)
+    return Found(idx, torch.from_numpy(scores).masked_fill(torch.from_numpy(idx < 0), -torch.inf))
+
+
+def recall(found: Found, exact: Found) -> np.ndarray:
+    """The share of each query's exact answers that were found (Q,)."""
+    return recall_ranked(found.idx, exact.idx, [exact.idx.shape[1]])[:, 0]
+
+
+def _check_queries(query_emb: torch.Tensor, dim: int, k: int) -> torch.Tensor:
+    if k < 1:
+        raise ValueError(f"k is {k}; ask for at least 1 clip.")
+    if query_emb.ndim != 2 or query_emb.shape[1] != dim:
+        raise ValueError(f"the queries have shape {tuple(query_emb.shape)}; expected (Q, {dim}), as the gallery's rows.")
+    if not query_emb.isfinite().all():
+        bad = (~query_emb.isfinite()).any(1).nonzero()[0].item()
+        raise ValueError(f"query {bad} is not finite; embed it again, or leave it out.")
+    return query_emb.detach().float()
+
+
+def _faiss():
+    try:
+        import faiss
+    except ImportError as error:
+        raise ImportError(f"FAISS is not installed ({error}); run `pip install 'tfcovr_utils[scale]'`, or search without it.") from error
+    return faiss
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.embedding.galleries", description=__doc__.splitlines()[0])
+    parser.add_argument("gallery", type=Path, help="folder of rows.npy and clips.parquet")
+    parser.add_argument("--queries", type=Path, required=True, help="(Q, D) .npy, such as the query_feat.npy of `evaluation --recalls`")
+    parser.add_argument("--k", type=int, default=50)
+    parser.add_argument("--index", nargs="?", const="", metavar="FACTORY",
+                        help="answer by FAISS and print its recall against exact; built where there is none, and anew for a FACTORY")
+    parser.add_argument("--out", type=Path, required=True, help="Parquet of query, rank, clip_id, score")
+    options = parser.parse_args(arguments)
+    try:
+        print(_run(options))
+    except (OSError, ValueError, ImportError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(options: argparse.Namespace) -> str:
+    """Search as the command line asks; return what to print."""
+    gallery, query_emb = Gallery.open(options.gallery), torch.from_numpy(np.load(options.queries)).float()
+    clip_ids, said = gallery.clip_ids, ""
+    _check_queries(query_emb, gallery.shape[1], options.k)  # before an index is built for them
+    if options.index is None:
+        start = time.perf_counter()
+        found = search_exact(query_emb, gallery, options.k)
+        seconds = time.perf_counter() - start
+    else:
+        there = not options.index and (options.gallery / "index.faiss").exists()
+        index = open_index(gallery) if there else build_index(gallery, options.index or None)
+        start = time.perf_counter()
+        found = search_index(query_emb, index, options.k)
+        seconds = time.perf_counter() - start
+        some = slice(RECALL_QUERIES)
+        shares = recall(Found(found.idx[some], found.scores[some]), search_exact(query_emb[some], gallery, options.k))
+        said = f"; recall@{options.k} against exact {100 * shares.mean():.2f} % on {len(shares)} queries"
+    query, place = np.nonzero(found.idx >= 0)
+    table = pd.DataFrame({"query": query, "rank": place + 1, "clip_id": clip_ids[found.idx[query, place]],
+                          "score": found.scores.numpy()[query, place]})  # fmt: skip
+    write_table(table, options.out)
+    return f"{len(query_emb):,} queries of {len(gallery):,} clips in {seconds:.2f} s{said}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The dialogue about one label pair: ask, check the answer, ask once more with the complaint.
+
+Pure: it follows what was answered so far and says what to ask next, so that one request at a time
+and batches of them go the same way, and a resumed run stands where the killed one stood.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...labels.grammar import Attributes
+from ..checks import Complaint, check_text
+from .prompt import digest, request_body
+
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """One text to write. The label texts are as their owners spell them."""
+
+    style: str
+    source_label: str
+    target_label: str
+    source_text: str
+    target_text: str
+    source: Attributes
+    target: Attributes
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job came: `body` is the next request, or None when `text` is accepted or both
+    attempts were rejected, by the checks named in `rejected`."""
+
+    key: str
+    body: dict | None
+    text: str | None = None
+    answer: dict | None = None
+    rejected: tuple[str, ...] = ()
+
+
+def follow(job: Job, provider: str, model: str, get_answer: Callable[[str], dict | None]) -> Progress:
+    """Follow a job through the answers there are."""
+    earlier: list[tuple[str, str]] = []
+    rejected: list[str] = []
+    key = ""
+    for _ in range(ATTEMPTS):
+        body = request_body(model, job.style, job.source_text, job.target_text, earlier)
+        key = digest([provider, body])
+        answer = get_answer(key)
+        if answer is None:
+            return Progress(key, body, rejected=tuple(rejected))
+        text, complaints = judge(job, answer)
+        if not complaints:
+            return Progress(key, None, text, answer, tuple(rejected))
+        rejected += sorted({complaint.check for complaint in complaints})
+        complaint = " ".join(complaint.message for complaint in complaints)
+        earlier.append((answer["content"] or "", f"{complaint} Answer with the corrected JSON."))
+    return Progress(key, None, rejected=tuple(rejected))
+
+
+def judge(job: Job, answer: dict) -> tuple[str, list[Complaint]]:
+    """Return the text of an answer and what is wrong with it."""
+    if answer.get("refusal"):
+        return "", [
+            Complaint("refused", "You refused, but this is about sports only; answer with a text.")
+        ]
+    try:
+        text = json.loads(answer["content"] or "")["text"]
+    except (ValueError, TypeError, KeyError):
+        return "", [Complaint("parses", 'Your answer is not JSON of the form {"text": "..."}.')]
+    if not isinstance(text, str) or not text.strip():
+        return "", [Complaint("parses", "Your answer has no text in it.")]
+    text = " ".join(text.split()).rstrip(".") if job.style == "short" else " ".join(text.split())
+    return text, check_text(text, job.source, job.target, (job.source_text, job.target_text), job.style)

@@ -1,0 +1,165 @@
+"""Have a language model write modification texts. The only module that knows the client of the OpenAI protocol."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import pandas as pd
+
+from .batch import Batches
+from .bill import Asking, Bill, plan
+from .cache import Answers
+from .dialogue import ATTEMPTS, Job, Progress, follow
+from ..writing import count_outcomes, tabulate
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+BODY_TRIES = 2  # of a request whose answer arrives broken
+GIVE_UP = 10  # requests in a row without an answer: the provider is down and not merely slow
+
+
+def write_by_model(jobs: list[Job], asking: Asking, report: Callable = print) -> pd.DataFrame:
+    """Have a language model write every job; what it does not get right is written by rule.
+
+    Every answer is kept as it comes, so that a run cut short goes on where it stopped and a
+    finished one asks nothing. `report` gets the plan before the first call, then cost and counts.
+    """
+    if not asking.cache_path.exists():
+        _api_key()  # before a file is made or anything said of plans and bills
+    with Answers(asking.cache_path) as cache:
+        report(_plan(jobs, asking, cache))
+        bill = Bill(asking, cache)
+        try:
+            _ask_in_batches(jobs, asking, bill)
+            if not asking.batch and _pending(jobs, asking, cache):
+                asyncio.run(_ask_one_by_one(jobs, asking, bill))
+        finally:
+            report(bill.line())
+        progress = [_follow(job, asking, cache) for job in jobs]
+    report("; ".join(f"{name}: {count}" for name, count in count_outcomes(progress).items()) + ".")
+    return tabulate(zip(jobs, progress))
+
+
+def dry_run(jobs: list[Job], asking: Asking) -> str:
+    """Say what `write_by_model` would ask first and what that costs; nothing is sent or written."""
+    with Answers(asking.cache_path) if asking.cache_path.exists() else nullcontext({}) as cache:
+        return _plan(jobs, asking, cache)
+
+
+def _follow(job: Job, asking: Asking, cache: Answers | dict) -> Progress:
+    return follow(job, asking.provider, asking.model, cache.get)
+
+
+def _pending(jobs: list[Job], asking: Asking, cache: Answers | dict) -> dict[str, dict]:
+    """The next requests by their key; pairs of the same label texts share one."""
+    progress = (_follow(job, asking, cache) for job in jobs)
+    return {p.key: p.body for p in progress if p.body}
+
+
+def _plan(jobs: list[Job], asking: Asking, cache: Answers | dict) -> str:
+    style = jobs[0].style if jobs else "short"
+    return plan(len(jobs), style, _pending(jobs, asking, cache).values(), asking)
+
+
+async def _ask_one_by_one(jobs: list[Job], asking: Asking, bill: Bill) -> None:
+    """Ask for each job until it is accepted or given up, a few jobs at a time."""
+    waiting = iter({(job.source_text, job.target_text): job for job in jobs}.values())
+    failures: list[str] = []
+    silent = 0
+
+    async def work(client) -> None:
+        nonlocal silent
+        for job in waiting:
+            while not failures and (progress := _follow(job, asking, bill.cache)).body:
+                try:
+                    completion = await _ask(client, progress)
+                except _Refused as error:
+                    failures.append(str(error))
+                    return
+                if completion is None:
+                    silent += 1
+                    if silent == GIVE_UP:
+                        failures.append(f"{asking.provider} did not answer {GIVE_UP} requests in a row")
+                    break
+                silent = 0
+                bill.keep(progress.key, completion)
+            if failures:
+                return
+
+    async with _make_client(asking, "AsyncOpenAI") as client:
+        # When one fails the others still wait for what they asked, as that is paid for.
+        await asyncio.gather(*(work(client) for _ in range(asking.concurrency)))
+    if failures:
+        raise RuntimeError(f"{failures[0]}; what came is kept in {asking.cache_path}, so run again.")
+
+
+def _ask_in_batches(jobs: list[Job], asking: Asking, bill: Bill) -> None:
+    """Collect the batches that earlier runs left open; then hand in what is to be asked that way."""
+    import openai
+
+    batches = Batches(bill.cache, asking.provider, asking.model)
+    if not batches.open() and not (asking.batch and _pending(jobs, asking, bill.cache)):
+        return
+    with _make_client(asking, "OpenAI") as client:
+        try:
+            batches.collect_open(client, bill.keep, asking.poll_s)
+            unanswered: set[str] = set()
+            for _ in range(ATTEMPTS * asking.batch):
+                pending = _pending(jobs, asking, bill.cache)
+                requests = {key: body for key, body in pending.items() if key not in unanswered}
+                if requests:
+                    unanswered.update(batches.hand_in(client, requests, bill.keep, asking.poll_s))
+        except openai.APIError as error:
+            raise RuntimeError(f"{_say(error)}; what was handed in is not lost, so run again.") from None
+
+
+class _Refused(Exception):
+    """The provider will answer no request of this kind."""
+
+
+async def _ask(client, progress: Progress) -> dict | None:
+    """Ask, with the client's own retries; None where no usable answer came."""
+    import openai
+
+    for _ in range(BODY_TRIES):
+        try:
+            # A provider that knows this header does not bill a repeated request again.
+            completion = await client.chat.completions.create(
+                **progress.body, extra_headers={"Idempotency-Key": progress.key}
+            )
+            if getattr(completion, "choices", None):
+                return completion.model_dump()
+        except openai.APIStatusError as error:
+            passing = error.status_code in (408, 409, 429) or error.status_code >= 500
+            if not passing or error.code == "insufficient_quota":
+                raise _Refused(_say(error)) from None
+            return None
+        except openai.APIConnectionError:
+            return None
+        except (openai.APIError, ValueError):
+            continue  # the body was cut off or is not JSON
+    return None
+
+
+def _make_client(asking: Asking, kind: str):
+    import openai
+
+    return getattr(openai, kind)(
+        api_key=_api_key(), base_url=asking.base_url, timeout=asking.timeout_s, max_retries=asking.retries
+    )
+
+
+def _api_key() -> str:
+    key = os.environ.get(KEY_VARIABLE)
+    if not key:
+        raise RuntimeError(
+            f"{KEY_VARIABLE} is not set; export the provider's key, or any word for a server that needs none."
+        )
+    return key
+
+
+def _say(error) -> str:
+    """Say a provider's error without the key, which some repeat."""
+    status = getattr(error, "status_code", None)
+    said = str(error).replace(os.environ.get(KEY_VARIABLE) or "\0", "***")
+    return f"the provider answered with status {status}: {said}" if status else f"no connection: {said}"

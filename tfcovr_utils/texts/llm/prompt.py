@@ -1,0 +1,185 @@
+"""What a language model is asked for a modification, and what asking costs.
+
+Everything up to the pair is the same for every request, so that a provider can reuse the prefix.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+
+from ...labels.grammar import label_text, parse_label
+from ...labels.pairing import spell_out
+from ..dense import write_dense
+
+INSTRUCTIONS = {
+    "short": (
+        "You write the modification of a composed retrieval query about gymnastics and diving. You get two "
+        "action labels, a source and a target. Write one imperative instruction that turns the source into "
+        "the target.\n"
+        "Say only what changes, with the target's values and never the source's. For the same skill on "
+        "another apparatus name only the new apparatus, in full. Use one clause a change, at most three, "
+        "in this order: apparatus, entry, direction, turns or twists, somersaults, shape, legs, landing. "
+        "Copy counts exactly. Say 'no turn' or 'no twist' where the target has none. Use 2 to 19 words. "
+        "Copy no label, use no pronoun, and mention no video or clip."
+    ),
+    "dense": (
+        "You write the modification of a composed retrieval query about gymnastics and diving. You get two "
+        "action labels, a source and a target. Write an instruction of 30 to 120 words that turns the source "
+        "into the target: what changes and also what stays, in the order of time.\n"
+        "Give the target's values and never the source's. Copy counts exactly. Name the apparatus in full. "
+        "Invent nothing that the labels do not say. Copy no label, use no pronoun, and mention no video or "
+        "clip."
+    ),
+}
+# One pair for each kind of change, with its short text; dense texts for them are by rule.
+EXAMPLES = (
+    (
+        "(VT) round-off, flic-flac on, stretched salto backward with 1 turn off",
+        "(VT) round-off, flic-flac on, stretched salto backward with 2.5 turn off",
+        "show with 2.5 turns",
+    ),
+    (
+        "(VT) handspring forward on, tucked salto forward with 0.5 turn off",
+        "(VT) handspring forward on, tucked salto forward off",
+        "show with no turn",
+    ),
+    (
+        "(VT) round-off, flic-flac with 1 turn on, piked salto backward off",
+        "(VT) round-off, flic-flac on, piked salto backward off",
+        "show with no turn on entry",
+    ),
+    ("(FX) salto backward tucked", "(FX) double salto backward tucked", "show with a double salto"),
+    ("(FX) switch leap with 1 turn", "(BB) switch leap with 1 turn", "show on Balance Beam"),
+    (
+        "(BB) salto backward stretched with 1 twist",
+        "(FX) salto backward stretched with 1 twist",
+        "show on Floor Exercise",
+    ),
+    (
+        "(UB) (swing forward) double salto backward tucked",
+        "(BB) double salto backward tucked",
+        "show on Balance Beam",
+    ),
+    (
+        "(FX) salto backward stretched with 1.5 twist",
+        "(FX) salto backward stretched with 2.5 twist",
+        "show with 2.5 twists",
+    ),
+    ("(FX) double salto backward tucked", "(FX) double salto backward piked", "show in piked position"),
+    (
+        "(FX) 2 turn on one leg, free leg optional below horizontal",
+        "(FX) 2 turn with free leg held upward in 180 split position throughout turn",
+        "show with the free leg held up in split",
+    ),
+    (
+        "(UB) giant circle backward with 1 turn to handstand",
+        "(UB) giant circle forward with 1 turn to handstand",
+        "change direction to forward",
+    ),
+    ("(FX) switch leap", "(FX) switch leap to ring position", "show in ring position"),
+    ("107b", "105b", "show with 2.5 somersaults"),
+    ("5253b", "205b", "show with no twist"),
+    (
+        "5132d",
+        "5255b",
+        "change direction to back, increase to 2.5 twists, and show with 2.5 somersaults",
+    ),
+)
+SCHEMA = {
+    "type": "object",
+    "properties": {"text": {"type": "string", "description": "the modification"}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
+MOST_TOKENS = {"short": 100, "dense": 400}
+TYPICAL_TOKENS = {"short": 20, "dense": 90}  # of an answer, for the estimate before the first call
+CHARACTERS_PER_TOKEN = 4  # English, roughly; the estimate says that it is one
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars for a million tokens."""
+
+    prompt: float
+    cached: float
+    completion: float
+
+
+PRICED_ON = "2026-03"  # list prices; the provider's bill decides
+BATCH_DISCOUNT = 0.5
+PRICES = {
+    "gpt-4o": Price(2.50, 1.25, 10.00),
+    "gpt-4o-mini": Price(0.15, 0.075, 0.60),
+    "gpt-4.1": Price(2.00, 0.50, 8.00),
+    "gpt-4.1-mini": Price(0.40, 0.10, 1.60),
+    "gpt-4.1-nano": Price(0.10, 0.025, 0.40),
+}
+
+
+def request_body(model: str, style: str, source: str, target: str, earlier=()) -> dict:
+    """Return the request for one pair of label texts.
+
+    `earlier` holds (answer, complaint) of the attempts that were rejected.
+    """
+    messages = [*_prefix(style), {"role": "user", "content": _ask(source, target)}]
+    for answer, complaint in earlier:
+        messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "user", "content": complaint})
+    return {
+        "model": model,
+        "messages": messages,
+        "temperature": 0,
+        "max_tokens": MOST_TOKENS[style],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "modification", "strict": True, "schema": SCHEMA},
+        },
+    }
+
+
+def prompt_sha(style: str) -> str:
+    """Name the prompt, examples and schema of a style by a short hash."""
+    return digest([_prefix(style), SCHEMA])[:12]
+
+
+def digest(value: object) -> str:
+    """Hash any JSON value; equal values give equal hashes."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def estimate_tokens(body: dict) -> int:
+    """Estimate the prompt's tokens at four characters a token."""
+    return sum(len(message["content"]) for message in body["messages"]) // CHARACTERS_PER_TOKEN
+
+
+def price_of(model: str) -> Price | None:
+    """Look up a model's price, dated snapshots under their family's name; None where unknown."""
+    return PRICES.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model))
+
+
+def cost(model: str, prompt: int, cached: int, completion: int, batch: bool) -> float | None:
+    """Return US dollars at list price; `cached` is the part of the prompt the provider reused."""
+    price = price_of(model)
+    if price is None:
+        return None
+    dollars = (prompt - cached) * price.prompt + cached * price.cached + completion * price.completion
+    return dollars / 1e6 * (BATCH_DISCOUNT if batch else 1.0)
+
+
+def _prefix(style: str) -> list[dict]:
+    messages = [{"role": "system", "content": INSTRUCTIONS[style]}]
+    for source, target, short in EXAMPLES:
+        text = short if style == "short" else write_dense(parse_label(source), parse_label(target))
+        messages.append({"role": "user", "content": _ask(_spoken(source), _spoken(target))})
+        messages.append({"role": "assistant", "content": json.dumps({"text": text})})
+    return messages
+
+
+def _spoken(label: str) -> str:
+    return label if label.startswith("(") else label_text(label)
+
+
+def _ask(source: str, target: str) -> str:
+    return f"Source: {spell_out(source)}\nTarget: {spell_out(target)}"

@@ -1,0 +1,163 @@
+"""The words of modification texts: how each attribute's value is said, and how counts are spelled.
+
+Both the rule writer and the reader go by these tables, so what one writes the other reads.
+"""
+
+import re
+
+from ..labels.grammar import APPARATUS, Attributes
+
+ENTRIES = {
+    "": "a plain entry",
+    "arabian": "an arabian take-off",
+    "gainer": "a gainer take-off",
+    "take-off forward": "a forward take-off",
+    "jump backward": "a backward jump",
+    "jump forward": "a forward jump",
+    "stretched jump forward": "a stretched forward jump",
+    "aerial cartwheel": "an aerial cartwheel entry",
+    "handstand": "a handstand entry",
+    "rear support": "a rear support entry",
+    "high bar": "the high bar",
+    "low bar": "the low bar",
+    "from high bar": "a release from the high bar",
+    "swing forward": "a forward swing",
+    "swing backward": "a backward swing",
+    "swing backward or front support": "a backward swing or front support",
+    "swing forward or hip circle backward": "a forward swing or backward hip circle",
+    "swing forward or under-swing with support of feet": "a forward swing or feet-supported under-swing",
+    "swing forward or from high bar": "a forward swing or the high bar",
+    "swing backward or from high bar": "a backward swing or the high bar",
+    "under-swing or clear under-swing": "an under-swing",
+    "under-swing on high bar or low bar": "an under-swing on either bar",
+    "hip circle backward on low bar or high bar, also clear": "a backward hip circle entry",
+    "pike sole circle backward": "a backward pike sole circle entry",
+}
+LEGS = {
+    "": "an optional free leg",
+    "held up in split": "the free leg held up in split",
+    "heel at horizontal": "the heel of the free leg at horizontal",
+    "back attitude": "the free leg in back attitude",
+    "thigh at horizontal": "the thigh of the free leg at horizontal",
+    "held backward and upward": "the free leg held backward and upward",
+    "held backward with both hands": "the free leg held behind with both hands",
+    "below horizontal": "the free leg below horizontal",
+    "above horizontal": "the free leg above horizontal",
+    "free leg straight": "a straight free leg",
+    "free leg bent": "a bent free leg",
+    "knee arabesque": "the free leg in knee arabesque",
+}
+FINISHES = {
+    "": "with a plain ending",
+    "step-out": "with a step-out",
+    "feet together": "with feet together",
+    "side position": "in side position",
+    "cross position": "in cross position",
+    "side of beam": "at the side of the beam",
+    "end of beam": "at the end of the beam",
+    "front lying support": "in front lying support",
+    "split sit": "in a split sit",
+    "arabesque": "in arabesque",
+    "straddle sit": "in a cross straddle sit",
+    "hip circle backward": "with a backward hip circle",
+    "tic-toc": "with a tic-toc",
+    "walkover forward": "with a forward walkover",
+    "handspring forward": "with a forward handspring",
+    "side handstand": "in a side handstand",
+    "handstand": "in a handstand",
+    "toes on bar": "with toes on the bar",
+    "rear inverted pike support": "in rear inverted pike support",
+    "clear rear support": "in clear rear support",
+    "rear support": "in rear support",
+    "clear support": "in clear support",
+    "front support": "in front support",
+    "low bar": "on the low bar",
+    "high bar": "on the high bar",
+    "hang": "in a hang",
+}
+# Modifier -> what it is; "no" takes it away.
+MODIFIERS = {
+    "turn before salto": "turn before the salto",
+    "turn between saltos": "turn between the saltos",
+    "or less": "shorter spin",
+    "over high bar": "flight over the high bar",
+    "side position": "side start",
+    "hop": "hop",
+    "on one arm": "support on one arm",
+    "before hand support": "twist before hand support",
+    "after hand support": "twist after hand support",
+    "piking of hips": "piking of the hips",
+    "high flight": "high flight phase",
+    "leg change": "leg change",
+    "straddle": "leg straddle",
+    "in horizontal plane": "horizontal flight",
+}
+SALTOS = {0.0: "no salto", 1.0: "a single salto", 2.0: "a double salto", 3.0: "a triple salto"}
+DIVE_SHAPES = {"straight": "straight", "piked": "pike", "tucked": "tuck"}
+
+# Words of other phrases too, so that as a new base they are said with the whole skill.
+GENERIC_BASES = {"salto", "turn", "jump", "hop", "dive"}
+
+_UNITS = ("", "one", "two", "three", "four", "five", "six", "seven")
+# The counts that the official loaders spell; 0.25, 0.75 and 1.25 stay digits.
+SPELLED = {
+    "0.5": "half",
+    **{f"{n}.0": _UNITS[n] for n in range(1, 8)},
+    **{f"{n}.5": f"{_UNITS[n]} and a half" for n in range(1, 7)},
+    **{f"{n}": _UNITS[n] for n in range(1, 8)},
+}
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def spell_counts(text: str) -> str:
+    """Write 0.5 to 7 in half steps as words, as the official loaders do."""
+    return NUMBER.sub(lambda count: SPELLED.get(count[0], count[0]), text)
+
+
+def count_words(text: str) -> int:
+    """Count the words of a text once its counts are spelled."""
+    return len(spell_counts(text).split())
+
+
+def apparatus_name(attributes: Attributes) -> str:
+    """The apparatus in full; a dive's is the springboard or platform, which labels do not say."""
+    if attributes.apparatus not in APPARATUS:
+        raise ValueError(
+            f"label {attributes.base!r} names no apparatus, so nothing dense can be said of it; use --style short."
+        )
+    return APPARATUS[attributes.apparatus]
+
+
+def turn_noun(attributes: Attributes) -> str:
+    """Say "twist" where the sport does (saltos, handsprings, dives) and "turn" elsewhere."""
+    twisting = attributes.family in ("salto", "handspring", "dive")
+    return "twist" if twisting and attributes.apparatus != "UB" else "turn"
+
+
+def say_count(count: float, noun: str) -> str:
+    """Say a count and its noun, e.g. "2.5 twists", "0.5 turn", "no turn"."""
+    if not count:
+        return f"no {noun}"
+    return f"{count:g} {noun}{'s' * (count > 1)}"
+
+
+def say_rotation(attributes: Attributes) -> str:
+    """Say the turns or twists, with "or more" where the label has it."""
+    count = say_count(attributes.rotation, turn_noun(attributes))
+    less = " or less" * ("or less" in attributes.modifiers)
+    return count + " or more" * attributes.or_more + less
+
+
+def say_saltos(attributes: Attributes) -> str:
+    """Say how many saltos; half steps exist in diving only, where they are somersaults."""
+    if attributes.family == "dive":
+        return say_count(attributes.saltos, "somersault")
+    return SALTOS[attributes.saltos]
+
+
+def say_shape(attributes: Attributes) -> str:
+    """Say the shape of the body, in the words of its sport."""
+    if not attributes.shape:
+        return "no set shape"
+    shape = DIVE_SHAPES[attributes.shape] if attributes.family == "dive" else attributes.shape
+    return f"{shape} position"

@@ -1,0 +1,131 @@
+"""How a query clip and a modification become one embedding: their unit average, or the paper's MLP.
+
+The MLP path is the official one unless an option says otherwise: raw clip vector, unit text vector, unit
+result. Options are departures, each by name.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..machine.files import read_json, together, write_json
+from ..encoders.tokens import Tokens
+from .towers import TextTower, read_tokens, tower_config
+from ..machine.tensors import read_weights, write_weights
+
+
+def unit(vectors: torch.Tensor) -> torch.Tensor:
+    """Scale rows to length 1, in float32 at least; a row of zeros stays one."""
+    return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=-1)
+
+
+def unit_average(video_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Tensor:
+    """Average the unit vectors of clip and text, both (B, D), and give the unit result (B, D)."""
+    return unit(unit(video_emb) + unit(text_emb))
+
+
+class Combiner(nn.Module):
+    """The official combiner, with its names: an MLP over both inputs, added to their gated sum."""
+
+    def __init__(self, feature_dim: int, projection_dim: int, hidden_dim: int, dropout: float = 0.5):
+        super().__init__()
+        self.text_projection_layer = nn.Linear(feature_dim, projection_dim)
+        self.image_projection_layer = nn.Linear(feature_dim, projection_dim)
+        self.combiner_layer = nn.Linear(2 * projection_dim, hidden_dim)
+        self.output_layer = nn.Linear(hidden_dim, feature_dim)
+        self.dynamic_scalar = nn.Sequential(
+            nn.Linear(2 * projection_dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, 1), nn.Sigmoid()
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, video: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        """Combine raw clip vectors and unit text vectors, both (B, D), into unit queries (B, D)."""
+        projected = torch.cat([self.text_projection_layer(text), self.image_projection_layer(video)], dim=-1)
+        both = self.dropout(F.relu(projected))
+        mixture = self.output_layer(self.dropout(F.relu(self.combiner_layer(both))))
+        gate = self.dynamic_scalar(both)
+        return unit(mixture + gate * text + (1 - gate) * video)
+
+
+class Fusion(nn.Module):
+    """Text projection and combiner: what stage 2 trains, with the text tower where that is trained too.
+
+    centre takes the training means (see `set_means`) from clips, targets and text features first;
+    unit_video makes the query's clip vector unit. use_video and use_text False put zeros in an input's
+    place: a control of the same size.
+    """
+
+    def __init__(self, video_dim: int, text_dim: int, projection_dim: int, hidden_dim: int, dropout: float = 0.5, *,
+                 centre: bool = False, unit_video: bool = False, use_video: bool = True, use_text: bool = True,
+                 tower: nn.Module | None = None):  # fmt: skip
+        super().__init__()
+        self.config = {"video_dim": video_dim, "text_dim": text_dim, "projection_dim": projection_dim, "hidden_dim": hidden_dim,
+                       "dropout": dropout, "centre": centre, "unit_video": unit_video, "use_video": use_video,
+                       "use_text": use_text}  # fmt: skip
+        self.tower = tower
+        self.text_projection = nn.Linear(text_dim, video_dim)
+        self.combiner = Combiner(video_dim, projection_dim, hidden_dim, dropout)
+        for name, size in (("video_mean", video_dim), ("target_mean", video_dim), ("text_mean", text_dim)):
+            self.register_buffer(name, torch.zeros(size))
+
+    def set_means(self, video: torch.Tensor, target: torch.Tensor, text: torch.Tensor | None) -> None:
+        """Keep the means of training vectors (N, D) each; a trained tower's features have no fixed mean (None)."""
+        for mean, vectors in ((self.video_mean, video), (self.target_mean, target), (self.text_mean, text)):
+            if vectors is not None:
+                mean.copy_(vectors.mean(0))
+
+    def forward(self, video: torch.Tensor, texts: torch.Tensor | Tokens, text_idx: torch.Tensor | None = None) -> torch.Tensor:
+        """Compose unit queries (B, D) from raw clip vectors (B, D) and texts: features (M, Dt), or tokens for the tower.
+
+        text_idx: (B,) the text of each clip; without it they go together row by row. A text that many clips
+        share is read once, and in training they then share the tower's dropout.
+        """
+        if self.config["centre"]:
+            video = video - self.video_mean
+        if self.config["unit_video"]:
+            video = unit(video)
+        if not self.config["use_video"]:
+            video = torch.zeros_like(video)
+        if not self.config["use_text"]:
+            return self.combiner(video, torch.zeros_like(video))
+        if text_idx is None:
+            return self.combiner(video, self.embed_text(texts))
+        rows, place = text_idx.unique(return_inverse=True)
+        # index_select and not [place]: its gradient is summed in one order, so that the same seed gives the same numbers.
+        return self.combiner(video, self.embed_text(texts[rows]).index_select(0, place))
+
+    def embed_text(self, texts: torch.Tensor | Tokens) -> torch.Tensor:
+        """Project texts, features (M, Dt) or tokens, to unit vectors (M, D)."""
+        features = read_tokens(self.tower, texts) if isinstance(texts, Tokens) else texts
+        return unit(self.text_projection(features - self.text_mean))
+
+    def embed_target(self, video: torch.Tensor) -> torch.Tensor:
+        """Give targets and galleries (G, D) as the queries meet them: unit, centred where the queries are."""
+        return unit(video - self.target_mean)
+
+    def target_views(self, video: torch.Tensor) -> list[tuple[float, torch.Tensor]]:
+        """What queries are trained towards, with its weight in the loss: the targets (B, D) as galleries have them."""
+        return [(1.0, self.embed_target(video))]
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write config.json and model.safetensors."""
+        tower = None if self.tower is None else self.tower.config.to_dict()
+        with together(folder, "config.json") as temporary:
+            write_weights(self.state_dict(), temporary / "model.safetensors")
+            write_json(self.config | {"tower": tower}, temporary / "config.json")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Fusion":
+        """Read what `save_pretrained` wrote, in eval mode."""
+        folder = Path(folder)
+        if not (folder / "config.json").exists():
+            raise FileNotFoundError(
+                f"{folder} holds no config.json of a trained fusion; train one there with `python -m tfcovr_utils.training stage2`."
+            )
+        config = read_json(folder / "config.json")
+        sizes = config.pop("tower")
+        fusion = cls(**config, tower=None if sizes is None else TextTower(tower_config(**sizes)))
+        fusion.load_state_dict(read_weights(folder / "model.safetensors"))
+        return fusion.eval()
