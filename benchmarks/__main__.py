@@ -30,12 +30,17 @@ def run(names: list[str], out: Path, quick: bool) -> pd.DataFrame:
         rows = pd.DataFrame(module.measure(quick), columns=COLUMNS)
         with replacing(paths[name]) as temporary:
             rows.to_csv(temporary, index=False, lineterminator="\n")
-    return pd.concat([pd.read_csv(path, keep_default_na=False) for path in paths.values() if path.exists()], ignore_index=True)
+    return pd.concat(
+        [pd.read_csv(path, keep_default_na=False) for path in paths.values() if path.exists()],
+        ignore_index=True,
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=BENCHES, default=BENCHES, metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument(
+        "--only", nargs="+", choices=BENCHES, default=BENCHES, metavar="NAME", help=", ".join(BENCHES)
+    )
     parser.add_argument("--quick", action="store_true", help=QUICK)
     parser.add_argument("--out", type=Path, help="default: runs/bench, or runs/bench-quick")
     options = parser.parse_args(arguments)
@@ -48,7 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     with replacing(shown) as temporary:
         temporary.write_text(shown.read_text("utf-8") + "\n" + "\n\n".join(facts) + "\n", "utf-8")
     if curves := plots.curves_of(table):
-        plots.save_figure(plots.cost_against_size(table), "bench_cost", table[table["what"].isin(curves)], out)
+        plots.save_figure(
+            plots.cost_against_size(table), "bench_cost", table[table["what"].isin(curves)], out
+        )
     print(in_words(table).to_string(index=False), *facts, sep="\n")
 
 

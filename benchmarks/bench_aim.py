@@ -29,10 +29,22 @@ from tfcovr_utils.encoders.key_maps import AIM, rename
 NUM_FRAMES = 12
 SCALE = 0.5
 SIZES = {
-    "mini": {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4, "image_size": 64,
-             "patch_size": 16},
-    "paper": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224,
-              "patch_size": 16},
+    "mini": {
+        "hidden_size": 128,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "image_size": 64,
+        "patch_size": 16,
+    },
+    "paper": {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "image_size": 224,
+        "patch_size": 16,
+    },
 }
 NUM_CLASSES = {"mini": 40, "paper": 306}
 BATCH, REPEATS = 16, 12
@@ -49,7 +61,11 @@ class PlainAdapter(nn.Module):
     def __init__(self, width, skip, ratio=0.25):
         super().__init__()
         self.skip = skip
-        self.D_fc1, self.D_fc2, self.act = nn.Linear(width, int(width * ratio)), nn.Linear(int(width * ratio), width), nn.GELU()
+        self.D_fc1, self.D_fc2, self.act = (
+            nn.Linear(width, int(width * ratio)),
+            nn.Linear(int(width * ratio), width),
+            nn.GELU(),
+        )
 
     def forward(self, x):
         change = self.D_fc2(self.act(self.D_fc1(x)))
@@ -62,9 +78,15 @@ class PlainBlock(nn.Module):
         self.attn = nn.MultiheadAttention(width, heads)
         self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mlp = nn.Sequential()
-        for name, module in (("c_fc", nn.Linear(width, hidden)), ("gelu", QuickGelu()), ("c_proj", nn.Linear(hidden, width))):
+        for name, module in (
+            ("c_fc", nn.Linear(width, hidden)),
+            ("gelu", QuickGelu()),
+            ("c_proj", nn.Linear(hidden, width)),
+        ):
             self.mlp.add_module(name, module)
-        self.T_Adapter, self.S_Adapter, self.MLP_Adapter = (PlainAdapter(width, skip) for skip in (False, True, False))
+        self.T_Adapter, self.S_Adapter, self.MLP_Adapter = (
+            PlainAdapter(width, skip) for skip in (False, True, False)
+        )
 
     def attention(self, x):
         return self.attn(x, x, x, need_weights=False)[0]
@@ -83,18 +105,28 @@ class PlainBlock(nn.Module):
 class PlainAim(nn.Module):
     """State-dict names are the official backbone's."""
 
-    def __init__(self, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, image_size, patch_size):
+    def __init__(
+        self, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, image_size, patch_size
+    ):
         super().__init__()
         self.conv1 = nn.Conv2d(3, hidden_size, patch_size, patch_size, bias=False)
         self.class_embedding = nn.Parameter(torch.randn(hidden_size))
-        self.positional_embedding = nn.Parameter(torch.randn((image_size // patch_size) ** 2 + 1, hidden_size))
+        self.positional_embedding = nn.Parameter(
+            torch.randn((image_size // patch_size) ** 2 + 1, hidden_size)
+        )
         self.temporal_embedding = nn.Parameter(torch.zeros(1, NUM_FRAMES, hidden_size))
         self.ln_pre, self.ln_post = nn.LayerNorm(hidden_size), nn.LayerNorm(hidden_size)
         self.transformer = nn.Module()
         self.transformer.resblocks = nn.Sequential(
-            *(PlainBlock(hidden_size, num_attention_heads, intermediate_size) for _ in range(num_hidden_layers)))
+            *(
+                PlainBlock(hidden_size, num_attention_heads, intermediate_size)
+                for _ in range(num_hidden_layers)
+            )
+        )
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(any(part in name for part in ("temporal_embedding", "ln_post", "Adapter")))
+            parameter.requires_grad_(
+                any(part in name for part in ("temporal_embedding", "ln_post", "Adapter"))
+            )
 
     def forward(self, pixels):
         b, t = pixels.shape[:2]
@@ -127,6 +159,7 @@ def training_step(model, pixels, labels, bf16, fused):
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+
     return step
 
 
@@ -139,7 +172,9 @@ def make(size, num_classes, batch, device):
     ours.load_state_dict(rename(plain.state_dict(), AIM)[0])
     pixels = torch.randn(batch, NUM_FRAMES, 3, size["image_size"], size["image_size"])
     with torch.no_grad():
-        torch.testing.assert_close(ours.backbone(pixels[:1]), plain.backbone(pixels[:1]), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(
+            ours.backbone(pixels[:1]), plain.backbone(pixels[:1]), atol=1e-3, rtol=1e-3
+        )
     labels = torch.randint(num_classes, (batch,), device=device)
     return {"plain": plain, "ours": ours}, pixels.to(device), labels, {}
 
@@ -148,7 +183,9 @@ def one_step(models, pixels, labels, kept, design="ours", bf16=False, compiled=F
     """One training step; returns its floating-point operations, the card's memory at its peak, and the card's matrix rate."""
     if not kept:
         model = models[design].to(pixels.device)
-        kept["step"] = training_step(torch.compile(model) if compiled else model, pixels, labels, bf16, fused=design == "ours")
+        kept["step"] = training_step(
+            torch.compile(model) if compiled else model, pixels, labels, bf16, fused=design == "ours"
+        )
         kept["rate"] = matrix_rate(pixels.device) if pixels.is_cuda else None
         with FlopCounterMode(display=False) as counter:
             kept["step"]()
@@ -183,8 +220,21 @@ def measure(quick=False, paper=False):
     size, batch = SIZES[name] | ({"num_hidden_layers": 1} if quick else {}), 2 if quick else BATCH
     designs = {"ours float32": one_step, "plain": partial(one_step, design="plain")}
     if device == "cuda":
-        designs |= {"ours bf16": partial(one_step, bf16=True), "ours bf16, compiled": partial(one_step, bf16=True, compiled=True)}
-    found = compare(designs, make, size, NUM_CLASSES[name], batch, device, repeats=2 if quick else REPEATS, quick=quick, warm_up=WARM_UP)
+        designs |= {
+            "ours bf16": partial(one_step, bf16=True),
+            "ours bf16, compiled": partial(one_step, bf16=True, compiled=True),
+        }
+    found = compare(
+        designs,
+        make,
+        size,
+        NUM_CLASSES[name],
+        batch,
+        device,
+        repeats=2 if quick else REPEATS,
+        quick=quick,
+        warm_up=WARM_UP,
+    )
     rows = []
     for design, measured in found.items():
         note = f"{batch / measured.seconds:,.1f} clips/s, plain {batch / found['plain'].seconds:,.1f}"
@@ -193,9 +243,20 @@ def measure(quick=False, paper=False):
             found[design] = measured = replace(measured, peak_mib=peak)
             note += f", {flops / measured.seconds / rate:.0%} of the card's {rate / 1e12:.0f} bf16 TFLOP/s"
         rows.append((design, measured, note))
-    return [row(f"stage-1 step, {name} size on {device}, {batch} clips of {NUM_FRAMES} frames", f"{design}, SDPA, fused AdamW",
-                "MultiheadAttention, rearranged copies, float32", batch, "clips", measured, found["plain"], note)
-            for design, measured, note in rows if design != "plain"]  # fmt: skip
+    return [
+        row(
+            f"stage-1 step, {name} size on {device}, {batch} clips of {NUM_FRAMES} frames",
+            f"{design}, SDPA, fused AdamW",
+            "MultiheadAttention, rearranged copies, float32",
+            batch,
+            "clips",
+            measured,
+            found["plain"],
+            note,
+        )
+        for design, measured, note in rows
+        if design != "plain"
+    ]
 
 
 if __name__ == "__main__":

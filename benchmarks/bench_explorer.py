@@ -19,20 +19,24 @@ import psutil
 import torch
 from comparing import compare, main, row
 
+from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.embedding import embed as embedding
+from tfcovr_utils.embedding.store import SETTLED_NS, digest, hash_files
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.explorer import Session
 from tfcovr_utils.explorer.session import FIRST_METHOD
 from tfcovr_utils.labels.grammar import parse_label
 from tfcovr_utils.profiles import get_profile
 from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row
-from tfcovr_utils.embedding.store import SETTLED_NS, digest, hash_files
-from tfcovr_utils.benchmark.benchmark import Benchmark
 
 SIZES = {False: (36_000, 500), True: (500, 10)}  # clips of the gallery and questions; and when quick
 REPEATS = 5
 FIRST_MS, FURTHER_MS, GROWTH_MIB = 1000, 300, 50  # what is promised
-TURNS = [f"(FX) salto backward {shape} with {turns} twist" for shape in ("tucked", "piked", "stretched") for turns in (1, 2, 3)]
+TURNS = [
+    f"(FX) salto backward {shape} with {turns} twist"
+    for shape in ("tucked", "piked", "stretched")
+    for turns in (1, 2, 3)
+]
 
 
 def make_clips(folder: Path, num_gallery: int) -> pd.DataFrame:
@@ -44,21 +48,47 @@ def make_clips(folder: Path, num_gallery: int) -> pd.DataFrame:
         if number < 100:
             (folder / path).parent.mkdir()
         (folder / path).write_bytes(f"clip {number}".encode())
-        rows.append([f"{number:05d}", "made", f"{split}{number // 12}", TURNS[number % len(TURNS)], split, 0.0, 1.0, path.as_posix()])
-    rows += [[f"t{number}", "made", f"train{number}", text, "train", 0.0, 1.0, rows[0][-1]] for number, text in enumerate(TURNS)]
+        rows.append(
+            [
+                f"{number:05d}",
+                "made",
+                f"{split}{number // 12}",
+                TURNS[number % len(TURNS)],
+                split,
+                0.0,
+                1.0,
+                path.as_posix(),
+            ]
+        )
+    rows += [
+        [f"t{number}", "made", f"train{number}", text, "train", 0.0, 1.0, rows[0][-1]]
+        for number, text in enumerate(TURNS)
+    ]
     return pd.DataFrame(rows, columns=CLIP_COLUMNS)
 
 
 def fill_store(clips: pd.DataFrame, folder: Path, store_dir: Path, profile, num_gallery: int) -> None:
     """Write random frames where `embed_clips` looks for those of this CLIP."""
     encoder = load_encoder("clip", profile.clip_weights, read_out="pooled")  # as `Features` asks for it
-    recipe = {"readout": "frames", "frames": profile.frames, "policy": "centre", "decoder": embedding._decoders(clips["path"])}
-    store = embedding.Store(store_dir, encoder.name, {"encoder": encoder.identity, "precision": "float32", **recipe})
+    recipe = {
+        "readout": "frames",
+        "frames": profile.frames,
+        "policy": "centre",
+        "decoder": embedding._decoders(clips["path"]),
+    }
+    store = embedding.Store(
+        store_dir, encoder.name, {"encoder": encoder.identity, "precision": "float32", **recipe}
+    )
     keys = [digest(f"clip {number}") for number in range(num_gallery)]
     generator = torch.Generator().manual_seed(0)
     for start in range(0, num_gallery, embedding.SHARD_ROWS):
-        part = keys[start:start + embedding.SHARD_ROWS]
-        store.write(part, torch.randn(len(part), profile.frames, encoder.model.config.vision_config.hidden_size, generator=generator))
+        part = keys[start : start + embedding.SHARD_ROWS]
+        store.write(
+            part,
+            torch.randn(
+                len(part), profile.frames, encoder.model.config.vision_config.hidden_size, generator=generator
+            ),
+        )
     time.sleep(SETTLED_NS / 1e9)
     hash_files(clips["path"], folder, store_dir)
 
@@ -70,14 +100,18 @@ def make(folder: Path, num_gallery: int, num_queries: int):
     benchmark = Benchmark.build(Source(clips, labels), budget=10)
     # The gallery is every clip of val and test, for the size that is promised.
     gallery = pd.DataFrame({"gallery": "all", "split": "test", "clip_id": clips["clip_id"][:num_gallery]})
-    session = Session(replace(benchmark, gallery=gallery), folder / "clips", get_profile("mini"), store_dir=folder / "store")
+    session = Session(
+        replace(benchmark, gallery=gallery), folder / "clips", get_profile("mini"), store_dir=folder / "store"
+    )
     return session, iter(np.random.default_rng(0).integers(0, num_gallery, num_queries + 2 * REPEATS))
 
 
 def ask(session, places):
     """One question."""
     place = next(places)
-    answer = session.ask(f"{place:05d}", f"show with {place} twists", gallery="test, all", k=50, hide_source=True)
+    answer = session.ask(
+        f"{place:05d}", f"show with {place} twists", gallery="test, all", k=50, hide_source=True
+    )
     assert len(answer.ranking) == 50
 
 
@@ -94,7 +128,13 @@ def keep_asking(session, places, num_queries):
     for _ in range(num_queries):
         start, start_cpu = time.perf_counter(), time.process_time()
         ask(session, places)
-        rows.append([1000 * (time.perf_counter() - start), 1000 * (time.process_time() - start_cpu), process.memory_info().rss / 2**20])
+        rows.append(
+            [
+                1000 * (time.perf_counter() - start),
+                1000 * (time.process_time() - start_cpu),
+                process.memory_info().rss / 2**20,
+            ]
+        )
     return np.array(rows).T
 
 
@@ -107,15 +147,34 @@ def measure(quick=False):
         clips.to_parquet(folder / "clips.parquet")
         fill_store(clips, folder / "clips", folder / "store", get_profile("mini"), num_gallery)
         given = (folder, num_gallery, num_queries)
-        many = compare({"many": partial(keep_asking, num_queries=num_queries)}, make, *given, repeats=1, quick=quick, warm_up=0)["many"]
+        many = compare(
+            {"many": partial(keep_asking, num_queries=num_queries)},
+            make,
+            *given,
+            repeats=1,
+            quick=quick,
+            warm_up=0,
+        )["many"]
         found = compare({"ours": ask, "plain": ask_anew}, make, *given, repeats=REPEATS, quick=quick)
     ms, cpu_ms, memory = many.values[0]
-    slow_ms, growth = np.quantile(ms[1:], .95), memory[-1] - memory[len(memory) // 5]
+    slow_ms, growth = np.quantile(ms[1:], 0.95), memory[-1] - memory[len(memory) // 5]
     kept = ms[0] <= FIRST_MS and slow_ms <= FURTHER_MS and growth <= GROWTH_MIB
-    note = (f"{num_queries} questions: first {ms[0]:.0f} ms, then median {np.median(ms[1:]):.0f}, "
-            f"of processor {np.median(cpu_ms[1:]):.0f}, 95 % below {slow_ms:.0f}; memory grew by {growth:.0f} MiB; what is promised is {'kept' if kept else 'NOT KEPT'}")
-    return [row("a question to the explorer, 12 frames a clip", "gallery kept in memory", "gallery read from its stores",
-                num_gallery, "clips", found["ours"], found["plain"], note)]  # fmt: skip
+    note = (
+        f"{num_queries} questions: first {ms[0]:.0f} ms, then median {np.median(ms[1:]):.0f}, "
+        f"of processor {np.median(cpu_ms[1:]):.0f}, 95 % below {slow_ms:.0f}; memory grew by {growth:.0f} MiB; what is promised is {'kept' if kept else 'NOT KEPT'}"
+    )
+    return [
+        row(
+            "a question to the explorer, 12 frames a clip",
+            "gallery kept in memory",
+            "gallery read from its stores",
+            num_gallery,
+            "clips",
+            found["ours"],
+            found["plain"],
+            note,
+        )
+    ]
 
 
 if __name__ == "__main__":

@@ -45,10 +45,25 @@ def make(num_gallery):
 def measure(quick=False):
     rows = []
     for size in QUICK_SIZES if quick else SIZES:
-        found = compare({"ours": ours, "plain": sort_and_loop}, make, size, repeats=QUICK_REPEATS if quick else REPEATS, quick=quick)
+        found = compare(
+            {"ours": ours, "plain": sort_and_loop},
+            make,
+            size,
+            repeats=QUICK_REPEATS if quick else REPEATS,
+            quick=quick,
+        )
         np.testing.assert_allclose(found["ours"].values[0], found["plain"].values[0], atol=1e-12)
-        rows.append(row(f"AP@{'/'.join(map(str, RANKS))} of {NUM_QUERIES} queries, scores given", "top-k, no loops",
-                        "rows sorted in full, loops", size, "clips", found["ours"], found["plain"]))  # fmt: skip
+        rows.append(
+            row(
+                f"AP@{'/'.join(map(str, RANKS))} of {NUM_QUERIES} queries, scores given",
+                "top-k, no loops",
+                "rows sorted in full, loops",
+                size,
+                "clips",
+                found["ours"],
+                found["plain"],
+            )
+        )
     return rows
 
 

@@ -19,7 +19,15 @@ import numpy as np
 import torch
 from comparing import compare, main, row
 
-from tfcovr_utils.embedding.galleries import Gallery, build_index, open_index, recall, search_exact, search_index, write_gallery
+from tfcovr_utils.embedding.galleries import (
+    Gallery,
+    build_index,
+    open_index,
+    recall,
+    search_exact,
+    search_index,
+    write_gallery,
+)
 from tfcovr_utils.metrics.ranking import rank_gallery
 
 DIM, LABELS, DIRECTIONS, K = 768, 306, 64, 50
@@ -31,9 +39,16 @@ QUERIES, RECALL_QUERIES = 4, 64  # questions that a run asks, one by one; and th
 def draw(count: int, seed: int) -> torch.Tensor:
     """Unit vectors (count, DIM)."""
     fixed, own = (torch.Generator().manual_seed(number) for number in (0, seed))
-    centres, spread = torch.randn(LABELS, DIRECTIONS, generator=fixed), torch.randn(DIRECTIONS, DIM, generator=fixed) / DIRECTIONS**.5
-    inside = centres[torch.randint(LABELS, (count,), generator=own)] + torch.randn(count, DIRECTIONS, generator=own)
-    return torch.nn.functional.normalize(inside @ spread + .2 * torch.randn(count, DIM, generator=own), dim=1)
+    centres, spread = (
+        torch.randn(LABELS, DIRECTIONS, generator=fixed),
+        torch.randn(DIRECTIONS, DIM, generator=fixed) / DIRECTIONS**0.5,
+    )
+    inside = centres[torch.randint(LABELS, (count,), generator=own)] + torch.randn(
+        count, DIRECTIONS, generator=own
+    )
+    return torch.nn.functional.normalize(
+        inside @ spread + 0.2 * torch.randn(count, DIM, generator=own), dim=1
+    )
 
 
 def make(folder):
@@ -78,19 +93,29 @@ def by_index(folder, query_emb):
 def measure(quick=False):
     rows = []
     for size in QUICK_SIZES if quick else SIZES:
-        designs = {"exact, in memory": exact_in_memory, "exact, from disk": exact_from_disk, "plain": sort_in_full}
+        designs = {
+            "exact, in memory": exact_in_memory,
+            "exact, from disk": exact_from_disk,
+            "plain": sort_in_full,
+        }
         if hasattr(os, "posix_fadvise"):
             designs["exact, from disk, not cached"] = partial(exact_from_disk, cold=True)
         with tempfile.TemporaryDirectory() as temporary:
             folder, notes = Path(temporary), {}
-            gallery = write_gallery(folder, [f"{number:07d}" for number in range(size)], lambda part: draw(len(part), 2 + int(part[0])))
+            gallery = write_gallery(
+                folder,
+                [f"{number:07d}" for number in range(size)],
+                lambda part: draw(len(part), 2 + int(part[0])),
+            )
             with open(folder / "rows.npy", "rb") as file:
                 os.fsync(file.fileno())  # only what is on the disk can be put out of memory
             if find_spec("faiss"):
                 name = "FAISS, inverted lists"
                 designs[name], start = by_index, time.perf_counter()
                 index = build_index(gallery)
-                notes[name] = f"index built in {time.perf_counter() - start:.0f} s, {index.nprobe} of {index.nlist} lists read"
+                notes[name] = (
+                    f"index built in {time.perf_counter() - start:.0f} s, {index.nprobe} of {index.nlist} lists read"
+                )
                 query_emb = draw(RECALL_QUERIES, 1)
                 shares = recall(search_index(query_emb, index, K), search_exact(query_emb, gallery, K))
                 notes[name] += f", recall@{K} {100 * shares.mean():.1f} % of exact"
@@ -101,11 +126,25 @@ def measure(quick=False):
         exact = found["plain"].values[0]
         for name, measured in found.items():
             idx = measured.values[0]
-            if name.startswith("exact"):  # but for near-equal scores, which a product of another shape may round into another order
-                assert (idx == exact[: len(idx)]).mean() > .99, name
+            if name.startswith(
+                "exact"
+            ):  # but for near-equal scores, which a product of another shape may round into another order
+                assert (idx == exact[: len(idx)]).mean() > 0.99, name
             found[name] = replace(measured, seconds=measured.seconds / len(idx))
-        rows += [row(f"a question, {K} best of the gallery, {DIM}-d", name, "in memory, sorted in full", size, "clips", found[name],
-                     found["plain"], notes.get(name, "")) for name in designs if name != "plain"]  # fmt: skip
+        rows += [
+            row(
+                f"a question, {K} best of the gallery, {DIM}-d",
+                name,
+                "in memory, sorted in full",
+                size,
+                "clips",
+                found[name],
+                found["plain"],
+                notes.get(name, ""),
+            )
+            for name in designs
+            if name != "plain"
+        ]
     return rows
 
 

@@ -26,11 +26,11 @@ from comparing import compare, main, row
 from torch.utils.data import DataLoader, Dataset
 
 from tfcovr_utils.encoders.tokens import MAX_TOKENS, official_text, tokenise
+from tfcovr_utils.profiles import ROOT
 from tfcovr_utils.training.fusion import Fusion, unit
 from tfcovr_utils.training.losses import info_nce
-from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.training.towers import TextTower, tower_config
 from tfcovr_utils.training.stage2 import STAGE2, fit_fusion
+from tfcovr_utils.training.towers import TextTower, tower_config
 
 TRIPLETS, CLIPS, DIM = 180_000, 36_000, 768
 REPEATS, STEPS = 3, 4  # repeats of one plain step, and of some of ours, the first of which does not count
@@ -48,20 +48,30 @@ class Samples(Dataset):
 
     def __getitem__(self, row):
         query, text, target = self.triplets[row]
-        video, answer = (torch.load(self.folder / f"{clip}.pth", weights_only=True) for clip in (query, target))
+        video, answer = (
+            torch.load(self.folder / f"{clip}.pth", weights_only=True) for clip in (query, target)
+        )
         return video, self.texts[text], answer
 
 
 def plain_steps(folder, tokenizer, texts, triplets, tower, trained, settings):
     """Yield the seconds of each step of the plain design, by a loop as the official one."""
     fusion = Fusion(DIM, tower.config.hidden_size, settings.projection_dim, settings.hidden_dim)
-    tower.embeddings.word_embeddings.requires_grad_(False)  # as the official code by its tied head, and as ours
+    tower.embeddings.word_embeddings.requires_grad_(
+        False
+    )  # as the official code by its tied head, and as ours
     weights = [*fusion.parameters(), *(p for p in tower.parameters() if trained and p.requires_grad)]
     optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
     loader = DataLoader(Samples(folder, texts, triplets), settings.batch, shuffle=True, drop_last=True)
     start = perf_counter()
     for video, batch_texts, answer in loader:
-        tokens = tokenizer(list(batch_texts), padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+        tokens = tokenizer(
+            list(batch_texts),
+            padding="max_length",
+            truncation=True,
+            max_length=MAX_TOKENS,
+            return_tensors="pt",
+        )
         with torch.set_grad_enabled(trained):
             features = tower(tokens["input_ids"], tokens["attention_mask"])
         loss = info_nce(fusion(video, features), unit(answer), settings.temperature)
@@ -79,7 +89,15 @@ def plain(made):
         triplets = triplets[: batch * (REPEATS + 1)]
         for clip in {int(clip) for rows in triplets for clip in (rows[0], rows[2])}:
             torch.save(torch.randn(DIM), folder / f"{clip}.pth")
-        made["steps"] = plain_steps(folder, made["tokenizer"], made["texts"], triplets, made["tower"], made["trained"], made["settings"])
+        made["steps"] = plain_steps(
+            folder,
+            made["tokenizer"],
+            made["texts"],
+            triplets,
+            made["tower"],
+            made["trained"],
+            made["settings"],
+        )
     return next(made["steps"])
 
 
@@ -88,10 +106,26 @@ def ours(made, precision="float32"):
     tower, trained, texts = made["tower"], made["trained"], made["texts"]
     if "video" not in made:
         made["video"] = torch.randn(CLIPS, DIM)
-        made["read"] = tokenise(texts, made["tokenizer"]) if trained else torch.randn(len(texts), tower.config.hidden_size)
-    settings = replace(made["settings"], steps=STEPS, select_every=1, precision=precision, text_tower="trained" if trained else "frozen")
-    _, history = fit_fusion(made["video"], made["read"], made["video"], torch.from_numpy(made["triplets"]), settings,
-                            tower=tower if trained else None)
+        made["read"] = (
+            tokenise(texts, made["tokenizer"])
+            if trained
+            else torch.randn(len(texts), tower.config.hidden_size)
+        )
+    settings = replace(
+        made["settings"],
+        steps=STEPS,
+        select_every=1,
+        precision=precision,
+        text_tower="trained" if trained else "frozen",
+    )
+    _, history = fit_fusion(
+        made["video"],
+        made["read"],
+        made["video"],
+        torch.from_numpy(made["triplets"]),
+        settings,
+        tower=tower if trained else None,
+    )
     return median(np.diff(history["seconds"]))
 
 
@@ -105,11 +139,23 @@ def make(folder, trained, quick):
     ends = rng.integers(CLIPS, size=(2, TRIPLETS))
     triplets = np.stack([ends[0], place[rng.integers(len(place), size=TRIPLETS)], ends[1]], axis=1)
     words = sorted({word for text in texts for word in text.replace(",", " ").replace("-", " ").split()})
-    vocabulary = {word: place for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", "-", *words])}
+    vocabulary = {
+        word: place
+        for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ",", "-", *words])
+    }
     tower = TextTower(tower_config(**(dict(num_hidden_layers=1) if quick else {})))
     settings = replace(STAGE2["paper"], **(QUICK if quick else {}))
-    return ({"folder": folder, "tokenizer": BertTokenizer(vocab=vocabulary), "texts": list(texts), "triplets": triplets, "tower": tower,
-             "trained": trained, "settings": settings},)  # fmt: skip
+    return (
+        {
+            "folder": folder,
+            "tokenizer": BertTokenizer(vocab=vocabulary),
+            "texts": list(texts),
+            "triplets": triplets,
+            "tower": tower,
+            "trained": trained,
+            "settings": settings,
+        },
+    )
 
 
 def measure(quick=False, towers=(False,)):
@@ -118,14 +164,31 @@ def measure(quick=False, towers=(False,)):
     designs = {"float32": ours, "bf16": partial(ours, precision="bf16"), "plain": plain}
     for trained in towers:
         with tempfile.TemporaryDirectory() as folder:
-            found = compare(designs, make, Path(folder), trained, quick, repeats=1 if quick else REPEATS, quick=quick)
+            found = compare(
+                designs, make, Path(folder), trained, quick, repeats=1 if quick else REPEATS, quick=quick
+            )
         steps = TRIPLETS // settings.batch
-        epochs = {name: replace(measured, seconds=steps * median(measured.values)) for name, measured in found.items()}
+        epochs = {
+            name: replace(measured, seconds=steps * median(measured.values))
+            for name, measured in found.items()
+        }
         what = f"stage-2 epoch, batch {settings.batch}, {DIM}-d, tower {'trained' if trained else 'frozen'}"
         note = f"an epoch is {steps} steps; a step is measured"
         text = "text tower trained, distinct texts of a batch" if trained else "text features cached"
-        rows += [row(what, f"in memory, {text}, {name}", "a file a sample, texts read every step, float32", TRIPLETS, "triplets",
-                     epochs[name], epochs["plain"], note) for name in designs if name != "plain"]  # fmt: skip
+        rows += [
+            row(
+                what,
+                f"in memory, {text}, {name}",
+                "a file a sample, texts read every step, float32",
+                TRIPLETS,
+                "triplets",
+                epochs[name],
+                epochs["plain"],
+                note,
+            )
+            for name in designs
+            if name != "plain"
+        ]
     return rows
 
 

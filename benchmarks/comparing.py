@@ -22,7 +22,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-COLUMNS = ["what", "design", "against", "size", "of", "seconds", "plain seconds", "ratio", "peak MiB", "plain peak MiB", "note"]
+COLUMNS = [
+    "what",
+    "design",
+    "against",
+    "size",
+    "of",
+    "seconds",
+    "plain seconds",
+    "ratio",
+    "peak MiB",
+    "plain peak MiB",
+    "note",
+]
 LIBRARIES = ("torch", "numpy", "pandas", "pyarrow", "transformers", "decord", "av", "faiss-cpu")
 QUICK = "quick: small sizes, all designs in one process, machine not at rest; these are no figures to quote"
 _inputs: dict[int, tuple] = {}  # of the designs that run in this process
@@ -32,13 +44,19 @@ _inputs: dict[int, tuple] = {}  # of the designs that run in this process
 class Measured:
     """One design's runs, without the warm-up."""
 
-    seconds: float   # median
+    seconds: float  # median
     peak_mib: float  # above the inputs, the warm-up included
-    values: list     # what each run returned
+    values: list  # what each run returned
 
 
-def compare(designs: dict[str, Callable], make: Callable[..., tuple], *given: Any, repeats: int, quick: bool, warm_up: int = 1
-            ) -> dict[str, Measured]:
+def compare(
+    designs: dict[str, Callable],
+    make: Callable[..., tuple],
+    *given: Any,
+    repeats: int,
+    quick: bool,
+    warm_up: int = 1,
+) -> dict[str, Measured]:
     """Run each design on what `make(*given)` returns, in turn (ours, plain, ours, plain, ...), after `warm_up` runs that do not count.
 
     Each design lives in a fresh process, with inputs of its own, and waits while others run: so peaks do not mix, and what else the
@@ -48,9 +66,16 @@ def compare(designs: dict[str, Callable], make: Callable[..., tuple], *given: An
     with ExitStack() as stack:
         pools = {}
         for name in designs:
-            pool = ThreadPoolExecutor(1) if quick else ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            pool = (
+                ThreadPoolExecutor(1)
+                if quick
+                else ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            )
             pools[name] = stack.enter_context(pool)
-        before = {name: pools[name].submit(_prepare, place, make, given).result() for place, name in enumerate(designs)}
+        before = {
+            name: pools[name].submit(_prepare, place, make, given).result()
+            for place, name in enumerate(designs)
+        }
         for repeat in range(warm_up + repeats):
             for place, (name, design) in enumerate(designs.items()):
                 took, value = pools[name].submit(_run, place, design).result()
@@ -59,7 +84,10 @@ def compare(designs: dict[str, Callable], make: Callable[..., tuple], *given: An
                     values[name].append(value)
         peaks = {name: pools[name].submit(_peak_mib).result() - before[name] for name in designs}
         _inputs.clear()
-    return {name: Measured(statistics.median(seconds[name]), max(peaks[name], 0.), values[name]) for name in designs}
+    return {
+        name: Measured(statistics.median(seconds[name]), max(peaks[name], 0.0), values[name])
+        for name in designs
+    }
 
 
 def _prepare(place: int, make: Callable, given: tuple) -> float:
@@ -76,7 +104,9 @@ def _run(place: int, design: Callable) -> tuple[float, Any]:
 def _reset_peak_mib() -> float:
     """Memory now, from which on a peak counts."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew, else making the inputs might hide the run
+        Path("/proc/self/clear_refs").write_text(
+            "5"
+        )  # Linux: the peak begins anew, else making the inputs might hide the run
     except OSError:
         pass
     return _peak_mib()
@@ -85,13 +115,19 @@ def _reset_peak_mib() -> float:
 def _peak_mib() -> float:
     try:
         # Not ru_maxrss, which a process inherits from the one that started it.
-        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        line = next(
+            line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+        )
         return int(line.split()[1]) / 2**10
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            2**20 if sys.platform == "darwin" else 2**10
+        )
 
 
-def row(what: str, design: str, against: str, size: int, of: str, ours: Measured, plain: Measured, note: str = "") -> dict:
+def row(
+    what: str, design: str, against: str, size: int, of: str, ours: Measured, plain: Measured, note: str = ""
+) -> dict:
     """A row of the common form. Equal `what` at several sizes is a curve."""
     values = (ours.seconds, plain.seconds, plain.seconds / ours.seconds, ours.peak_mib, plain.peak_mib)
     return dict(zip(COLUMNS, (what, design, against, size, of, *values, note)))
@@ -99,8 +135,10 @@ def row(what: str, design: str, against: str, size: int, of: str, ours: Measured
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
     """The table as it is read: three digits of each number."""
+
     def say(value: float) -> str:
         return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
     shown = table.assign(size=table["size"].map("{:,}".format) + " " + table["of"]).drop(columns="of")
     numbers = table.columns[table.dtypes == float]
     return shown.assign(**{name: table[name].map(say) for name in numbers}).fillna("")
@@ -120,8 +158,10 @@ def machine() -> str:
         except PackageNotFoundError:
             found.append(f"no {name}")
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return (f"{models[0] if models else platform.machine()}, {torch.get_num_threads()} threads{gpu}; {platform.system()}, "
-            f"Python {platform.python_version()}, {', '.join(found)}")  # fmt: skip
+    return (
+        f"{models[0] if models else platform.machine()}, {torch.get_num_threads()} threads{gpu}; {platform.system()}, "
+        f"Python {platform.python_version()}, {', '.join(found)}"
+    )
 
 
 def main(measure: Callable[[bool], list[dict]], about: str) -> None:

@@ -16,7 +16,11 @@ from tfcovr_utils.texts import write_rules
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 600}}
 KEY = "sk-secret-of-the-tests"
-DIVES = {label_text(skill.text): parse_label(skill.text) for skill in SKILLS["sim"]() + SKILLS["smoke"]() if skill.family == "dive"}
+DIVES = {
+    label_text(skill.text): parse_label(skill.text)
+    for skill in SKILLS["sim"]() + SKILLS["smoke"]()
+    if skill.family == "dive"
+}
 
 
 class FakeOpenAI:
@@ -146,12 +150,28 @@ class _Handler(BaseHTTPRequestHandler):
             file_id = f"file-{len(self.owner.files)}"
             named = {part.get_param("name", header="content-disposition"): part for part in parts}
             self.owner.files[file_id] = named["file"].get_payload(decode=True)
-            self._send({"id": file_id, "object": "file", "bytes": 1, "created_at": 1, "filename": "x",
-                        "purpose": "batch", "status": "processed"})  # fmt: skip
+            self._send(
+                {
+                    "id": file_id,
+                    "object": "file",
+                    "bytes": 1,
+                    "created_at": 1,
+                    "filename": "x",
+                    "purpose": "batch",
+                    "status": "processed",
+                }
+            )
         elif self.path == "/v1/batches":
             request = json.loads(content)
-            batch = {"id": f"batch_{len(self.owner.batches)}", "object": "batch", "created_at": 1,
-                     "status": "in_progress", "output_file_id": None, "looks": 0, **request}  # fmt: skip
+            batch = {
+                "id": f"batch_{len(self.owner.batches)}",
+                "object": "batch",
+                "created_at": 1,
+                "status": "in_progress",
+                "output_file_id": None,
+                "looks": 0,
+                **request,
+            }
             self.owner.batches[batch["id"]] = batch
             self._send(batch)
 
@@ -198,9 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, value: dict, status: int = 200, headers: dict | None = None) -> None:
         self._send_bytes(json.dumps(value).encode(), "application/json", status, headers)
 
-    def _send_bytes(
-        self, content: bytes, kind: str, status: int = 200, headers: dict | None = None
-    ) -> None:
+    def _send_bytes(self, content: bytes, kind: str, status: int = 200, headers: dict | None = None) -> None:
         try:
             self.send_response(status)
             for name, value in {

@@ -7,6 +7,7 @@ at a moment drawn uniformly over that time, runs it again to the end and compare
 work on the machine does not move the moments. Lines in DIR/kills.jsonl; the same command goes on from there. `--leader` kills the
 leading process alone, as a system short of memory does, and its workers must notice by themselves. Needs Linux.
 """
+
 import argparse
 import json
 import os
@@ -28,12 +29,23 @@ GONE_S = 30  # in which the workers of a killed run must be gone
 def start(out: Path, url: str, small: bool) -> subprocess.Popen:
     """The pipeline as a process group of its own. Not as a script: its worker processes would read that in again, torch and all."""
     command = [sys.executable, "-c", "import pipeline; pipeline.main()", "--out", str(out), "--base-url", url]
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+    environment = {
+        "OMP_NUM_THREADS": "1",
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+    }
     # A group in the same session, where Python can: a session of its own would leave the priority that this one was given.
     group = {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
     with open(f"{out}.log", "a") as log:
-        return subprocess.Popen([*command, "--small"] if small else command, stdout=subprocess.PIPE, stderr=log, env=environment,
-                                cwd=TESTS.parent, text=True, **group)
+        return subprocess.Popen(
+            [*command, "--small"] if small else command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            cwd=TESTS.parent,
+            text=True,
+            **group,
+        )
 
 
 def finish(process: subprocess.Popen, out: Path) -> dict[str, str]:
@@ -54,7 +66,7 @@ def kill(process: subprocess.Popen, leader_alone: bool = False) -> None:
             os.killpg(process.pid, 0)
         except ProcessLookupError:
             return
-        time.sleep(.05)
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     raise RuntimeError(f"worker processes outlived their leader, which was killed {GONE_S} s ago.")
 
@@ -64,7 +76,9 @@ def computed_s(group: int) -> float:
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = path.read_text().rpartition(")")[2].split()  # from the third on: the second, a name, may hold anything
+            fields = (
+                path.read_text().rpartition(")")[2].split()
+            )  # from the third on: the second, a name, may hold anything
         except OSError:  # it has ended meanwhile
             continue
         if int(fields[2]) == group:
@@ -78,25 +92,36 @@ def step_reached(out: Path) -> str:
     return json.loads(lines[-1])["step"] if lines else "start"
 
 
-def trial(out: Path, moment_s: float, expected: dict[str, str], small: bool = False, leader_alone: bool = False) -> dict | None:
+def trial(
+    out: Path, moment_s: float, expected: dict[str, str], small: bool = False, leader_alone: bool = False
+) -> dict | None:
     """Kill at a moment and run again; None where the run was over by then."""
     for path in (out, Path(f"{out}.log")):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     with FakeOpenAI(DELAY_S) as model:
         process = start(out, model.url, small)
         while process.poll() is None and computed_s(process.pid) < moment_s:
-            time.sleep(.02)
+            time.sleep(0.02)
         if process.returncode is not None:
             finish(process, out)
             return None
         kill(process, leader_alone)
         step, asked = step_reached(out), len(model.requests)
-        kept = len((out / "answers.jsonl").read_bytes().splitlines()) if (out / "answers.jsonl").exists() else 0
+        kept = (
+            len((out / "answers.jsonl").read_bytes().splitlines()) if (out / "answers.jsonl").exists() else 0
+        )
         found = finish(start(out, model.url, small), out)
         distinct = len({key for _, key, _ in model.requests})
     differs = [part for part in expected if found.get(part) != expected[part]]
-    return {"moment_s": round(moment_s, 2), "step": step, "equal": not differs, "differs": differs, "asked": asked, "kept": kept,
-            "asked_twice": len(model.requests) - distinct}  # fmt: skip
+    return {
+        "moment_s": round(moment_s, 2),
+        "step": step,
+        "equal": not differs,
+        "differs": differs,
+        "asked": asked,
+        "kept": kept,
+        "asked_twice": len(model.requests) - distinct,
+    }
 
 
 def undisturbed(out: Path, small: bool) -> tuple[dict[str, str], float]:
@@ -127,9 +152,13 @@ def main() -> int:
             file.write(json.dumps(line) + "\n")
 
     if not lines:
-        (first, first_s), (second, second_s) = (undisturbed(out / f"whole-{number}", options.small) for number in range(2))
+        (first, first_s), (second, second_s) = (
+            undisturbed(out / f"whole-{number}", options.small) for number in range(2)
+        )
         if first != second:
-            print(f"two undisturbed runs differ in {', '.join(part for part in first if first[part] != second[part])}.")
+            print(
+                f"two undisturbed runs differ in {', '.join(part for part in first if first[part] != second[part])}."
+            )
             return 1
         keep({"undisturbed": first, "seconds": [round(first_s, 1), round(second_s, 1)]})
     expected, seconds = lines[0]["undisturbed"], lines[0]["seconds"]
@@ -144,7 +173,10 @@ def main() -> int:
             shutil.rmtree(out / f"kill-{number}")
             (out / f"kill-{number}.log").unlink()
     kills = [line for line in lines if "step" in line][: options.kills]
-    steps = {step: sum(line["step"] == step for line in kills) for step in dict.fromkeys(line["step"] for line in kills)}
+    steps = {
+        step: sum(line["step"] == step for line in kills)
+        for step in dict.fromkeys(line["step"] for line in kills)
+    }
     same = sum(line["equal"] for line in kills)
     told = ", ".join(f"{step} ({count})" for step, count in steps.items())
     print(f"{same} of {len(kills)} kills ended in identical results; they fell in {told}.")

@@ -1,4 +1,5 @@
 """OpenAI's CLIP written plainly, by its published architecture and with its names of weights: what our loaders are compared with."""
+
 from collections import OrderedDict
 
 import torch
@@ -11,8 +12,14 @@ CONTEXT, PROJECTION, PATCH, SIZE = 12, 48, 8, 32
 class Block(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
-        self.attn, self.ln_1, self.ln_2 = nn.MultiheadAttention(width, heads, batch_first=True), nn.LayerNorm(width), nn.LayerNorm(width)
-        self.mlp = nn.Sequential(OrderedDict(c_fc=nn.Linear(width, 4 * width), c_proj=nn.Linear(4 * width, width)))
+        self.attn, self.ln_1, self.ln_2 = (
+            nn.MultiheadAttention(width, heads, batch_first=True),
+            nn.LayerNorm(width),
+            nn.LayerNorm(width),
+        )
+        self.mlp = nn.Sequential(
+            OrderedDict(c_fc=nn.Linear(width, 4 * width), c_proj=nn.Linear(4 * width, width))
+        )
 
     def forward(self, x, mask):
         normed = self.ln_1(x)
@@ -59,13 +66,17 @@ class Bottleneck(nn.Module):
         self.conv2, self.bn2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
         self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
         if stride > 1 or inside != 4 * width:
-            self.downsample = nn.Sequential(nn.Conv2d(inside, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inside, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
+            )
 
     def forward(self, x):
         y = F.relu(self.bn1(self.conv1(x)))
         y = F.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(F.avg_pool2d(y, self.stride)))
-        return F.relu(y + (self.downsample(F.avg_pool2d(x, self.stride)) if hasattr(self, "downsample") else x))
+        return F.relu(
+            y + (self.downsample(F.avg_pool2d(x, self.stride)) if hasattr(self, "downsample") else x)
+        )
 
 
 class AttentionPool(nn.Module):
@@ -79,8 +90,11 @@ class AttentionPool(nn.Module):
     def pool(self, x):
         x = x.flatten(2).transpose(1, 2)
         x = torch.cat([x.mean(1, keepdim=True), x], 1) + self.positional_embedding
-        q, k, v = (linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for linear in (self.q_proj, self.k_proj, self.v_proj))
-        weights = (q[:, :, :1] @ k.transpose(2, 3) / q.shape[-1] ** .5).softmax(-1)
+        q, k, v = (
+            linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for linear in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        weights = (q[:, :, :1] @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(-1)
         return (weights @ v).transpose(1, 2).flatten(1)
 
 
@@ -125,7 +139,9 @@ class Official(nn.Module):
     def encode_text(self, tokens):
         length = tokens.shape[1]
         mask = torch.full((length, length), -torch.inf).triu(1)
-        x = self.ln_final(self.transformer(self.token_embedding(tokens) + self.positional_embedding[:length], mask))
+        x = self.ln_final(
+            self.transformer(self.token_embedding(tokens) + self.positional_embedding[:length], mask)
+        )
         return x[torch.arange(len(x)), tokens.argmax(-1)] @ self.text_projection
 
     def forward(self, pixels, tokens):
@@ -137,13 +153,16 @@ def randomise(model):
     torch.manual_seed(0)
     for name, value in model.state_dict().items():
         if name.endswith("running_var"):
-            value.uniform_(.5, 1.5)
+            value.uniform_(0.5, 1.5)
         elif value.ndim > 1:
-            value.normal_(std=value[0].numel() ** -.5)
+            value.normal_(std=value[0].numel() ** -0.5)
         elif value.is_floating_point():
-            value.normal_(std=.1).add_(1. if name.endswith("weight") else 0.)
+            value.normal_(std=0.1).add_(1.0 if name.endswith("weight") else 0.0)
     return model.half().float().eval().requires_grad_(False)
 
 
 def half(model):
-    return {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    return {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in model.state_dict().items()
+    }

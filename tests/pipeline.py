@@ -6,6 +6,7 @@ Every step is the package's own command with its own way of going on: given agai
 same files, wherever it was killed before. Only the long videos that are cut, and the language model that is asked, are made here.
 The last line on stdout is the digest of all that matters, as JSON.
 """
+
 import argparse
 import hashlib
 import json
@@ -23,22 +24,28 @@ from fake_openai_server import KEY, FakeOpenAI
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from tfcovr_utils.video import cutting
-from tfcovr_utils.embedding import embed as embedding
-from tfcovr_utils.evaluation import scoring as evaluation
 from tfcovr_utils import profiles
 from tfcovr_utils.benchmark import benchmark as triplets
+from tfcovr_utils.embedding import embed as embedding
+from tfcovr_utils.evaluation import scoring as evaluation
 from tfcovr_utils.machine.files import replacing
 from tfcovr_utils.rendering import __main__ as mini
 from tfcovr_utils.texts import __main__ as modifications
 from tfcovr_utils.training import __main__ as training
-from tfcovr_utils.video import probe, read_clip, write_clip
+from tfcovr_utils.video import cutting, probe, read_clip, write_clip
 
 LONG_VIDEOS = 3
 METHODS = ("random", "clip-mlp-15", "tfcovr-base")
 STEPS = "steps.jsonl"  # when each step began: tells where a kill fell
 # Columns and fields that say when, how fast or by which commit something was made.
-TIMES = {"seconds", "clips_per_s", "fit_s", "revision", "created", "made_of"}  # the last hashes files that hold times
+TIMES = {
+    "seconds",
+    "clips_per_s",
+    "fit_s",
+    "revision",
+    "created",
+    "made_of",
+}  # the last hashes files that hold times
 DELAY_S = 0.02  # of an answer of the language model
 SMALL = {"clips_per_label": (4, 2, 2), "sources_per_split": (4, 3, 3)}
 
@@ -46,25 +53,78 @@ SMALL = {"clips_per_label": (4, 2, 2), "sources_per_split": (4, 3, 3)}
 def commands(out: Path, url: str) -> list[tuple[str, Callable, list]]:
     """The steps: a name, the command, its arguments."""
     rendering, videos, tables, run = out / "mini", out / "videos", out / "tables", out / "run"
-    table, shard = ["--source", "mini", "--annotations", rendering], ["--benchmark", tables, "--clips", rendering, "--profile", "smoke"]
+    table, shard = (
+        ["--source", "mini", "--annotations", rendering],
+        ["--benchmark", tables, "--clips", rendering, "--profile", "smoke"],
+    )
     texts = ["--pairs", out / "pairs" / "pairs.parquet", "--writer"]
     return [
         ("render", mini.main, ["--profile", "smoke", "--out", rendering]),
         ("join", join, [rendering, videos]),
-        ("cut", cutting.main, ["--source", "folder", "--annotations", videos / "clips.csv", "--videos", videos, "--out", out / "cut"]),
+        (
+            "cut",
+            cutting.main,
+            [
+                "--source",
+                "folder",
+                "--annotations",
+                videos / "clips.csv",
+                "--videos",
+                videos,
+                "--out",
+                out / "cut",
+            ],
+        ),
         ("pairs", triplets.main, [*table, "--out", out / "pairs"]),
         ("rules", modifications.main, [*texts, "rules", "--out", out / "rules.parquet"]),
-        ("language model", modifications.main, [*texts, "openai", "--base-url", url, "--cache", out / "answers.jsonl", "--concurrency", "2",
-                                                "--out", out / "texts.parquet"]),
+        (
+            "language model",
+            modifications.main,
+            [
+                *texts,
+                "openai",
+                "--base-url",
+                url,
+                "--cache",
+                out / "answers.jsonl",
+                "--concurrency",
+                "2",
+                "--out",
+                out / "texts.parquet",
+            ],
+        ),
         ("tables", triplets.main, [*table, "--modifications", out / "texts.parquet", "--out", tables]),
         ("embedding 0/2", embedding.main, [*shard, "--encoder", "clip", "--shard", "0/2"]),
         ("embedding 1/2", embedding.main, [*shard, "--encoder", "clip", "--shard", "1/2"]),
         ("embedding of texts", embedding.main, [*shard, "--encoder", "clip", "--readout", "texts"]),
-        ("stage 1", training.main, ["stage1", *shard, "--out", run / "stage1", "--resume", "--set", "epochs=2", "save_every_s=0.3"]),
-        ("stage 2", training.main, ["stage2", *shard, "--encoder", "aim", "--weights", run / "stage1" / "aim", "--out", run / "stage2",
-                                    "--resume", "--set", "select_every=5"]),
-        ("evaluation", evaluation.main, [*shard, "--method", *METHODS, "--aim", run / "stage1" / "aim", "--out", run]),
-    ]  # fmt: skip
+        (
+            "stage 1",
+            training.main,
+            ["stage1", *shard, "--out", run / "stage1", "--resume", "--set", "epochs=2", "save_every_s=0.3"],
+        ),
+        (
+            "stage 2",
+            training.main,
+            [
+                "stage2",
+                *shard,
+                "--encoder",
+                "aim",
+                "--weights",
+                run / "stage1" / "aim",
+                "--out",
+                run / "stage2",
+                "--resume",
+                "--set",
+                "select_every=5",
+            ],
+        ),
+        (
+            "evaluation",
+            evaluation.main,
+            [*shard, "--method", *METHODS, "--aim", run / "stage1" / "aim", "--out", run],
+        ),
+    ]
 
 
 def run(out: Path, url: str | None = None) -> None:
@@ -90,23 +150,43 @@ def join(arguments: list[str]) -> None:
         lengths, fps = [probe(path).n_frames for path in paths], probe(paths[0]).fps
         if not (videos / f"{source}.mp4").exists():
             frames = [read_clip(path, range(length)) for path, length in zip(paths, lengths)]
-            write_clip(videos / f"{source}.mp4", torch.cat([torch.from_numpy(clip) for clip in frames]).numpy(), fps)
+            write_clip(
+                videos / f"{source}.mp4", torch.cat([torch.from_numpy(clip) for clip in frames]).numpy(), fps
+            )
         ends = pd.Series(lengths).cumsum() / float(fps)
         starts = ends.shift(fill_value=0.0)
-        rows += [[f"{source}.mp4", start, end, label] for start, end, label in zip(starts, ends, part["label_id"])]
+        rows += [
+            [f"{source}.mp4", start, end, label] for start, end, label in zip(starts, ends, part["label_id"])
+        ]
     with replacing(videos / "clips.csv") as temporary:
         pd.DataFrame(rows, columns=["path", "start", "end", "label"]).to_csv(temporary, index=False)
 
 
 def digest(out: Path) -> dict[str, str]:
     """SHA-256 by part of a run: clips, tables, instructions, embeddings, weights, curves and results, without times."""
-    parts = {name: hashlib.sha256() for name in ("rendered", "cut", "tables", "instructions", "embeddings", "weights", "curves", "results")}
+    parts = {
+        name: hashlib.sha256()
+        for name in (
+            "rendered",
+            "cut",
+            "tables",
+            "instructions",
+            "embeddings",
+            "weights",
+            "curves",
+            "results",
+        )
+    }
 
     def add(part: str, name: str, content: bytes) -> None:
         parts[part].update(f"{name} {len(content)} ".encode() + content)
 
     def add_table(part: str, name: str, table: pd.DataFrame) -> None:
-        add(part, name, table.drop(columns=TIMES & set(table)).to_json(orient="split", double_precision=15).encode())
+        add(
+            part,
+            name,
+            table.drop(columns=TIMES & set(table)).to_json(orient="split", double_precision=15).encode(),
+        )
 
     for part, folder in (("rendered", out / "mini" / "clips"), ("cut", out / "cut" / "cut")):
         for path in sorted(folder.glob("[!.]*.mp4")):
@@ -130,7 +210,11 @@ def digest(out: Path) -> dict[str, str]:
     add_table("curves", "stage 2", pd.read_parquet(out / "run" / "stage2" / "history.parquet"))
     for path in sorted((out / "run" / "results").glob("*/seed-*.parquet")):
         add_table("results", path.parent.name, pd.read_parquet(path))
-        add("results", path.parent.name, json.dumps(_timeless(json.loads(path.with_suffix(".json").read_text())), sort_keys=True).encode())
+        add(
+            "results",
+            path.parent.name,
+            json.dumps(_timeless(json.loads(path.with_suffix(".json").read_text())), sort_keys=True).encode(),
+        )
     return {name: part.hexdigest() for name, part in parts.items()}
 
 

@@ -15,29 +15,46 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
 
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.encoders.aim import load_official, load_pretrained, save_pretrained, start_aim, tower_from_timm
+from tfcovr_utils.encoders.aim import (
+    load_official,
+    load_pretrained,
+    save_pretrained,
+    start_aim,
+    tower_from_timm,
+)
 from tfcovr_utils.encoders.aim_model import Aim, AimBlock, AimClassifier
 from tfcovr_utils.encoders.base import ENCODERS, Encoder
 from tfcovr_utils.encoders.key_maps import AIM, rename
 from tfcovr_utils.encoders.positions import interpolate_time
 
 FIXTURES = Path(__file__).parent / "fixtures"
-TOLERANCE = 1e-5           # absolute, of features and logits; the fixtures' own suggestion
+TOLERANCE = 1e-5  # absolute, of features and logits; the fixtures' own suggestion
 GRADIENT_TOLERANCE = 1e-4  # of a tensor's largest gradient
-TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
+TINY = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+}
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.25]
 
 
 def read_fixture(name):
     tensors = load_file(FIXTURES / f"{name}.safetensors")
-    weights = {key.removeprefix("weights."): value for key, value in tensors.items() if key.startswith("weights.")}
+    weights = {
+        key.removeprefix("weights."): value for key, value in tensors.items() if key.startswith("weights.")
+    }
     return tensors, weights, json.loads((FIXTURES / f"{name}.json").read_text())["config"]
 
 
 def load_fixture(name, folder, wrap=lambda weights: {"state_dict": weights}):
     tensors, weights, config = read_fixture(name)
     torch.save(wrap(weights), folder / "official.pth")
-    return tensors, load_official(folder / "official.pth", scale=config["adapter_scale"], heads=config["heads"])
+    return tensors, load_official(
+        folder / "official.pth", scale=config["adapter_scale"], heads=config["heads"]
+    )
 
 
 def tiny_tower(**config):
@@ -57,14 +74,20 @@ def trained_aim(tower=None, **settings):
 
 
 def clips(batch=2, num_frames=4, size=16, dtype=torch.float32):
-    return torch.randn(batch, num_frames, 3, size, size, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    return torch.randn(
+        batch, num_frames, 3, size, size, dtype=dtype, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def gradients(model, pixels, seed=0):
     torch.manual_seed(seed)
     model.zero_grad()
     model(pixels).square().sum().backward()
-    return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+    return {
+        name: parameter.grad.clone()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +98,30 @@ def clip_folder(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("clip")
     words = {"<pad>": 0, "<end>": 1, "a": 2, "jump": 3}
-    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": len(words),
-            "max_position_embeddings": 8, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": len(words),
+        "max_position_embeddings": 8,
+        "bos_token_id": 1,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+    }
     torch.manual_seed(0)
-    CLIPModel(CLIPConfig(text_config=text, vision_config=TINY, projection_dim=8)).half().save_pretrained(folder)
+    CLIPModel(CLIPConfig(text_config=text, vision_config=TINY, projection_dim=8)).half().save_pretrained(
+        folder
+    )
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", unk_token="<pad>",
-                            model_max_length=8).save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<end>",
+        unk_token="<pad>",
+        model_max_length=8,
+    ).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": MEAN, "image_std": STD}))
     return folder
 
@@ -90,8 +129,15 @@ def clip_folder(tmp_path_factory):
 # ---- the official class
 
 LAYOUTS = {
-    "recogniser": lambda weights: {"meta": {"epoch": 1}, "state_dict": weights, "optimizer": {"state": {0: weights}}},
-    "distributed": lambda weights: {"epoch": 1, "model": {f"module.{name}": value for name, value in weights.items()}},
+    "recogniser": lambda weights: {
+        "meta": {"epoch": 1},
+        "state_dict": weights,
+        "optimizer": {"state": {0: weights}},
+    },
+    "distributed": lambda weights: {
+        "epoch": 1,
+        "model": {f"module.{name}": value for name, value in weights.items()},
+    },
     "bare": lambda weights: weights,
 }
 
@@ -113,8 +159,14 @@ def test_gradients_equal_the_official(tmp_path):
     tensors, model = load_fixture("aim_t1", tmp_path)
     pixels = tensors["input.video"].transpose(1, 2).requires_grad_()
     found = gradients(model.backbone, pixels)
-    expected, unknown = rename({key.removeprefix("output.grad."): value for key, value in tensors.items()
-                                if key.startswith("output.grad.backbone.")}, AIM)
+    expected, unknown = rename(
+        {
+            key.removeprefix("output.grad."): value
+            for key, value in tensors.items()
+            if key.startswith("output.grad.backbone.")
+        },
+        AIM,
+    )
     assert unknown == [] and {f"backbone.{name}" for name in found} == set(expected)
     found["input"], expected["backbone.input"] = pixels.grad.transpose(1, 2), tensors["output.grad.input"]
     for name, gradient in found.items():
@@ -135,7 +187,10 @@ def test_the_papers_model_has_the_papers_size():
     with torch.device("meta"):
         tower = CLIPVisionModel(CLIPVisionConfig(patch_size=16))
         model = AimClassifier(Aim(tower, num_frames=12), [str(label) for label in range(306)])
-    trainable, total = (sum(p.numel() for p in parameters) for parameters in (model.trainable_parameters(), model.parameters()))
+    trainable, total = (
+        sum(p.numel() for p in parameters)
+        for parameters in (model.trainable_parameters(), model.parameters())
+    )
     assert (round(trainable / 1e6, 1), round(total / 1e6, 1)) == (10.9, 96.7)
 
 
@@ -143,7 +198,11 @@ def test_every_key_is_accounted_for(tmp_path):
     _, weights, _ = read_fixture("aim_t2")
     for name in weights:
         with pytest.raises(ValueError, match="lacks|has in another shape"):
-            load_fixture("aim_t2", tmp_path, lambda weights: {key: value for key, value in weights.items() if key != name})
+            load_fixture(
+                "aim_t2",
+                tmp_path,
+                lambda weights: {key: value for key, value in weights.items() if key != name},
+            )
     with pytest.raises(ValueError, match=r"also holds backbone\.proj;"):
         load_fixture("aim_t2", tmp_path, lambda weights: {**weights, "backbone.proj": torch.zeros(2)})
     stray = "backbone.transformer.resblocks.7.S_Adapter.D_fc1.bias"
@@ -155,9 +214,13 @@ def test_every_key_is_accounted_for(tmp_path):
 
 def test_adapters_of_another_width_are_read_off_the_weights(tmp_path):
     def widen(weights):  # by channels that do nothing
-        doubled = {name: torch.cat([value, torch.zeros_like(value)], dim=1 if "D_fc2" in name else 0)
-                   for name, value in weights.items() if "D_fc1" in name or "D_fc2.weight" in name}
+        doubled = {
+            name: torch.cat([value, torch.zeros_like(value)], dim=1 if "D_fc2" in name else 0)
+            for name, value in weights.items()
+            if "D_fc1" in name or "D_fc2.weight" in name
+        }
         return {**weights, **doubled}
+
     tensors, model = load_fixture("aim_t1", tmp_path, widen)
     assert (model(tensors["input.video"].transpose(1, 2)) - tensors["output.logits"]).abs().max() < TOLERANCE
 
@@ -201,6 +264,7 @@ def test_labels_of_another_number_are_refused(tmp_path):
 
 # ---- the model
 
+
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
 @pytest.mark.parametrize("num_tadapter", [1, 2])
 def test_a_fresh_aim_is_the_frozen_clip_of_each_frame(num_tadapter, activation):
@@ -226,13 +290,17 @@ def test_a_fresh_aim_learns_and_only_where_it_may():
     assert losses[-1] < losses[0] / 2
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == trainable
-    assert all(parameter.grad is None for name, parameter in model.named_parameters() if name not in trainable)
+    assert all(
+        parameter.grad is None for name, parameter in model.named_parameters() if name not in trainable
+    )
 
 
 def test_dropout_is_before_the_labels():
     model = AimClassifier(trained_aim(), ["a", "b"], dropout=1).train()
     torch.nn.init.ones_(model.fc_cls.bias)
-    assert torch.equal(model(clips()), torch.ones(2, 2)) and not torch.equal(model.eval()(clips()), torch.ones(2, 2))
+    assert torch.equal(model(clips()), torch.ones(2, 2)) and not torch.equal(
+        model.eval()(clips()), torch.ones(2, 2)
+    )
 
 
 def test_frames_see_each_other_through_the_adapters_alone():
@@ -254,7 +322,9 @@ def test_any_number_of_frames(num_frames):
         # Centres of the new frames among the old ones, as numpy interpolates; held at the ends.
         centres = (np.arange(num_frames) + 0.5) * 4 / num_frames - 0.5
         old = aim.temporal_embedding[0].numpy()
-        new = np.stack([np.interp(centres, np.arange(4), old[:, channel]) for channel in range(old.shape[1])], axis=1)
+        new = np.stack(
+            [np.interp(centres, np.arange(4), old[:, channel]) for channel in range(old.shape[1])], axis=1
+        )
         aim.temporal_embedding = torch.nn.Parameter(torch.tensor(new, dtype=torch.float32)[None])
         assert (features - aim(pixels)).abs().max() < TOLERANCE
     assert features.shape == (2, num_frames, TINY["hidden_size"])
@@ -270,7 +340,10 @@ def test_drop_path_drops_whole_clips_and_keeps_the_mean():
     assert values.tolist() == pytest.approx([0, 4 / 3])
     assert counts[0].item() / 4000 == pytest.approx(0.25, abs=0.03)
     assert torch.equal(block.eval()._drop(torch.ones(4, 1, 1, 1)), torch.ones(4, 1, 1, 1))
-    rates = [block.drop_path for block in Aim(tiny_tower(num_hidden_layers=3), num_frames=2, drop_path=0.2).adapters]
+    rates = [
+        block.drop_path
+        for block in Aim(tiny_tower(num_hidden_layers=3), num_frames=2, drop_path=0.2).adapters
+    ]
     assert rates == pytest.approx([0, 0.1, 0.2])
 
 
@@ -291,7 +364,9 @@ def test_the_last_layer_computes_the_class_token_alone():
     aim = trained_aim()
     shapes = []
     for layer in aim.tower.encoder.layers:
-        layer.layer_norm2.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape[:3])))
+        layer.layer_norm2.register_forward_hook(
+            lambda module, inputs, output: shapes.append(tuple(output.shape[:3]))
+        )
     aim(clips())
     assert shapes == [(2, 4, 5), (2, 4, 1)]
 
@@ -334,19 +409,24 @@ def test_attention_on_a_cpu_is_in_float32_under_autocast():
             if "scaled_dot_product" in str(function):
                 dtypes.append(arguments[0].dtype)
             return function(*arguments, **(options or {}))
+
     dtypes = []
     with Attentions(), torch.autocast("cpu", torch.bfloat16):
         trained_aim()(clips())
     assert dtypes == [torch.float32] * 2 * TINY["num_hidden_layers"]
 
 
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.skipif(
+    not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler on a CPU"
+)
 def test_compiles_whole():
     aim = trained_aim({"num_hidden_layers": 1})
     compiled = torch.compile(aim, fullgraph=True)
     exact, found = gradients(aim, clips()), gradients(compiled, clips())
     for name, gradient in exact.items():
-        assert (found[f"_orig_mod.{name}"] - gradient).abs().max() <= GRADIENT_TOLERANCE * gradient.abs().max(), name
+        assert (
+            found[f"_orig_mod.{name}"] - gradient
+        ).abs().max() <= GRADIENT_TOLERANCE * gradient.abs().max(), name
 
 
 def test_wrong_calls_say_what_to_do():
@@ -358,8 +438,16 @@ def test_wrong_calls_say_what_to_do():
 
 # ---- towers
 
+
 def test_a_timm_tower_is_the_same_tower():
-    vit = timm.create_model("vit_base_patch16_clip_quickgelu_224.openai", pretrained=False, embed_dim=32, depth=2, num_heads=2, img_size=32)
+    vit = timm.create_model(
+        "vit_base_patch16_clip_quickgelu_224.openai",
+        pretrained=False,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        img_size=32,
+    )
     for parameter in vit.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     pixels = clips(size=32)
@@ -377,24 +465,39 @@ def test_timm_without_quickgelu_keeps_its_gelu_and_other_models_are_refused():
     with torch.no_grad():
         expected = vit.forward_features(pixels.flatten(0, 1))[:, 0].view(2, 4, -1)
         assert (Aim(tower_from_timm(vit), num_frames=4)(pixels) - expected).abs().max() < TOLERANCE
-    with pytest.raises(ValueError, match="lacks pre_layrnorm.bias, pre_layrnorm.weight; also holds patch_embed.proj.bias"):
+    with pytest.raises(
+        ValueError, match="lacks pre_layrnorm.bias, pre_layrnorm.weight; also holds patch_embed.proj.bias"
+    ):
         tower_from_timm(timm.create_model("vit_base_patch16_224", pretrained=False, **small))
 
 
 def test_starts_from_a_folder_in_full_precision(clip_folder):
     aim = start_aim(str(clip_folder), num_frames=4, adapter_ratio=0.5)
     half = CLIPModel.from_pretrained(clip_folder).vision_model
-    assert half.dtype == torch.float16 and {parameter.dtype for parameter in aim.parameters()} == {torch.float32}
-    assert all(torch.equal(value, half.float().state_dict()[name]) for name, value in aim.tower.state_dict().items())
-    assert (aim.settings["mean"], aim.settings["std"], aim.settings["source"]) == (MEAN, STD, str(clip_folder))
+    assert half.dtype == torch.float16 and {parameter.dtype for parameter in aim.parameters()} == {
+        torch.float32
+    }
+    assert all(
+        torch.equal(value, half.float().state_dict()[name]) for name, value in aim.tower.state_dict().items()
+    )
+    assert (aim.settings["mean"], aim.settings["std"], aim.settings["source"]) == (
+        MEAN,
+        STD,
+        str(clip_folder),
+    )
     assert aim.adapters[0].S_Adapter.D_fc1.out_features == TINY["hidden_size"] / 2
 
 
 # ---- files
 
-@pytest.mark.parametrize("make", [lambda aim: aim, lambda aim: AimClassifier(aim, ["back salto", "front salto"], dropout=0.3)])
+
+@pytest.mark.parametrize(
+    "make", [lambda aim: aim, lambda aim: AimClassifier(aim, ["back salto", "front salto"], dropout=0.3)]
+)
 def test_saved_and_read_again(tmp_path, make):
-    model = make(trained_aim(num_tadapter=2, scale=0.7, adapter_ratio=0.5, drop_path=0.1, mean=MEAN, std=STD)).eval()
+    model = make(
+        trained_aim(num_tadapter=2, scale=0.7, adapter_ratio=0.5, drop_path=0.1, mean=MEAN, std=STD)
+    ).eval()
     save_pretrained(model, tmp_path / "stage1")
     again = load_pretrained(tmp_path / "stage1")
     assert type(again) is type(model) and not again.training
@@ -408,7 +511,10 @@ def test_saved_and_read_again(tmp_path, make):
 def test_a_folder_with_other_weights_is_refused(tmp_path):
     save_pretrained(trained_aim(), tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    save_file({name: value for name, value in weights.items() if name != "temporal_embedding"}, tmp_path / "model.safetensors")
+    save_file(
+        {name: value for name, value in weights.items() if name != "temporal_embedding"},
+        tmp_path / "model.safetensors",
+    )
     with pytest.raises(ValueError, match="lacks temporal_embedding"):
         load_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="no config.json"):
@@ -416,11 +522,15 @@ def test_a_folder_with_other_weights_is_refused(tmp_path):
 
 
 def test_a_folder_of_another_model_is_refused(clip_folder):
-    with pytest.raises(FileNotFoundError, match=rf"{clip_folder} is no checkpoint file and holds no config.json of an AIM; train one with"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf"{clip_folder} is no checkpoint file and holds no config.json of an AIM; train one with",
+    ):
         load_encoder("aim", str(clip_folder))
 
 
 # ---- the encoder
+
 
 def frames(num_clips=2, num_frames=4):
     return np.random.default_rng(0).integers(0, 256, (num_clips, num_frames, 16, 16, 3), dtype=np.uint8)
@@ -444,20 +554,33 @@ def test_identity_is_of_what_decides_the_features(tmp_path, clip_folder):
         save_pretrained(aim, tmp_path)
         found = load_encoder("aim", str(tmp_path), **options).identity
         return json.dumps(found, sort_keys=True)
+
     first = identity(trained_aim())
     assert identity(AimClassifier(trained_aim(), ["a"])) == first  # the head gives no features
     other = trained_aim()
     other.temporal_embedding.data[0, 0, 0] += 1
-    others = [identity(other), identity(trained_aim(scale=0.6)), identity(trained_aim(mean=MEAN)), identity(trained_aim(std=STD)),
-              identity(trained_aim(), clip=str(clip_folder)), identity(trained_aim({"hidden_act": "gelu"})),
-              identity(trained_aim({"num_attention_heads": 4})), identity(trained_aim({"layer_norm_eps": 1e-6}))]
+    others = [
+        identity(other),
+        identity(trained_aim(scale=0.6)),
+        identity(trained_aim(mean=MEAN)),
+        identity(trained_aim(std=STD)),
+        identity(trained_aim(), clip=str(clip_folder)),
+        identity(trained_aim({"hidden_act": "gelu"})),
+        identity(trained_aim({"num_attention_heads": 4})),
+        identity(trained_aim({"layer_norm_eps": 1e-6})),
+    ]
     assert len({first, *others}) == 1 + len(others)
 
 
 def test_with_its_clip_frames_and_texts_share_the_joint_space(tmp_path, clip_folder):
     save_pretrained(start_aim(str(clip_folder), num_frames=4), tmp_path)
-    encoder, clip = load_encoder("aim", str(tmp_path), clip=str(clip_folder)), load_encoder("clip", str(clip_folder))
-    assert (encoder.encode_frames(frames()) - clip.encode_frames(frames())).abs().max() < TOLERANCE  # AIM at its start
+    encoder, clip = (
+        load_encoder("aim", str(tmp_path), clip=str(clip_folder)),
+        load_encoder("clip", str(clip_folder)),
+    )
+    assert (
+        encoder.encode_frames(frames()) - clip.encode_frames(frames())
+    ).abs().max() < TOLERANCE  # AIM at its start
     assert torch.equal(encoder.encode_texts(["a jump"]), clip.encode_texts(["a jump"]))
     assert load_encoder("aim", str(tmp_path)).encode_frames(frames()).shape == (2, 4, TINY["hidden_size"])
 
@@ -466,6 +589,10 @@ def test_reads_an_official_file_with_its_options(tmp_path):
     tensors, model = load_fixture("aim_t1", tmp_path)
     pixels = tensors["input.video"].transpose(1, 2)
     expected = model.backbone(pixels)
-    for options, same in (({"scale": 0.5, "heads": 2}, True), ({"scale": 1.0, "heads": 2}, False), ({"scale": 0.5, "heads": 1}, False)):
+    for options, same in (
+        ({"scale": 0.5, "heads": 2}, True),
+        ({"scale": 1.0, "heads": 2}, False),
+        ({"scale": 0.5, "heads": 1}, False),
+    ):
         encoder = load_encoder("aim", str(tmp_path / "official.pth"), **options)
         assert torch.equal(encoder.backbone(pixels), expected) == same

@@ -14,8 +14,10 @@ def bench():
     """The folder's own modules, as `python benchmarks` sees them."""
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(ROOT / "benchmarks")
-        import comparing
         import importlib.util
+
+        import comparing
+
         spec = importlib.util.spec_from_file_location("benchmarks_main", ROOT / "benchmarks" / "__main__.py")
         whole = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(whole)
@@ -48,7 +50,9 @@ def test_all_benchmarks_give_rows_of_the_common_form(bench, tmp_path, capsys):
     whole.main(["--quick", "--out", str(tmp_path)])
     printed, table = capsys.readouterr().out, pd.read_csv(tmp_path / "bench.csv", keep_default_na=False)
     assert list(table) == comparing.COLUMNS
-    assert {path.stem for path in (tmp_path / "rows").iterdir()} == set(whole.BENCHES) and len(whole.BENCHES) >= 8
+    assert {path.stem for path in (tmp_path / "rows").iterdir()} == set(whole.BENCHES) and len(
+        whole.BENCHES
+    ) >= 8
     for name in whole.BENCHES:
         rows = pd.read_csv(tmp_path / "rows" / f"{name}.csv", keep_default_na=False)
         numbers = rows[["size", "seconds", "plain seconds", "ratio"]].to_numpy(float)
@@ -58,13 +62,21 @@ def test_all_benchmarks_give_rows_of_the_common_form(bench, tmp_path, capsys):
         assert (rows[["what", "design", "against", "of"]] != "").all(axis=None), name
     assert comparing.QUICK in printed and all(line in printed for line in table["design"])
     shown = (tmp_path / "bench.md").read_text()
-    assert shown.count("\n| ") == len(table) + 1 and comparing.machine() in shown and str(Path.home()) not in shown
-    assert {path.name for path in tmp_path.glob("bench_cost.*")} == {f"bench_cost.{kind}" for kind in ("pdf", "svg", "png", "csv")}
+    assert (
+        shown.count("\n| ") == len(table) + 1
+        and comparing.machine() in shown
+        and str(Path.home()) not in shown
+    )
+    assert {path.name for path in tmp_path.glob("bench_cost.*")} == {
+        f"bench_cost.{kind}" for kind in ("pdf", "svg", "png", "csv")
+    }
 
 
 def test_one_benchmark_joins_what_was_measured_before(bench, tmp_path):
     (tmp_path / "rows").mkdir()
-    before = dict(zip(bench[0].COLUMNS, ["an epoch", "ours", "plain", 5, "triplets", 1., 2., 2., 3., 4., "kept"]))
+    before = dict(
+        zip(bench[0].COLUMNS, ["an epoch", "ours", "plain", 5, "triplets", 1.0, 2.0, 2.0, 3.0, 4.0, "kept"])
+    )
     pd.DataFrame([before]).to_csv(tmp_path / "rows" / "stage2.csv", index=False)
     bench[1].main(["--quick", "--only", "metrics", "--out", str(tmp_path)])
     table = pd.read_csv(tmp_path / "bench.csv")

@@ -1,4 +1,5 @@
 """BLIP against the numbers of CoVR's and BSE-CoVR's own classes, from every layout it comes in; its files, texts and training."""
+
 import json
 import re
 import shutil
@@ -22,17 +23,23 @@ from tfcovr_utils.encoders.tokens import Tokens
 FIXTURE = Path(__file__).parent / "fixtures" / "blip_ca"
 TENSORS = load_file(FIXTURE.with_suffix(".safetensors"))
 JSON = json.loads(FIXTURE.with_suffix(".json").read_text())
-WEIGHTS = {name.removeprefix("weights."): value for name, value in TENSORS.items() if name.startswith("weights.")}
+WEIGHTS = {
+    name.removeprefix("weights."): value for name, value in TENSORS.items() if name.startswith("weights.")
+}
 COVR = {name: value for name, value in WEIGHTS.items() if not name.startswith("prompt_proj.")}
 HEADS = (JSON["config"]["vision_heads"], JSON["config"]["num_attention_heads"])
-ENC_ID, WIDTH, POSITIONS = JSON["config"]["enc_id"], JSON["config"]["vision_width"], JSON["config"]["max_position_embeddings"]
+ENC_ID, WIDTH, POSITIONS = (
+    JSON["config"]["enc_id"],
+    JSON["config"]["vision_width"],
+    JSON["config"]["max_position_embeddings"],
+)
 UNIT, TOKEN = 1e-5, 2e-5  # absolute, of unit vectors and of tokens; the fixture's own suggestion
 FRAMES = torch.zeros(3, 1, 32, 32, 3, dtype=torch.uint8)
 
 
 def words_of(ids):
     """Texts that the small tokenizer gives these rows of ids for."""
-    return [" ".join(f"w{word}" for word in row[1:int((row != 0).sum()) - 1].tolist()) for row in ids]
+    return [" ".join(f"w{word}" for word in row[1 : int((row != 0).sum()) - 1].tolist()) for row in ids]
 
 
 MODIFICATIONS, DESCRIPTIONS = words_of(TENSORS["input.input_ids"]), words_of(TENSORS["input.prompt_ids"])
@@ -66,6 +73,7 @@ def load(tokenizer, tmp_path_factory):
     def load(state=WEIGHTS, name="ckpt.ckpt", **options):
         torch.save({"epoch": 3, "model": state, "scheduler": {"last_epoch": 3}}, folder / name)
         return load_encoder("blip", str(folder / name), **{"tokenizer": tokenizer, "heads": HEADS, **options})
+
     return load
 
 
@@ -100,11 +108,17 @@ def outputs(encoder):
     """Every output of the fixture from pixels and texts, as far as the weights give it."""
     tokens, target = see(encoder)
     modification = encoder.tokenise(MODIFICATIONS, enc=True)
-    found = {"image_tokens": tokens, "target": target, "query": encoder.compose(tokens, modification),
-             "text_only": encoder.encode_texts(MODIFICATIONS)}
+    found = {
+        "image_tokens": tokens,
+        "target": target,
+        "query": encoder.compose(tokens, modification),
+        "text_only": encoder.encode_texts(MODIFICATIONS),
+    }
     if encoder.prompt_proj is not None:
         for name, enc in (("query_bse", True), ("query_bse_train_prompt", False)):
-            found[name] = encoder.compose(tokens, modification, encoder.ground(encoder.tokenise(DESCRIPTIONS, enc)))
+            found[name] = encoder.compose(
+                tokens, modification, encoder.ground(encoder.tokenise(DESCRIPTIONS, enc))
+            )
     return found
 
 
@@ -119,10 +133,11 @@ def agrees(encoder, grounded=True):
 
 # ---- the official numbers, from every layout
 
+
 def test_the_texts_are_those_of_the_fixture(bse):
     for texts, name in ((MODIFICATIONS, "input"), (DESCRIPTIONS, "prompt")):
         tokens = bse.tokenise(texts, enc=False)
-        assert torch.equal(tokens.input_ids, TENSORS[f"input.{name}_ids"][:, :tokens.input_ids.shape[1]])
+        assert torch.equal(tokens.input_ids, TENSORS[f"input.{name}_ids"][:, : tokens.input_ids.shape[1]])
         assert torch.equal(tokens.attention_mask, (tokens.input_ids != 0).long())
 
 
@@ -138,13 +153,22 @@ def test_covr_has_the_official_outputs(load):
 
 def test_blips_own_file_has_the_official_outputs(load):
     """Its matching head is kept; momentum copies, queues and temperature serve training alone."""
-    state = {**COVR, "temp": torch.tensor(.07), "image_queue": torch.ones(16, 8), "text_queue": torch.ones(16, 8),
-             "idx_queue": torch.ones(1, 8), "ptr_queue": torch.ones(1),
-             "itm_head.weight": torch.ones(2, 24), "itm_head.bias": torch.ones(2)}
+    state = {
+        **COVR,
+        "temp": torch.tensor(0.07),
+        "image_queue": torch.ones(16, 8),
+        "text_queue": torch.ones(16, 8),
+        "idx_queue": torch.ones(1, 8),
+        "ptr_queue": torch.ones(1),
+        "itm_head.weight": torch.ones(2, 24),
+        "itm_head.bias": torch.ones(2),
+    }
     for name, value in COVR.items():
         module, _, rest = name.partition(".")
         state[f"{module}_m.{rest}"] = value + 1
-    encoder = load({f"module.{name}": value for name, value in state.items()}, "model_large_retrieval_coco.pth")
+    encoder = load(
+        {f"module.{name}": value for name, value in state.items()}, "model_large_retrieval_coco.pth"
+    )
     agrees(encoder, grounded=False)
     assert torch.equal(encoder.model.itm_head.weight, torch.ones(2, 24))
 
@@ -157,12 +181,15 @@ def test_a_saved_folder_is_the_same_model(bse, folder, tmp_path):
     third = load_encoder("blip", str(tmp_path))
     assert json.dumps(third.identity) == json.dumps(again.identity)
     assert {name: again.identity[name] for name in again.identity if name != "tokenizer"} == {
-        name: bse.identity[name] for name in bse.identity if name != "tokenizer"}
+        name: bse.identity[name] for name in bse.identity if name != "tokenizer"
+    }
 
 
 def test_transformers_reads_a_saved_folder(bse, folder):
     model, report = BlipForImageTextRetrieval.from_pretrained(folder, output_loading_info=True)
-    assert set(report["missing_keys"]) == {"itm_head.weight", "itm_head.bias"} and not report["unexpected_keys"]
+    assert (
+        set(report["missing_keys"]) == {"itm_head.weight", "itm_head.bias"} and not report["unexpected_keys"]
+    )
     assert torch.equal(model.eval().vision_model(TENSORS["input.image"]).last_hidden_state, see(bse)[0])
 
 
@@ -170,7 +197,10 @@ def test_a_folder_of_the_hubs_is_corrected(folder, tmp_path):
     """In half precision, as pytorch_model.bin with positions, and with the hub's epsilon and dropout."""
     hub = copied(folder, tmp_path / "hub")
     weights = {name: value.half() for name, value in load_file(hub / "model.safetensors").items()}
-    torch.save({**weights, "text_encoder.embeddings.position_ids": torch.arange(POSITIONS)[None]}, hub / "pytorch_model.bin")
+    torch.save(
+        {**weights, "text_encoder.embeddings.position_ids": torch.arange(POSITIONS)[None]},
+        hub / "pytorch_model.bin",
+    )
     (hub / "model.safetensors").unlink()
     config = json.loads((hub / "config.json").read_text())
     config["vision_config"]["layer_norm_eps"] = 1e-5
@@ -179,11 +209,15 @@ def test_a_folder_of_the_hubs_is_corrected(folder, tmp_path):
     encoder = load_encoder("blip", str(hub))
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
     assert encoder.identity["norm_eps"] == [1e-6, 1e-12]
-    assert encoder.model.text_encoder.encoder.layer[0].output.dropout.p == .1
-    save_file({name: value.float() for name, value in weights.items()}, hub / "model.safetensors", {"format": "pt"})
+    assert encoder.model.text_encoder.encoder.layer[0].output.dropout.p == 0.1
+    save_file(
+        {name: value.float() for name, value in weights.items()}, hub / "model.safetensors", {"format": "pt"}
+    )
     for name, value in outputs(load_encoder("blip", str(hub))).items():
         assert torch.equal(outputs(encoder)[name], value)
-        assert largest(value, TENSORS[f"output.{name}"]) < (.2 if name == "image_tokens" else .02)  # half precision
+        assert largest(value, TENSORS[f"output.{name}"]) < (
+            0.2 if name == "image_tokens" else 0.02
+        )  # half precision
 
 
 @pytest.mark.parametrize(("width", "said", "heads"), [(768, 8, 12), (768, 6, 6), (64, 8, 8)])
@@ -193,6 +227,7 @@ def test_eight_heads_of_the_hubs_old_configs_are_twelve(width, said, heads):
 
 
 # ---- break one thing
+
 
 def changed(encoder, change):
     encoder = deepcopy(encoder)
@@ -222,12 +257,22 @@ def to_the_class_token(encoder, tokens, grounding):
 
 WRONG = {
     "[CLS] kept": lambda e, x, text, g: e.compose(x, e.tokenise(MODIFICATIONS, enc=False)),
-    "padding mask ignored": lambda e, x, text, g: e.compose(x, Tokens(text.input_ids, torch.ones_like(text.attention_mask))),
-    "vision eps 1e-5": lambda e, x, text, g: outputs(changed(e, lambda model: set_eps(model.vision_model, 1e-5)))["query"],
-    "text eps 1e-5": lambda e, x, text, g: outputs(changed(e, lambda model: set_eps(model.text_encoder, 1e-5)))["query"],
+    "padding mask ignored": lambda e, x, text, g: e.compose(
+        x, Tokens(text.input_ids, torch.ones_like(text.attention_mask))
+    ),
+    "vision eps 1e-5": lambda e, x, text, g: outputs(
+        changed(e, lambda model: set_eps(model.vision_model, 1e-5))
+    )["query"],
+    "text eps 1e-5": lambda e, x, text, g: outputs(
+        changed(e, lambda model: set_eps(model.text_encoder, 1e-5))
+    )["query"],
     "one text head": lambda e, x, text, g: outputs(changed(e, one_head))["query"],
-    "BSE: prompt with [CLS]": lambda e, x, text, g: e.compose(x, text, e.ground(e.tokenise(DESCRIPTIONS, enc=False))),
-    "BSE: prompt added to the class token only": lambda e, x, text, g: e.compose(to_the_class_token(e, x, g), text),
+    "BSE: prompt with [CLS]": lambda e, x, text, g: e.compose(
+        x, text, e.ground(e.tokenise(DESCRIPTIONS, enc=False))
+    ),
+    "BSE: prompt added to the class token only": lambda e, x, text, g: e.compose(
+        to_the_class_token(e, x, g), text
+    ),
     "BSE: prompt with cross-attention": lambda e, x, text, g: e.compose(x, text, with_cross_attention(e, x)),
     "BSE: prompt left out": lambda e, x, text, g: e.compose(x, text),
     "image of another item": lambda e, x, text, g: e.compose(x.roll(1, 0), text),
@@ -239,45 +284,76 @@ def test_a_mistake_lands_as_far_off_as_recorded(bse, mistake):
     text, grounding = bse.tokenise(MODIFICATIONS, enc=True), bse.ground(bse.tokenise(DESCRIPTIONS, enc=True))
     found = WRONG[mistake](bse, see(bse)[0], text, grounding)
     difference = largest(found, TENSORS["output.query_bse" if mistake.startswith("BSE") else "output.query"])
-    assert difference > 10 * UNIT and difference > .5 * JSON["difference_when_wrong"][mistake]
+    assert difference > 10 * UNIT and difference > 0.5 * JSON["difference_when_wrong"][mistake]
 
 
 # ---- files that are not as they should be
 
+
 def test_every_weight_is_asked_for(load):
     for name in set(WEIGHTS) - {"text_encoder.embeddings.position_ids"}:
         (new,), unknown = rename({name: WEIGHTS[name]}, BLIP)
-        with pytest.raises(ValueError, match=f"^[^\n]* lacks {re.escape(new.removeprefix('prompt_proj.'))}; pass a [^\n]*$"):
+        with pytest.raises(
+            ValueError, match=f"^[^\n]* lacks {re.escape(new.removeprefix('prompt_proj.'))}; pass a [^\n]*$"
+        ):
             load({other: value for other, value in WEIGHTS.items() if other != name})
         assert not unknown and ("prompt_proj" in name) == new.startswith("prompt_proj")
 
 
-@pytest.mark.parametrize(("name", "said"), [
-    *((name, name) for name in ("text_decoder.bert.x", "temperature", "queue", "vision_model_m.x", "itm_head_m.weight",
-                                "visual_encoder.position_ids", "visual_encoder.blocks.0.norm3.weight", "text_encoder.pooler.dense.bias")),
-    ("prompt_proj.scale", "scale"), ("visual_encoder.norm.scale", "vision_model.post_layernorm.scale"),
-])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *(
+            (name, name)
+            for name in (
+                "text_decoder.bert.x",
+                "temperature",
+                "queue",
+                "vision_model_m.x",
+                "itm_head_m.weight",
+                "visual_encoder.position_ids",
+                "visual_encoder.blocks.0.norm3.weight",
+                "text_encoder.pooler.dense.bias",
+            )
+        ),
+        ("prompt_proj.scale", "scale"),
+        ("visual_encoder.norm.scale", "vision_model.post_layernorm.scale"),
+    ],
+)
 def test_a_weight_too_much_is_named(load, name, said):
     with pytest.raises(ValueError, match=f"^[^\n]* also holds {re.escape(said)}; pass a [^\n]*$"):
         load({**WEIGHTS, name: torch.ones(2)})
 
 
-@pytest.mark.parametrize(("name", "shape", "said"), [
-    ("vision_proj.weight", (16, 31), "vision_proj.weight"), ("prompt_proj.weight", (32, 23), "weight"),
-    ("visual_encoder.blocks.1.attn.qkv.bias", (95,), "vision_model.encoder.layers.1.self_attn.qkv.bias"),
-    ("text_encoder.encoder.layer.0.crossattention.self.key.weight", (24, 24),
-     "text_encoder.encoder.layer.0.crossattention.self.key.weight"),
-])
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("vision_proj.weight", (16, 31), "vision_proj.weight"),
+        ("prompt_proj.weight", (32, 23), "weight"),
+        ("visual_encoder.blocks.1.attn.qkv.bias", (95,), "vision_model.encoder.layers.1.self_attn.qkv.bias"),
+        (
+            "text_encoder.encoder.layer.0.crossattention.self.key.weight",
+            (24, 24),
+            "text_encoder.encoder.layer.0.crossattention.self.key.weight",
+        ),
+    ],
+)
 def test_a_weight_of_another_shape_is_named(load, name, shape, said):
     with pytest.raises(ValueError, match=f"^[^\n]* has in another shape {re.escape(said)}; pass a [^\n]*$"):
         load({**WEIGHTS, name: torch.ones(shape)})
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    (lambda state: state.pop("text_proj.bias"), "lacks text_proj.bias"),
-    (lambda state: state.update({"text_decoder.x": torch.ones(1)}), "also holds text_decoder.x"),
-    (lambda state: state.update({"text_proj.bias": torch.ones(3)}), "has in another shape text_proj.bias"),
-])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: state.pop("text_proj.bias"), "lacks text_proj.bias"),
+        (lambda state: state.update({"text_decoder.x": torch.ones(1)}), "also holds text_decoder.x"),
+        (
+            lambda state: state.update({"text_proj.bias": torch.ones(3)}),
+            "has in another shape text_proj.bias",
+        ),
+    ],
+)
 def test_a_folders_weights_are_accounted_for(folder, tmp_path, change, said):
     broken = copied(folder, tmp_path / "broken")
     state = load_file(broken / "model.safetensors")
@@ -288,7 +364,9 @@ def test_a_folders_weights_are_accounted_for(folder, tmp_path, change, said):
 
 
 def test_what_is_no_blip_is_told_so(load, folder, tmp_path):
-    with pytest.raises(ValueError, match=r"^[^\n]* lacks text_encoder.embeddings[^\n]*; pass a BLIP for retrieval[^\n]*$"):
+    with pytest.raises(
+        ValueError, match=r"^[^\n]* lacks text_encoder.embeddings[^\n]*; pass a BLIP for retrieval[^\n]*$"
+    ):
         load({"weight": torch.ones(1)})
     with pytest.raises(FileNotFoundError, match="^none/webvid-covr.ckpt is not there; put a BLIP"):
         load_encoder("blip", "none/webvid-covr.ckpt")
@@ -297,31 +375,54 @@ def test_what_is_no_blip_is_told_so(load, folder, tmp_path):
     with pytest.raises(ValueError, match="holds a model of type 'clip', not 'blip'; pass a BLIP"):
         load_encoder("blip", str(clip))
     (clip / "model.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"^[^\n]* does not hold [^\n]*; make or fetch that folder again.$"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^[^\n]* does not hold [^\n]*; make or fetch that folder again.$"
+    ):
         load_encoder("blip", str(clip))
 
 
 def test_heads_are_asked_for_where_the_width_does_not_tell(load):
-    with pytest.raises(ValueError, match=r"is 32 wide in its ViT and 24 in its text encoder, [^\n]*; pass heads="):
+    with pytest.raises(
+        ValueError, match=r"is 32 wide in its ViT and 24 in its text encoder, [^\n]*; pass heads="
+    ):
         load(heads=None)
     text = load(heads=(2, 1))
-    assert largest(outputs(text)["query"], TENSORS["output.query"]) > .1
-    assert largest(outputs(load(heads=(1, 2)))["target"], TENSORS["output.target"]) > .01
+    assert largest(outputs(text)["query"], TENSORS["output.query"]) > 0.1
+    assert largest(outputs(load(heads=(1, 2)))["target"], TENSORS["output.target"]) > 0.01
 
 
 def test_a_published_width_tells_its_heads():
-    shapes = {"words": (9, 768), "positions": (512, 768), "text_mlp": (5, 768), "grid": (1, 577, 1024), "patches": (1024, 3, 16, 16),
-              "vision_mlp": (7, 1024)}
-    state = {_SIZED[what]: torch.empty(shape) for what, shape in shapes.items()} | {"text_proj.weight": torch.empty(6, 768)}
+    shapes = {
+        "words": (9, 768),
+        "positions": (512, 768),
+        "text_mlp": (5, 768),
+        "grid": (1, 577, 1024),
+        "patches": (1024, 3, 16, 16),
+        "vision_mlp": (7, 1024),
+    }
+    state = {_SIZED[what]: torch.empty(shape) for what, shape in shapes.items()} | {
+        "text_proj.weight": torch.empty(6, 768)
+    }
     config = _config_of_weights(state, "file", None)
     vision, text = config.vision_config, config.text_config
-    assert (vision.num_attention_heads, text.num_attention_heads, vision.image_size, vision.intermediate_size) == (16, 12, 384, 7)
-    assert (vision.num_hidden_layers, text.num_hidden_layers, text.encoder_hidden_size, config.image_text_hidden_size) == (1, 1, 1024, 6)
+    assert (
+        vision.num_attention_heads,
+        text.num_attention_heads,
+        vision.image_size,
+        vision.intermediate_size,
+    ) == (16, 12, 384, 7)
+    assert (
+        vision.num_hidden_layers,
+        text.num_hidden_layers,
+        text.encoder_hidden_size,
+        config.image_text_hidden_size,
+    ) == (1, 1, 1024, 6)
     assert (vision.layer_norm_eps, text.layer_norm_eps) == (1e-6, 1e-12)
-    assert (text.hidden_dropout_prob, text.attention_probs_dropout_prob) == (.1, .1)
+    assert (text.hidden_dropout_prob, text.attention_probs_dropout_prob) == (0.1, 0.1)
 
 
 # ---- other image sizes
+
 
 @pytest.mark.parametrize("size", [16, 48])
 def test_positions_are_interpolated_bicubically(bse, load, size, tmp_path):
@@ -338,11 +439,14 @@ def test_positions_are_interpolated_bicubically(bse, load, size, tmp_path):
 
 def test_the_stored_image_size_changes_nothing_and_others_are_multiples_of_a_patch(bse, load):
     assert load(image_size=32).identity == bse.identity
-    with pytest.raises(ValueError, match="image_size is 30, but patches are 8 pixels wide; pass a multiple of that."):
+    with pytest.raises(
+        ValueError, match="image_size is 30, but patches are 8 pixels wide; pass a multiple of that."
+    ):
         load(image_size=30)
 
 
 # ---- texts
+
 
 @pytest.mark.parametrize("known", [True, False])
 def test_enc_takes_the_place_of_cls(load, tmp_path, known):
@@ -367,7 +471,9 @@ def test_dense_texts_stay_whole_where_there_are_positions(load):
         warnings.simplefilter("error")
         whole = load(state, max_words=None, max_tokens=512).tokenise([text, "w4"], enc=True)
         official = load(state).tokenise([text], enc=True)
-    assert whole.attention_mask.sum(1).tolist() == [122, 3] and official.attention_mask.sum(1).tolist() == [32]
+    assert whole.attention_mask.sum(1).tolist() == [122, 3] and official.attention_mask.sum(1).tolist() == [
+        32
+    ]
 
 
 def test_texts_that_lose_tokens_are_counted(load):
@@ -375,10 +481,13 @@ def test_texts_that_lose_tokens_are_counted(load):
     said = f"2 of 3 texts lose 7 tokens, since max_tokens is 10; raise it (to {POSITIONS} at most) or shorten the texts."
     with pytest.warns(UserWarning, match=f"^{re.escape(said)}$"):
         tokens = encoder.tokenise(["w5 " * 9, "w5 " * 8, "w5 " * 14], enc=False)
-    assert tokens.attention_mask.sum(1).tolist() == [10, 10, 10] and tokens.input_ids[:, -1].tolist() == [3] * 3
+    assert (
+        tokens.attention_mask.sum(1).tolist() == [10, 10, 10] and tokens.input_ids[:, -1].tolist() == [3] * 3
+    )
 
 
 # ---- invariances and shapes
+
 
 def test_frames_are_squared_and_do_not_influence_each_other(bse):
     clips = np.random.default_rng(0).integers(0, 256, (2, 3, 20, 27, 3), dtype=np.uint8)
@@ -387,21 +496,28 @@ def test_frames_are_squared_and_do_not_influence_each_other(bse):
     assert torch.allclose(features.norm(dim=-1), torch.ones(2, 3))
     for i in range(2):
         for t in range(3):
-            assert largest(bse.encode_tokens(clips[i:i + 1, t:t + 1])[0, 0], tokens[i, t]) < 1e-5
-            assert largest(bse.encode_frames(clips[i:i + 1, t:t + 1])[0, 0], features[i, t]) < 1e-5
+            assert largest(bse.encode_tokens(clips[i : i + 1, t : t + 1])[0, 0], tokens[i, t]) < 1e-5
+            assert largest(bse.encode_frames(clips[i : i + 1, t : t + 1])[0, 0], features[i, t]) < 1e-5
     assert largest(features[0, 0], features[0, 1]) > 1e-3 and largest(features[0], features[1]) > 1e-3
     assert largest(bse.encode_clips(clips), features.mean(1)) < 1e-6
 
 
 def test_texts_neither_influence_each_other_nor_see_padding(bse):
     tokens = see(bse)[0]
-    assert largest(bse.encode_texts(MODIFICATIONS), torch.cat([bse.encode_texts([text]) for text in MODIFICATIONS])) < 1e-5
+    assert (
+        largest(
+            bse.encode_texts(MODIFICATIONS), torch.cat([bse.encode_texts([text]) for text in MODIFICATIONS])
+        )
+        < 1e-5
+    )
     together = bse.tokenise(MODIFICATIONS, enc=True), bse.tokenise(DESCRIPTIONS, enc=True)
     expected, grounding = bse.compose(tokens, together[0], bse.ground(together[1])), bse.ground(together[1])
     for i in range(3):
-        alone = bse.tokenise(DESCRIPTIONS[i:i + 1], enc=True)
+        alone = bse.tokenise(DESCRIPTIONS[i : i + 1], enc=True)
         assert largest(bse.ground(alone)[0], grounding[i]) < 1e-5
-        query = bse.compose(tokens[i:i + 1], bse.tokenise(MODIFICATIONS[i:i + 1], enc=True), bse.ground(alone))
+        query = bse.compose(
+            tokens[i : i + 1], bse.tokenise(MODIFICATIONS[i : i + 1], enc=True), bse.ground(alone)
+        )
         assert largest(query[0], expected[i]) < 1e-5
     rows = torch.tensor([2, 0])
     assert largest(bse.compose(tokens[rows], together[0][rows], grounding[rows]), expected[rows]) < 1e-5
@@ -410,32 +526,57 @@ def test_texts_neither_influence_each_other_nor_see_padding(bse):
 def test_wrong_shapes_say_what_to_pass(bse):
     tokens, texts = torch.zeros(3, 17, WIDTH), bse.tokenise(MODIFICATIONS, enc=True)
     for wrong in (tokens[:1], tokens[:, None], tokens[..., :16]):
-        with pytest.raises(ValueError, match=r"^image tokens are \([\d, ]+\) for 3 texts; pass \(3, L, 32\), those of one frame a text.$"):
+        with pytest.raises(
+            ValueError,
+            match=r"^image tokens are \([\d, ]+\) for 3 texts; pass \(3, L, 32\), those of one frame a text.$",
+        ):
             bse.compose(wrong, texts)
     for wrong in (tokens[:1, 0], tokens[:, :1], tokens[:, 0, :16]):
-        with pytest.raises(ValueError, match=r"^grounding is \([\d, ]+\); pass \(3, 32\), one row a text, as ground\(\) gives.$"):
+        with pytest.raises(
+            ValueError,
+            match=r"^grounding is \([\d, ]+\); pass \(3, 32\), one row a text, as ground\(\) gives.$",
+        ):
             bse.compose(tokens, texts, wrong)
 
 
 def test_identity_is_of_what_decides_the_features(bse, load, folder, tmp_path):
     other = {**WEIGHTS, "vision_proj.bias": WEIGHTS["vision_proj.bias"] + 1}
     prompt = {**WEIGHTS, "prompt_proj.bias": WEIGHTS["prompt_proj.bias"] + 1}
-    identities = [bse.identity, load(other).identity, load(prompt).identity, load(COVR).identity, load(heads=(2, 1)).identity,
-                  load(heads=(1, 2)).identity, load(image_size=48).identity, load(max_words=None).identity, load(max_tokens=9).identity,
-                  load(tokenizer="other").identity]
+    identities = [
+        bse.identity,
+        load(other).identity,
+        load(prompt).identity,
+        load(COVR).identity,
+        load(heads=(2, 1)).identity,
+        load(heads=(1, 2)).identity,
+        load(image_size=48).identity,
+        load(max_words=None).identity,
+        load(max_tokens=9).identity,
+        load(tokenizer="other").identity,
+    ]
     for key in ("image_mean", "image_std"):
         file = copied(folder, tmp_path / key) / "preprocessor_config.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {key: [.5, .5, .5]}))
+        file.write_text(json.dumps(json.loads(file.read_text()) | {key: [0.5, 0.5, 0.5]}))
         identities.append(load_encoder("blip", str(tmp_path / key)).identity)
     build_tokenizer(copied(folder, tmp_path / "words"), enc=False)
-    identities += [load_encoder("blip", str(tmp_path / "words")).identity, load_encoder("blip", str(folder)).identity]
-    assert len({json.dumps(identity) for identity in identities}) == len(identities) and load().identity == bse.identity
+    identities += [
+        load_encoder("blip", str(tmp_path / "words")).identity,
+        load_encoder("blip", str(folder)).identity,
+    ]
+    assert (
+        len({json.dumps(identity) for identity in identities}) == len(identities)
+        and load().identity == bse.identity
+    )
 
 
 # ---- training
 
+
 def test_trained_are_text_encoder_projection_and_prompt(load):
-    for state, modules in ((WEIGHTS, ("text_encoder", "text_proj", "prompt_proj")), (COVR, ("text_encoder", "text_proj"))):
+    for state, modules in (
+        (WEIGHTS, ("text_encoder", "text_proj", "prompt_proj")),
+        (COVR, ("text_encoder", "text_proj")),
+    ):
         encoder = load(state)
         names = {id(parameter): name.removeprefix("model.") for name, parameter in encoder.named_parameters()}
         expected = {name for name in names.values() if name.split(".")[0] in modules}
@@ -462,14 +603,22 @@ def test_queries_are_differentiable(load):
 
 def test_a_fresh_prompt_proj_begins_at_covr_and_learns(load, tmp_path):
     encoder = load(COVR)
-    tokens, texts, descriptions = see(encoder)[0], encoder.tokenise(MODIFICATIONS, enc=True), encoder.tokenise(DESCRIPTIONS, enc=True)
-    with pytest.raises(ValueError, match="^this BLIP has no prompt_proj, .*or call add_prompt_proj.. and train it.$"):
+    tokens, texts, descriptions = (
+        see(encoder)[0],
+        encoder.tokenise(MODIFICATIONS, enc=True),
+        encoder.tokenise(DESCRIPTIONS, enc=True),
+    )
+    with pytest.raises(
+        ValueError, match="^this BLIP has no prompt_proj, .*or call add_prompt_proj.. and train it.$"
+    ):
         encoder.ground(descriptions)
     before = deepcopy(encoder.identity)
     encoder.add_prompt_proj()
     assert encoder.identity != before
     query = encoder.compose(tokens, texts, encoder.ground(descriptions))
-    assert torch.equal(query, encoder.compose(tokens, texts)) and largest(query, TENSORS["output.query"]) < UNIT
+    assert (
+        torch.equal(query, encoder.compose(tokens, texts)) and largest(query, TENSORS["output.query"]) < UNIT
+    )
     query[:, 0].sum().backward()
     assert encoder.prompt_proj.weight.grad.abs().max() > 1e-5
     with pytest.raises(ValueError, match="has a prompt_proj already"):
@@ -488,4 +637,6 @@ def test_a_folder_keeps_no_prompt_proj_of_the_model_before(load, folder, tmp_pat
 
 def test_the_class_loads_without_the_registry_too(folder):
     encoder = BlipEncoder.load(folder)
-    assert isinstance(encoder, BlipEncoder) and all(parameter.requires_grad for parameter in encoder.parameters())
+    assert isinstance(encoder, BlipEncoder) and all(
+        parameter.requires_grad for parameter in encoder.parameters()
+    )

@@ -4,6 +4,7 @@
 
 Screenshots go to $TFCOVR_SHOTS where that is set.
 """
+
 import os
 import re
 import shutil
@@ -24,7 +25,9 @@ from tfcovr_utils.profiles import ROOT, data_dir, get_profile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ABSENT = [] if CHROMIUM else ["Chromium (on Debian: apt-get install chromium)"]
-ABSENT += [f"{name} (pip install -e '.[browser]')" for name in ("playwright", "voila") if find_spec(name) is None]
+ABSENT += [
+    f"{name} (pip install -e '.[browser]')" for name in ("playwright", "voila") if find_spec(name) is None
+]
 # Tests that are skipped, and not a module: a run in which nothing but this was asked for still ends well.
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=f"not here: {', '.join(ABSENT)}")
 playwright = None if ABSENT else import_module("playwright.sync_api")
@@ -32,11 +35,28 @@ playwright = None if ABSENT else import_module("playwright.sync_api")
 NOTEBOOK = "09_retrieval_explorer.ipynb"
 START_S, PATIENCE_MS = 120, 60_000  # for machines that do other things beside
 # What the front ends themselves ask for in vain, and extensions of JupyterLab that Voila does not share modules with.
-NOT_OURS = re.compile(r"shared module|favicon|translations|Failed to load resource|WebSocket|preload|Permissions-Policy")
+NOT_OURS = re.compile(
+    r"shared module|favicon|translations|Failed to load resource|WebSocket|preload|Permissions-Policy"
+)
 SERVERS = {
-    "lab": ["jupyterlab", "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", "--no-browser", "--allow-root",
-            "--ServerApp.port={port}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--ServerApp.root_dir=."],
-    "voila": ["voila", NOTEBOOK, "--no-browser", "--port={port}", "--Voila.ip=127.0.0.1", "--show_tracebacks=True"],
+    "lab": [
+        "jupyterlab",
+        "--ServerApp.ip=127.0.0.1",
+        "--IdentityProvider.token=",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.port={port}",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--ServerApp.root_dir=.",
+    ],
+    "voila": [
+        "voila",
+        NOTEBOOK,
+        "--no-browser",
+        "--port={port}",
+        "--Voila.ip=127.0.0.1",
+        "--show_tracebacks=True",
+    ],
 }
 PATHS = {"lab": f"/lab/tree/{NOTEBOOK}", "voila": "/"}
 
@@ -51,7 +71,9 @@ def own_folder(rendered, tmp_path):
     """Two clips with names as people give them, and a text that is named as a clip."""
     folder = tmp_path / "mes vidéos"
     folder.mkdir()
-    for name, clip in zip(("été à la poutre.mp4", "zwei Ärmel.mp4"), sorted((rendered / "clips").glob("*.mp4"))):
+    for name, clip in zip(
+        ("été à la poutre.mp4", "zwei Ärmel.mp4"), sorted((rendered / "clips").glob("*.mp4"))
+    ):
         shutil.copy(clip, folder / name)
     (folder / "no clip.mp4").write_text("these are words")
     return folder
@@ -62,7 +84,9 @@ def served(request, rendered, tmp_path, monkeypatch):
     """A server of the notebook on `smoke`: its name and address."""
     folder, log = tmp_path / "served", tmp_path / "server.log"
     folder.mkdir()
-    notebook = (ROOT / "notebooks" / NOTEBOOK).read_text().replace('profile = \\"mini\\"', 'profile = \\"smoke\\"')
+    notebook = (
+        (ROOT / "notebooks" / NOTEBOOK).read_text().replace('profile = \\"mini\\"', 'profile = \\"smoke\\"')
+    )
     assert 'profile = \\"smoke\\"' in notebook
     (folder / NOTEBOOK).write_text(notebook)
     quiet = tmp_path / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
@@ -71,10 +95,16 @@ def served(request, rendered, tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "TFCOVR_DATA": str(data_dir().resolve()), "TFCOVR_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(ROOT),
-                   "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-                   "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
-                   "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces")}
+    environment = {
+        **os.environ,
+        "TFCOVR_DATA": str(data_dir().resolve()),
+        "TFCOVR_RUNS": str(tmp_path / "runs"),
+        "PYTHONPATH": str(ROOT),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
+    }
     command = [sys.executable, "-m", *(part.format(port=port) for part in SERVERS[request.param])]
     with open(log, "w") as out:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT)
@@ -108,16 +138,25 @@ def test_the_explorer_is_used(served, own_folder, tmp_path):
     name, address = served
     playwright.expect.set_options(timeout=PATIENCE_MS)
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         page = browser.new_page(viewport={"width": 1500 if name == "lab" else 1240, "height": 1400})
         page.set_default_timeout(PATIENCE_MS)
         faults = []
         page.on("pageerror", lambda fault: faults.append(f"{fault.message}\n{fault.stack}"))
-        page.on("console", lambda said: faults.append(said.text) if said.type == "error" and not NOT_OURS.search(said.text) else None)
+        page.on(
+            "console",
+            lambda said: (
+                faults.append(said.text) if said.type == "error" and not NOT_OURS.search(said.text) else None
+            ),
+        )
         page.goto(address)
         try:
             if name == "lab":
-                playwright.expect(page.locator("#jp-main-statusbar", has_text="(ipykernel) | Idle")).to_be_visible()
+                playwright.expect(
+                    page.locator("#jp-main-statusbar", has_text="(ipykernel) | Idle")
+                ).to_be_visible()
                 page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
                 page.locator(".lm-Menu-item:visible", has_text=re.compile("^Run All Cells")).first.click()
             use(page, own_folder, tmp_path / "runs", name)
@@ -125,7 +164,10 @@ def test_the_explorer_is_used(served, own_folder, tmp_path):
             shoot(page, f"{name}-failed")
             print("the page says:", page.locator(".tfcovr").all_inner_texts())
             print("has the focus:", page.evaluate("document.activeElement.outerHTML.slice(0, 300)"))
-            print("typed are:", [field.input_value() for field in page.locator(".tfcovr input[type=text]").all()])
+            print(
+                "typed are:",
+                [field.input_value() for field in page.locator(".tfcovr input[type=text]").all()],
+            )
             raise
         finally:
             browser.close()
@@ -135,12 +177,18 @@ def test_the_explorer_is_used(served, own_folder, tmp_path):
 def use(page, own_folder, runs, name):
     """What a person does, and sees."""
     root = page.locator(".tfcovr")
-    thumbs, cards = (root.locator(f".tfcovr-card{which}:visible") for which in (".tfcovr-thumb:has(button.tfcovr-main:text-is('choose'))",
-                                                                                  ":not(.tfcovr-thumb)"))
+    thumbs, cards = (
+        root.locator(f".tfcovr-card{which}:visible")
+        for which in (".tfcovr-thumb:has(button.tfcovr-main:text-is('choose'))", ":not(.tfcovr-thumb)")
+    )
     error, said = root.locator(".tfcovr-error"), root.locator(".tfcovr-said")
 
     def field(label):
-        return root.locator(".widget-inline-hbox", has=page.locator(f"label:text-is('{label}')")).locator("input, select").first
+        return (
+            root.locator(".widget-inline-hbox", has=page.locator(f"label:text-is('{label}')"))
+            .locator("input, select")
+            .first
+        )
 
     def click(button):
         root.get_by_role("button", name=button, exact=True).click()
@@ -159,7 +207,9 @@ def use(page, own_folder, runs, name):
 
     # Filters, then a clip and its suggestions.
     field("apparatus").select_option("FX")
-    playwright.expect(said.filter(has_text=re.compile("of [0-9]+ clips$")).filter(has_not_text="of 80")).to_have_count(1)
+    playwright.expect(
+        said.filter(has_text=re.compile("of [0-9]+ clips$")).filter(has_not_text="of 80")
+    ).to_have_count(1)
     assert all("(FX)" in text for text in thumbs.locator(".tfcovr-text").all_inner_texts())
     field("search").fill("salto")
     field("search").press("Enter")
@@ -187,10 +237,17 @@ def use(page, own_folder, runs, name):
     assert second != first and len(second) == 12
 
     # A path that is none, said in words; a folder of one's own, and a clip of it found in it.
-    for place in ("all", "once", "twice", "last"):  # more than once: a kernel that lets the click overtake the path does so now and then
+    for place in (
+        "all",
+        "once",
+        "twice",
+        "last",
+    ):  # more than once: a kernel that lets the click overtake the path does so now and then
         field("your own").fill(f"nowhere/at {place}")
         click("open")
-        playwright.expect(error).to_contain_text(f"'nowhere/at {place}' does not exist; give the path of a clip or of a folder of clips.")
+        playwright.expect(error).to_contain_text(
+            f"'nowhere/at {place}' does not exist; give the path of a clip or of a folder of clips."
+        )
         shoot(page, f"{name}-error")
         field("your own").fill(str(own_folder))
         click("open")
@@ -211,14 +268,18 @@ def use(page, own_folder, runs, name):
     found(6)
     field("beside it").select_option("video-only")
     assert len(found(7)) == 12 and said.filter(has_text="video-only:").count() == 1
-    assert [text.split()[0] for text in cards.locator(".tfcovr-head span:first-child").all_inner_texts()] == [*"123456"] * 2
+    assert [text.split()[0] for text in cards.locator(".tfcovr-head span:first-child").all_inner_texts()] == [
+        *"123456"
+    ] * 2
     shoot(page, f"{name}-two")
 
     # The keyboard goes from card to card and takes one as the next query; a card leads to its like.
     cards.first.locator("button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    here = page.evaluate("document.activeElement.closest('.tfcovr-card').querySelector('.tfcovr-head').innerText")
+    here = page.evaluate(
+        "document.activeElement.closest('.tfcovr-card').querySelector('.tfcovr-head').innerText"
+    )
     assert here.startswith("3")
     page.keyboard.press("Enter")
     found(8)
@@ -235,8 +296,16 @@ def use(page, own_folder, runs, name):
     playwright.expect(said.filter(has_text="written: ").filter(has_text=".png")).to_have_count(1)
     click("highlight reel")
     playwright.expect(said.filter(has_text="reel.mp4")).to_have_count(1)
-    page.wait_for_function("() => { const reel = document.querySelector('.tfcovr video'); return reel && reel.videoWidth === 640; }")
-    assert {path.suffix for path in Path(runs).rglob("explorer/*")} == {".csv", ".png", ".svg", ".pdf", ".mp4"}
+    page.wait_for_function(
+        "() => { const reel = document.querySelector('.tfcovr video'); return reel && reel.videoWidth === 640; }"
+    )
+    assert {path.suffix for path in Path(runs).rglob("explorer/*")} == {
+        ".csv",
+        ".png",
+        ".svg",
+        ".pdf",
+        ".mp4",
+    }
     playwright.expect(error).to_have_count(0)
     assert "Traceback" not in page.locator("body").inner_text()
     shoot(page, f"{name}-end")
@@ -248,4 +317,6 @@ def shoot(page, name):
         folder = Path(os.environ["TFCOVR_SHOTS"])
         folder.mkdir(parents=True, exist_ok=True)
         root = page.locator(".tfcovr")
-        (root if root.count() and not name.endswith("failed") else page).screenshot(path=folder / f"{name}.png")
+        (root if root.count() and not name.endswith("failed") else page).screenshot(
+            path=folder / f"{name}.png"
+        )

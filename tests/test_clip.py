@@ -1,4 +1,5 @@
 """CLIP from every layout it comes in, against a plain implementation of OpenAI's own model; and where no weights are to be had."""
+
 import json
 import time
 import warnings
@@ -24,6 +25,7 @@ LONG = " ".join(["pool twist"] * CONTEXT)
 
 # ---- files
 
+
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     """Folder of a small tokenizer of CLIP's kind."""
@@ -33,7 +35,9 @@ def tokenizer(tmp_path_factory):
 
 
 def tokens_of(tokenizer, text):
-    return hub.AutoTokenizer.from_pretrained(tokenizer)([text], truncation=True, max_length=CONTEXT, return_tensors="pt")["input_ids"]
+    return hub.AutoTokenizer.from_pretrained(tokenizer)(
+        [text], truncation=True, max_length=CONTEXT, return_tensors="pt"
+    )["input_ids"]
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +56,27 @@ def files(official, tokenizer, tmp_path_factory):
     archived.register_buffer("context_length", torch.tensor(CONTEXT))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing is deprecated, and is what OpenAI's files are made with
-        traced = torch.jit.trace(archived, (torch.zeros(1, 3, SIZE, SIZE), tokens_of(tokenizer, "pool")), check_trace=False)
+        traced = torch.jit.trace(
+            archived, (torch.zeros(1, 3, SIZE, SIZE), tokens_of(tokenizer, "pool")), check_trace=False
+        )
         traced.half().save(folder / "archive.pt")
     encoder = load_encoder("clip", str(folder / "weights.pt"), tokenizer=tokenizer)
     encoder.model.save_pretrained(folder / "folder")
     hub.AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder / "folder")
     CLIPImageProcessor().save_pretrained(folder / "folder")
-    return {"state dict": folder / "weights.pt", "nested": folder / "nested.pth", "archive": folder / "archive.pt",
-            "folder": folder / "folder"}
+    return {
+        "state dict": folder / "weights.pt",
+        "nested": folder / "nested.pth",
+        "archive": folder / "archive.pt",
+        "folder": folder / "folder",
+    }
 
 
 @pytest.fixture(scope="module")
 def load(files, tokenizer):
-    return lambda layout="state dict", **options: load_encoder("clip", str(files[layout]), **{"tokenizer": tokenizer, **options})
+    return lambda layout="state dict", **options: load_encoder(
+        "clip", str(files[layout]), **{"tokenizer": tokenizer, **options}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +84,9 @@ def resnet(tokenizer, tmp_path_factory):
     """RN50 of the real size with a small text half: the plain model, and the path of its file."""
     model = randomise(Official(ResNet(), len(hub.AutoTokenizer.from_pretrained(tokenizer)), 1024))
     path = tmp_path_factory.mktemp("resnet") / "RN50.pt"
-    torch.save({name: value for name, value in half(model).items() if not name.endswith("num_batches_tracked")}, path)
+    torch.save(
+        {name: value for name, value in half(model).items() if not name.endswith("num_batches_tracked")}, path
+    )
     yield model, path
     path.unlink()
 
@@ -88,13 +102,20 @@ def apart(a, b):
 
 # ---- ViT
 
+
 @pytest.mark.parametrize("layout", ["state dict", "nested", "archive", "folder"])
 def test_a_vit_has_the_features_of_openais(official, load, tokenizer, layout):
     encoder, clip = load(layout), frames()
     pixels = encoder.prepare(clip)
     assert encoder.image_size == SIZE and next(encoder.parameters()).dtype == torch.float32
     assert apart(encoder.encode_frames(clip), official.visual(pixels).unflatten(0, (2, 3))) < 4e-7
-    assert apart(load(layout, read_out="pooled").encode_frames(clip), official.visual.pool(pixels).unflatten(0, (2, 3))) < 4e-7
+    assert (
+        apart(
+            load(layout, read_out="pooled").encode_frames(clip),
+            official.visual.pool(pixels).unflatten(0, (2, 3)),
+        )
+        < 4e-7
+    )
     texts = [*WORDS, LONG]  # in one batch, so padded; the reference reads each alone
     expected = torch.cat([official.encode_text(tokens_of(tokenizer, text)) for text in texts])
     assert apart(encoder.encode_texts(texts), expected) < 4e-7
@@ -112,12 +133,15 @@ def test_every_weight_of_the_file_is_asked_for(official, tokenizer, tmp_path):
         assert name in said or set(new) <= set(said), (name, said)
 
 
-@pytest.mark.parametrize(("of_resnet", "name", "said"), [
-    (False, "visual.adapter.weight", "visual.adapter.weight"),
-    (False, "visual.ln_post.scale", "vision_model.post_layernorm.scale"),
-    (True, "adapter.weight", "adapter.weight"),
-    (True, "visual.layer1.0.bn3.scale", "stages.0.0.conv3_1x1.bn.scale"),
-])
+@pytest.mark.parametrize(
+    ("of_resnet", "name", "said"),
+    [
+        (False, "visual.adapter.weight", "visual.adapter.weight"),
+        (False, "visual.ln_post.scale", "vision_model.post_layernorm.scale"),
+        (True, "adapter.weight", "adapter.weight"),
+        (True, "visual.layer1.0.bn3.scale", "stages.0.0.conv3_1x1.bn.scale"),
+    ],
+)
 def test_a_weight_too_much_is_named(official, resnet, tmp_path, of_resnet, name, said):
     torch.save({**half(resnet[0] if of_resnet else official), name: torch.ones(2)}, tmp_path / "more.pt")
     with pytest.raises(ValueError, match=f"more.pt also holds {said}; pass a CLIP file of OpenAI's"):
@@ -134,6 +158,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(tmp_path, writt
 
 # ---- RN50
 
+
 def test_rn50_has_the_features_of_openais(resnet, tokenizer):
     model, path = resnet
     encoder, clip = load_encoder("clip", str(path), tokenizer=tokenizer), frames(1, 2, 4, 6)
@@ -145,16 +170,21 @@ def test_rn50_has_the_features_of_openais(resnet, tokenizer):
     assert found.shape == (1, 2, 1024) and (expected[0] - expected[1]).norm() > 1e-3 * expected.norm()
     assert (found[0] - expected).norm() < 1e-5 * expected.norm()
     other = load_encoder("clip", str(path), read_out="pooled")
-    assert (other.encode_frames(clip)[0] - pooled).norm() < 1e-5 * pooled.norm() and other.identity != encoder.identity
+    assert (
+        other.encode_frames(clip)[0] - pooled
+    ).norm() < 1e-5 * pooled.norm() and other.identity != encoder.identity
     expected = torch.cat([model.encode_text(tokens_of(tokenizer, text)) for text in [*WORDS, LONG]])
     assert (encoder.encode_texts([*WORDS, LONG]) - expected).norm() < 1e-5 * expected.norm()
 
 
-@pytest.mark.parametrize(("name", "said"), [
-    ("visual.attnpool.c_proj.weight", "visual.attnpool.c_proj.weight"),
-    ("visual.layer3.2.bn2.running_mean", "stages.2.2.conv2_kxk.bn.running_mean"),
-    ("ln_final.bias", "text_model.final_layer_norm.bias"),
-])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("visual.attnpool.c_proj.weight", "visual.attnpool.c_proj.weight"),
+        ("visual.layer3.2.bn2.running_mean", "stages.2.2.conv2_kxk.bn.running_mean"),
+        ("ln_final.bias", "text_model.final_layer_norm.bias"),
+    ],
+)
 def test_a_weight_that_rn50_lacks_is_named(resnet, tmp_path, name, said):
     state = half(resnet[0])
     del state[name]
@@ -166,36 +196,48 @@ def test_a_weight_that_rn50_lacks_is_named(resnet, tmp_path, name, said):
 
 # ---- what every CLIP does
 
+
 def test_frames_and_texts_do_not_influence_each_other(load):
     encoder, clips = load(), frames(2, 3)
-    one_by_one = [[encoder.encode_frames(clips[i:i + 1, t:t + 1])[0, 0] for t in range(3)] for i in range(2)]
+    one_by_one = [
+        [encoder.encode_frames(clips[i : i + 1, t : t + 1])[0, 0] for t in range(3)] for i in range(2)
+    ]
     assert apart(encoder.encode_frames(clips), torch.stack([torch.stack(row) for row in one_by_one])) < 1e-6
     together = encoder.encode_texts([*WORDS, LONG])
     assert apart(together, torch.cat([encoder.encode_texts([text]) for text in [*WORDS, LONG]])) < 1e-6
-    assert apart(together[0], together[1]) > .01
+    assert apart(together[0], together[1]) > 0.01
 
 
 def test_a_text_longer_than_the_context_is_cut(load):
     encoder = load()
     cut, same, other = encoder.encode_texts([LONG, LONG + " tucked", "tucked " + LONG])
-    assert torch.equal(cut, same) and apart(cut, other) > .01
+    assert torch.equal(cut, same) and apart(cut, other) > 0.01
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 80), (20, 27), (SIZE, SIZE)])
 def test_pixels_are_squared_as_pillow_does(load, height, width):
     encoder = load()
     clip = frames(1, 2, height, width) // 2 + 64  # Pillow clips between its two passes
-    found = encoder.prepare(clip) * torch.tensor(encoder.std).view(3, 1, 1) + torch.tensor(encoder.mean).view(3, 1, 1)
-    expected = np.stack([np.asarray(Image.fromarray(frame).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for frame in clip[0]])
+    found = encoder.prepare(clip) * torch.tensor(encoder.std).view(3, 1, 1) + torch.tensor(encoder.mean).view(
+        3, 1, 1
+    )
+    expected = np.stack(
+        [
+            np.asarray(Image.fromarray(frame).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+            for frame in clip[0]
+        ]
+    )
     off = (found * 255 - torch.from_numpy(expected).permute(0, 3, 1, 2)).abs()
-    assert off.max() < 1.01 and off.mean() < .25  # a level where Pillow, which rounds twice, rounds the other way
+    assert (
+        off.max() < 1.01 and off.mean() < 0.25
+    )  # a level where Pillow, which rounds twice, rounds the other way
 
 
 def test_identity_is_of_what_decides_the_embeddings(official, files, load, tmp_path):
     first = load().identity
     assert json.dumps(first) == json.dumps(load("folder").identity) == json.dumps(load("archive").identity)
     state = half(official)
-    state["visual.ln_post.bias"][0] += .5
+    state["visual.ln_post.bias"][0] += 0.5
     torch.save(state, tmp_path / "other.pt")
     config = json.loads((files["folder"] / "config.json").read_text())
     config["vision_config"]["hidden_act"] = "gelu"
@@ -217,6 +259,7 @@ def test_an_unknown_read_out_lists_the_known(load):
 
 # ---- weights that are not to be had
 
+
 @pytest.fixture
 def asked(monkeypatch):
     """No network: what the hub was asked for."""
@@ -225,15 +268,23 @@ def asked(monkeypatch):
     def silent(name, timeout):
         asked.append(name)
         raise ConnectionError("Name or service not known\nand more")
+
     monkeypatch.setattr(hub, "model_info", silent)
     return asked
 
 
-@pytest.mark.parametrize(("weights", "said", "requests"), [
-    ("nobody/such-clip", "nobody/such-clip is neither .* run `hf download nobody/such-clip`", 1),
-    ("data/weights/none", "data/weights/none is no folder here and no hub id such as .*tfcovr_utils.training.pretraining.mini_clip", 0),
-    ("none/ViT-B-16.pt", "none/ViT-B-16.pt is not there; put a CLIP file of OpenAI's", 0),
-])
+@pytest.mark.parametrize(
+    ("weights", "said", "requests"),
+    [
+        ("nobody/such-clip", "nobody/such-clip is neither .* run `hf download nobody/such-clip`", 1),
+        (
+            "data/weights/none",
+            "data/weights/none is no folder here and no hub id such as .*tfcovr_utils.training.pretraining.mini_clip",
+            0,
+        ),
+        ("none/ViT-B-16.pt", "none/ViT-B-16.pt is not there; put a CLIP file of OpenAI's", 0),
+    ],
+)
 def test_one_sentence_says_how_to_get_weights_that_are_not_there(asked, weights, said, requests):
     started = time.monotonic()
     with pytest.raises(OSError, match=f"^{said}[^\n]*$"):
@@ -245,7 +296,10 @@ def test_a_folder_that_lacks_a_file_is_told_so(asked, files, tmp_path):
     for path in files["folder"].iterdir():
         if path.name != "model.safetensors":
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(FileNotFoundError, match=r"^[^\n]* does not hold .* model.safetensors[^\n]*; make or fetch that folder again.$"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"^[^\n]* does not hold .* model.safetensors[^\n]*; make or fetch that folder again.$",
+    ):
         load_encoder("clip", str(tmp_path))
     assert asked == []
 
@@ -269,6 +323,7 @@ def test_what_is_not_cached_is_fetched(monkeypatch):
         if local_files_only:
             raise OSError("not cached")
         return "weights"
+
     monkeypatch.setattr(hub, "model_info", lambda name, timeout: calls.append(name))
     assert hub.from_hub(read, "someone/clip") == "weights"
     assert calls == [("someone/clip", True), "someone/clip", ("someone/clip", False)]

@@ -1,16 +1,17 @@
 """The committed numbers of `mini`: recomputed from the per-query files they came from, and one method evaluated again from its weights."""
+
 import json
 
 import pandas as pd
 import pytest
 
 from tfcovr_utils import rendering
+from tfcovr_utils.benchmark.benchmark import Benchmark
+from tfcovr_utils.evaluation.results import HEADLINES, format_results, results_table
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import ROOT, get_profile
-from tfcovr_utils.evaluation.results import HEADLINES, format_results, results_table
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.benchmark.benchmark import Benchmark
 
 FIGURES, WEIGHTS = ROOT / "figures", ROOT / "data" / "trained" / "clip-mlp-15"
 
@@ -48,5 +49,7 @@ def test_one_method_evaluated_again_from_its_weights(tmp_path):
         table = evaluate(fitted, benchmark, protocol)
         again = 100 * table[[f"ap@{name.partition('@')[2]}" for name in HEADLINES]].mean()
         said = rows.loc[("clip-mlp-15", protocol, str(seed)), HEADLINES].astype(float)
-        assert again.to_numpy() == pytest.approx(said.to_numpy(), abs=.02)  # the last bits of a product depend on the machine
+        assert again.to_numpy() == pytest.approx(
+            said.to_numpy(), abs=0.02
+        )  # the last bits of a product depend on the machine
         assert (table["coverage"] == 1).all()

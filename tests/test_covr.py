@@ -1,4 +1,5 @@
 """Rows of the CoVR family with small models of the real classes: run, taught, kept, described; and what cannot run."""
+
 import warnings
 from dataclasses import replace
 
@@ -7,16 +8,22 @@ import pytest
 import torch
 from small_benchmark import small_benchmark
 
-from tfcovr_utils.methods.composed import Composed, Way
 from tfcovr_utils.embedding.descriptions import describe_clips
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.evaluation.scoring import evaluate, run
 from tfcovr_utils.methods import METHODS, NotRun, Setting
+from tfcovr_utils.methods.composed import Composed, Way
 from tfcovr_utils.methods.covr import COVR_ROWS, fit_composed
 from tfcovr_utils.methods.family_features import OWNERS, FamilyFeatures, describe
-from tfcovr_utils.texts import make_jobs, write_by_rule
-from tfcovr_utils.training.pretraining.mini_blip import BlipPretraining, build_blip, build_blip2, build_word_tokenizer, save
 from tfcovr_utils.profiles import PROFILES
+from tfcovr_utils.texts import make_jobs, write_by_rule
+from tfcovr_utils.training.pretraining.mini_blip import (
+    BlipPretraining,
+    build_blip,
+    build_blip2,
+    build_word_tokenizer,
+    save,
+)
 from tfcovr_utils.training.settings import COMPOSED, STAGE2
 
 HERE = [method.name for method in COVR_ROWS if "languagebind" not in method.name]
@@ -26,12 +33,19 @@ TRAINED = [name for name in HERE if METHODS[name].seeded and "mlp" not in name]
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """Folders of a small BLIP, its captioner and a Q-Former, untaught."""
-    folder, settings = tmp_path_factory.mktemp("weights"), BlipPretraining(width=32, layers=2, heads=2, text_layers=1, query_tokens=4)
+    folder, settings = (
+        tmp_path_factory.mktemp("weights"),
+        BlipPretraining(width=32, layers=2, heads=2, text_layers=1, query_tokens=4),
+    )
     torch.manual_seed(0)
     tokenizer = build_word_tokenizer(["show with two and a half twists on the beam", "an athlete tucked"])
     retrieval, captioner = build_blip(tokenizer, settings)
     report = {"parameters": 0, "frames": 0}
-    for name, model in (("blip", retrieval), ("captioner", captioner), ("blip2", build_blip2(tokenizer, settings, retrieval.vision_model))):
+    for name, model in (
+        ("blip", retrieval),
+        ("captioner", captioner),
+        ("blip2", build_blip2(tokenizer, settings, retrieval.vision_model)),
+    ):
         save(f"mini-{name}", model, tokenizer, report, folder / name)
     return {name: str(folder / name) for name in ("blip", "captioner", "blip2")}
 
@@ -39,9 +53,15 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def here(weights, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
-    return Setting(small_benchmark(folder), folder, replace(PROFILES["smoke"], frames=3), folder=tmp_path_factory.mktemp("run") / "row",
-                   weights=weights, store_dir=tmp_path_factory.mktemp("store"),
-                   stage2=replace(COMPOSED["smoke"], steps=4, select_every=2, batch=8, projection_dim=16, hidden_dim=32))
+    return Setting(
+        small_benchmark(folder),
+        folder,
+        replace(PROFILES["smoke"], frames=3),
+        folder=tmp_path_factory.mktemp("run") / "row",
+        weights=weights,
+        store_dir=tmp_path_factory.mktemp("store"),
+        stage2=replace(COMPOSED["smoke"], steps=4, select_every=2, batch=8, projection_dim=16, hidden_dim=32),
+    )
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -49,17 +69,23 @@ def test_a_row_runs(here, name):
     fitted = METHODS[name].fit(replace(here, folder=here.folder / name))
     table = evaluate(fitted, here.benchmark)
     assert table["ap@50"].notna().all() and (table["coverage"] == 1).all()
-    queries = here.benchmark.queries.merge(here.benchmark.modifications[["modification_id", "text"]], on="modification_id")
+    queries = here.benchmark.queries.merge(
+        here.benchmark.modifications[["modification_id", "text"]], on="modification_id"
+    )
     query_emb = fitted.embed_queries(queries)
     torch.testing.assert_close(query_emb.norm(dim=1), torch.ones(len(query_emb)))
-    torch.testing.assert_close(fitted.embed_queries(queries.iloc[::-1]).flip(0), query_emb, atol=1e-5, rtol=0)  # whatever is asked beside
+    torch.testing.assert_close(
+        fitted.embed_queries(queries.iloc[::-1]).flip(0), query_emb, atol=1e-5, rtol=0
+    )  # whatever is asked beside
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_taught_row_is_kept_and_differs_from_the_untaught(here, name):
     setting = replace(here, folder=here.folder / name, seed=1)
     taught = METHODS[name].fit(setting)
-    queries = here.benchmark.queries.merge(here.benchmark.modifications[["modification_id", "text"]], on="modification_id")
+    queries = here.benchmark.queries.merge(
+        here.benchmark.modifications[["modification_id", "text"]], on="modification_id"
+    )
     again = METHODS[name].fit(replace(setting, checkpoint=setting.folder))
     torch.testing.assert_close(again.embed_queries(queries), taught.embed_queries(queries), atol=1e-5, rtol=0)
     still = METHODS[name].fit(replace(setting, folder=None, stage2=replace(here.stage2, lr=1e-12)))
@@ -69,11 +95,17 @@ def test_a_taught_row_is_kept_and_differs_from_the_untaught(here, name):
 
 def test_only_what_the_official_code_trains_changes(here):
     features = FamilyFeatures(here, "blip2")
-    for part, trained in (("text", "text_projection"), ("vision", "vision_projection"), ("composed", "text_projection")):
+    for part, trained in (
+        ("text", "text_projection"),
+        ("vision", "vision_projection"),
+        ("composed", "text_projection"),
+    ):
         model = Composed(FamilyFeatures(here, "blip2").encoder, Way(part))
         model.train_part()
         names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        assert any(trained in name for name in names) and not any(parameter.requires_grad for parameter in features.encoder.parameters())
+        assert any(trained in name for name in names) and not any(
+            parameter.requires_grad for parameter in features.encoder.parameters()
+        )
         assert any("vision_model" in name for name in names) == (part == "vision")
 
 
@@ -81,7 +113,9 @@ def test_a_description_is_written_once_and_belongs_to_the_file(here, weights, tm
     captioner = load_encoder("captioner", weights["captioner"])
     clips = here.benchmark.clips.iloc[:5]
     first = describe_clips(captioner, clips, here.clips_dir, tmp_path)
-    assert first["clip_id"].tolist() == clips["clip_id"].tolist() and set(first["writer"]) == {weights["captioner"]}
+    assert first["clip_id"].tolist() == clips["clip_id"].tolist() and set(first["writer"]) == {
+        weights["captioner"]
+    }
     monkeypatch.setattr(captioner, "describe", lambda frames: pytest.fail("described again"))
     pd.testing.assert_frame_equal(describe_clips(captioner, clips, here.clips_dir, tmp_path), first)
 
@@ -107,7 +141,10 @@ def test_descriptions_ground_every_image_token(here):
     """BSE's zero layer changes nothing; another one changes the query."""
     features = FamilyFeatures(here, "blip")
     model = Composed(features.encoder, Way("composed", "grounded"))
-    seen, texts = features.tokens(here.benchmark.clips["clip_id"].iloc[:2]), features.tokenise(["show tucked", "show on beam"])
+    seen, texts = (
+        features.tokens(here.benchmark.clips["clip_id"].iloc[:2]),
+        features.tokenise(["show tucked", "show on beam"]),
+    )
     described = features.tokenise(["an athlete", "an athlete tucked"])
     plain = Composed(features.encoder, Way("composed")).embed(seen, texts)
     torch.testing.assert_close(model.embed(seen, texts, described), plain)
@@ -134,11 +171,23 @@ def test_dense_texts_make_a_benchmark_of_their_own(here):
     assert dense["text"].str.split().map(len).min() >= 30
 
 
-@pytest.mark.parametrize(("name", "family", "what"), [
-    ("blip-covr-zs", "blip", "no such folder"), ("blip2-text-zs", "blip2", "no such folder"), ("languagebind-zs", "languagebind", "no such folder"),
-    ("blip-covr-zs", "blip", "another architecture"), ("blip2-text-zs", "blip2", "another architecture"), ("blip-covr-zs", "blip", "half a file")])
+@pytest.mark.parametrize(
+    ("name", "family", "what"),
+    [
+        ("blip-covr-zs", "blip", "no such folder"),
+        ("blip2-text-zs", "blip2", "no such folder"),
+        ("languagebind-zs", "languagebind", "no such folder"),
+        ("blip-covr-zs", "blip", "another architecture"),
+        ("blip2-text-zs", "blip2", "another architecture"),
+        ("blip-covr-zs", "blip", "half a file"),
+    ],
+)
 def test_weights_that_will_not_do_leave_a_row_that_is_not_run(here, weights, name, family, what, tmp_path):
-    bad = {"no such folder": "data/weights/none", "another architecture": weights["captioner"], "half a file": str(tmp_path / "half.pth")}[what]
+    bad = {
+        "no such folder": "data/weights/none",
+        "another architecture": weights["captioner"],
+        "half a file": str(tmp_path / "half.pth"),
+    }[what]
     (tmp_path / "half.pth").write_bytes(b"PK\x03\x04 half of it")
     setting = replace(here, weights=weights | {family: bad}, folder=None)
     with pytest.raises(NotRun) as error:
@@ -153,41 +202,55 @@ def test_settings_of_the_two_losses_differ_by_profile_alone():
 
 def test_ecde_is_trained_towards_both_targets():
     """The plain target has .8 of the loss, the one read with its description the rest."""
+
     class Plain(torch.nn.Module):
         dim = 3
+
     model = Composed(Plain(), Way("composed", "averaged"))
     target = torch.randn(4, 6)
     (first, plain), (second, together) = model.target_views(target)
-    assert (first, second) == (.8, pytest.approx(.2))
+    assert (first, second) == (0.8, pytest.approx(0.2))
     torch.testing.assert_close(plain, torch.nn.functional.normalize(target[:, :3], dim=1))
     torch.testing.assert_close(together, torch.nn.functional.normalize(target[:, 3:], dim=1))
     torch.testing.assert_close(model.embed_target(target[:, :3]), plain)
 
 
 def test_rows_without_descriptions_need_no_captioner(here):
-    fitted = METHODS["blip-covr-zs"].fit(replace(here, weights=here.weights | {"captioner": "data/weights/none"}))
+    fitted = METHODS["blip-covr-zs"].fit(
+        replace(here, weights=here.weights | {"captioner": "data/weights/none"})
+    )
     assert evaluate(fitted, here.benchmark)["ap@50"].notna().all()
 
 
 def test_captions_add_the_likeness_of_a_clips_description(here):
     """si_ti + si_tc by hand, halved: the query against the clip's feature, and against its description's."""
-    fitted, plain = (METHODS[name].fit(replace(here, folder=None)) for name in ("blip-covr-captions-zs", "blip-covr-zs"))
-    queries = here.benchmark.queries.merge(here.benchmark.modifications[["modification_id", "text"]], on="modification_id").head(5)
+    fitted, plain = (
+        METHODS[name].fit(replace(here, folder=None)) for name in ("blip-covr-captions-zs", "blip-covr-zs")
+    )
+    queries = here.benchmark.queries.merge(
+        here.benchmark.modifications[["modification_id", "text"]], on="modification_id"
+    ).head(5)
     clip_ids = here.benchmark.clips["clip_id"].tolist()[:7]
     features = FamilyFeatures(here, "blip")
-    told = torch.nn.functional.normalize(features.encoder.encode_texts(describe(here, clip_ids, "captioner")[0]).cpu(), dim=1)
+    told = torch.nn.functional.normalize(
+        features.encoder.encode_texts(describe(here, clip_ids, "captioner")[0]).cpu(), dim=1
+    )
     query_emb = plain.embed_queries(queries)
     expected = (query_emb @ plain.embed_gallery(clip_ids).T + query_emb @ told.T) / 2
-    torch.testing.assert_close(fitted.embed_queries(queries) @ fitted.embed_gallery(clip_ids).T, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        fitted.embed_queries(queries) @ fitted.embed_gallery(clip_ids).T, expected, atol=1e-5, rtol=0
+    )
 
 
 def test_a_clip_that_nobody_described_has_no_such_term(here):
-    texts = pd.DataFrame({"clip_id": ["test0_1"], "label_id": "", "style": "given", "text": ["a beam"], "writer": "them"})
+    texts = pd.DataFrame(
+        {"clip_id": ["test0_1"], "label_id": "", "style": "given", "text": ["a beam"], "writer": "them"}
+    )
     setting = replace(here, folder=None, benchmark=replace(here.benchmark, descriptions=texts))
     fitted = fit_composed(setting, "blip", Way("composed"), captions=True, writer=OWNERS)
     gallery = fitted.embed_gallery(["test0_0", "test0_1"])
     half = gallery.shape[1] // 2
-    assert (gallery[0, half:] == 0).all() and gallery[1, half:].norm() == pytest.approx(.5**.5)
+    assert (gallery[0, half:] == 0).all() and gallery[1, half:].norm() == pytest.approx(0.5**0.5)
     with pytest.raises(NotRun, match="describes no label"):
         describe(setting, ["test0_0"], "attributes")
 
@@ -195,7 +258,9 @@ def test_a_clip_that_nobody_described_has_no_such_term(here):
 @pytest.mark.parametrize("name", ["blip-covr-zs", "bse-covr", "blip2-text-ft", "blip2-covr-ft"])
 def test_the_text_only_query_is_the_same_models_text(here, name):
     """Its clip bears on nothing, and what was taught to the text encoder does."""
-    queries = here.benchmark.queries.merge(here.benchmark.modifications[["modification_id", "text"]], on="modification_id").head(6)
+    queries = here.benchmark.queries.merge(
+        here.benchmark.modifications[["modification_id", "text"]], on="modification_id"
+    ).head(6)
     fitted = METHODS[name].fit(replace(here, folder=here.folder / f"alone-{name}", seed=2))
     alone = fitted.embed_text_only(queries)
     torch.testing.assert_close(alone.norm(dim=1), torch.ones(6))
@@ -204,7 +269,9 @@ def test_the_text_only_query_is_the_same_models_text(here, name):
     if name == "blip2-text-ft":
         torch.testing.assert_close(alone, fitted.embed_queries(queries), atol=1e-5, rtol=0)
     elif METHODS[name].seeded:
-        untaught = load_encoder(FamilyFeatures(here, name.split("-")[0].replace("bse", "blip")).family, here.weights[
-            "blip2" if name.startswith("blip2") else "blip"])
+        untaught = load_encoder(
+            FamilyFeatures(here, name.split("-")[0].replace("bse", "blip")).family,
+            here.weights["blip2" if name.startswith("blip2") else "blip"],
+        )
         assert (untaught.encode_texts(queries["text"].tolist()) - alone).abs().max() > 1e-3
     assert METHODS["blip2-vision-zs"].fit(replace(here, folder=None)).embed_text_only is None

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfcovr_utils.video import cutting
-from tfcovr_utils.video.cutting import FAILURES, MANIFEST, cut, find_videos
 from tfcovr_utils.sources.source import CLIP_COLUMNS
-from tfcovr_utils.video import probe, read_clip
+from tfcovr_utils.video import cutting, probe, read_clip
+from tfcovr_utils.video.cutting import FAILURES, MANIFEST, cut, find_videos
 
 BITS = 11
 FPS = 25
@@ -69,9 +68,7 @@ def hashes(folder):
     }
 
 
-WINDOWS = [
-    (0.0, 1.0), (0.0, 0.04), (7.32, 9.0), (9.96, 10.04), (12.345, 13.456), (33.3, 36.6), (59.0, 60.0),
-]  # fmt: skip
+WINDOWS = [(0.0, 1.0), (0.0, 0.04), (7.32, 9.0), (9.96, 10.04), (12.345, 13.456), (33.3, 36.6), (59.0, 60.0)]
 
 
 def test_clips_start_and_end_at_the_very_frame(tmp_path, videos):
@@ -94,20 +91,33 @@ def test_what_cannot_be_cut_is_named_and_the_rest_is_cut(tmp_path, videos, long_
     (videos / "twice.mp4").touch()
     (videos / "twice.avi").touch()
     clips = table(
-        (ODD_ID, 1.0, 2.0), ("half", 2.0, 3.0), ("half", 58.0, 59.0), ("empty", 0.0, 1.0),
-        ("text", 0.0, 1.0), ("missing", 0.0, 1.0), ("missing", 1.0, 2.0), ("twice", 0.0, 1.0),
-        (ODD_ID, 3.0, 3.0), (ODD_ID, 80.0, 81.0), (ODD_ID, np.nan, 2.0),
-    )  # fmt: skip
+        (ODD_ID, 1.0, 2.0),
+        ("half", 2.0, 3.0),
+        ("half", 58.0, 59.0),
+        ("empty", 0.0, 1.0),
+        ("text", 0.0, 1.0),
+        ("missing", 0.0, 1.0),
+        ("missing", 1.0, 2.0),
+        ("twice", 0.0, 1.0),
+        (ODD_ID, 3.0, 3.0),
+        (ODD_ID, 80.0, 81.0),
+        (ODD_ID, np.nan, 2.0),
+    )
     report = cut(clips, videos, tmp_path / "out")
     assert report.made == 2 and set(hashes(tmp_path / "out")) == set(clips["path"][:2])
     reasons = report.failures.set_index("clip_id")["reason"].to_dict()
     told = {clip_id: reasons[clip_id] for clip_id in clips["clip_id"][2:]}
     for clip_id, said in [
-        ("half_2", "half.mkv"), ("empty_3", "clip 'empty.mp4' is empty"), ("text_4", "'text.webm' cannot"),
-        ("missing_5", "'missing' is not in"), ("missing_6", "'missing' is not in"),
-        ("twice_7", "twice.avi and twice.mp4 have one name"), (f"{ODD_ID}_8", "exact ones"),
-        (f"{ODD_ID}_9", "[80, 81)"), (f"{ODD_ID}_10", "by its times"),
-    ]:  # fmt: skip
+        ("half_2", "half.mkv"),
+        ("empty_3", "clip 'empty.mp4' is empty"),
+        ("text_4", "'text.webm' cannot"),
+        ("missing_5", "'missing' is not in"),
+        ("missing_6", "'missing' is not in"),
+        ("twice_7", "twice.avi and twice.mp4 have one name"),
+        (f"{ODD_ID}_8", "exact ones"),
+        (f"{ODD_ID}_9", "[80, 81)"),
+        (f"{ODD_ID}_10", "by its times"),
+    ]:
         assert said in told[clip_id], told[clip_id]
     assert not multiprocessing.active_children()
     assert "2 x the video 'missing'" in str(report) and "2 clips cut" in str(report)
@@ -211,10 +221,14 @@ def started(videos, annotations, out):
     command = [sys.executable, "-m", "tfcovr_utils.video.cutting", "--source", "finegym", "--workers", "2"]
     command += ["--annotations", annotations, "--videos", videos, "--out", out]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         # A shell's background jobs ignore SIGINT and hand that on; a user's Ctrl-C meets a program that does not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")

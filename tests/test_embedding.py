@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tfcovr_utils.embedding import embed as embedding, store
+from tfcovr_utils.embedding import embed as embedding
+from tfcovr_utils.embedding import store
 from tfcovr_utils.embedding.embed import embed_clips, embed_texts, main
 from tfcovr_utils.encoders import ENCODERS, Encoder
 from tfcovr_utils.video import read_clip, write_clip
@@ -56,7 +57,9 @@ class Tiny(Encoder):
         self.encoded += len(frames)
         features = torch.relu(self.conv(self.prepare(frames))).flatten(1)
         values = self.out(features).unflatten(0, frames.shape[:2])
-        return values + 1e-6 * values.mean(0)  # the last bits of a product may depend on its other rows; here they do
+        return values + 1e-6 * values.mean(
+            0
+        )  # the last bits of a product may depend on its other rows; here they do
 
     def encode_texts(self, texts):
         self.encoded += len(texts)
@@ -134,7 +137,10 @@ def test_what_is_stored_is_not_encoded_again(originals, embed):
 def test_the_middle_frame_is_one_whatever_the_number_of_frames(originals, embed):
     first, encoder = embed(originals, policy="middle"), Tiny()
     assert first.values.shape == (10, 1, 8)
-    assert torch.equal(embed(originals, encoder, policy="middle", frames=9).values, first.values) and encoder.encoded == 0
+    assert (
+        torch.equal(embed(originals, encoder, policy="middle", frames=9).values, first.values)
+        and encoder.encoded == 0
+    )
 
 
 @pytest.mark.filterwarnings("error")
@@ -150,7 +156,9 @@ def test_clips_come_in_the_order_of_the_table(originals, tmp_path):
     options = {"frames": FRAMES, "store_dir": tmp_path, "progress": False}
     forward = embed_clips(Tiny(), clips, originals, **options)
     backward = embed_clips(Tiny(), clips[::-1], originals, **options)
-    assert backward.clip_ids == forward.clip_ids[::-1] and torch.equal(backward.values, forward.values.flip(0))
+    assert backward.clip_ids == forward.clip_ids[::-1] and torch.equal(
+        backward.values, forward.values.flip(0)
+    )
 
 
 def test_a_clip_that_cannot_be_read_is_named_and_the_rest_embedded(clips_dir, embed):
@@ -163,7 +171,11 @@ def test_a_clip_that_cannot_be_read_is_named_and_the_rest_embedded(clips_dir, em
     for embedded in (embed(clips_dir), embed(clips_dir)):
         reasons = {clip_id.split("/")[1]: reason for clip_id, reason in embedded.missing.items()}
         assert sorted(reasons) == ["1.mp4", "11.mp4", "12.mp4", "13.mp4", "5.mp4"]
-        assert "is empty" in reasons["5.mp4"] and "is a folder" in reasons["11.mp4"] and "does not exist" in reasons["12.mp4"]
+        assert (
+            "is empty" in reasons["5.mp4"]
+            and "is a folder" in reasons["11.mp4"]
+            and "does not exist" in reasons["12.mp4"]
+        )
         assert "1.mp4" in reasons["1.mp4"] and reasons["13.mp4"] == reasons["1.mp4"]
         assert [clip_id.split("/")[1][0] for clip_id in embedded.clip_ids] == list("02346789")
         torch.testing.assert_close(embedded.values[1], expected(Tiny(), clips_dir / "clips" / "2.mp4"))
@@ -174,10 +186,15 @@ def test_no_readable_clip_at_all_is_an_error(tmp_path, embed):
     (tmp_path / "own" / "a.mp4").write_bytes(b"no video")
     with pytest.raises(ValueError, match="none of 1 clips .* could be read; the first: clip .*a.mp4'"):
         embed(tmp_path / "own")
-    assert embed_clips(Tiny(), table(tmp_path / "own")[:0], tmp_path, frames=1, store_dir=tmp_path).clip_ids == []
+    assert (
+        embed_clips(Tiny(), table(tmp_path / "own")[:0], tmp_path, frames=1, store_dir=tmp_path).clip_ids
+        == []
+    )
 
 
-@pytest.mark.parametrize("change", ["weights", "frames", "policy", "readout", "precision", "decoder", "format"])
+@pytest.mark.parametrize(
+    "change", ["weights", "frames", "policy", "readout", "precision", "decoder", "format"]
+)
 def test_whatever_changes_the_values_changes_the_address(originals, embed, monkeypatch, change):
     first, encoder, options = embed(originals), Tiny(seed=change == "weights"), {}
     if change == "decoder":
@@ -185,14 +202,20 @@ def test_whatever_changes_the_values_changes_the_address(originals, embed, monke
     elif change == "format":
         monkeypatch.setattr(store, "FORMAT", store.FORMAT + 1)
     else:
-        options = {"frames": {"frames": FRAMES + 1}, "policy": {"policy": "middle"}, "readout": {"per_frame": False},
-                   "precision": {"precision": "bfloat16"}}.get(change, {})
+        options = {
+            "frames": {"frames": FRAMES + 1},
+            "policy": {"policy": "middle"},
+            "readout": {"per_frame": False},
+            "precision": {"precision": "bfloat16"},
+        }.get(change, {})
     second = embed(originals, encoder, **options)
     assert encoder.encoded == 10
     if change in ("weights", "precision"):
         assert second.values.shape == first.values.shape and not torch.equal(second.values, first.values)
     if change == "policy":
-        torch.testing.assert_close(second.values[0], expected(Tiny(), originals / "clips" / "0.mp4", policy="middle"))
+        torch.testing.assert_close(
+            second.values[0], expected(Tiny(), originals / "clips" / "0.mp4", policy="middle")
+        )
     monkeypatch.undo()
     encoder = Tiny()
     assert torch.equal(embed(originals, encoder).values, first.values) and encoder.encoded == 0
@@ -273,7 +296,11 @@ def test_a_file_that_changes_while_it_is_read_gives_no_row(clips_dir, embed, mon
 def test_a_clip_shorter_than_the_sampling_repeats_frames(tmp_path, embed):
     write_drawn(tmp_path / "own" / "short.mp4", 0, n_frames=2)
     values = embed(tmp_path / "own").values[0]
-    assert torch.equal(values[0], values[1]) and torch.equal(values[2], values[3]) and not torch.equal(values[1], values[2])
+    assert (
+        torch.equal(values[0], values[1])
+        and torch.equal(values[2], values[3])
+        and not torch.equal(values[1], values[2])
+    )
 
 
 def test_clips_of_several_sizes_are_embedded_together(clips_dir, embed):
@@ -313,7 +340,7 @@ def test_frames_in_memory_are_bounded(originals, embed, monkeypatch):
     monkeypatch.setattr(embedding, "SHARD_ROWS", 512)
     embed(originals, encoder)
     assert max(encoder.batches) == 3  # what makes it more than PENDING_BYTES is encoded with it
-    assert 3 < max(waiting) <= 5      # these, and two decoded ahead
+    assert 3 < max(waiting) <= 5  # these, and two decoded ahead
 
 
 # What stops a run, and what breaks between two
@@ -329,9 +356,28 @@ def run_command(arguments):
 
 def command(originals, out, *options):
     script = "import sys, test_embedding; sys.exit(test_embedding.run_command(sys.argv[1:]))"
-    arguments = ["--benchmark", originals, "--encoder", "tiny", "--weights", "0", "--frames", FRAMES, "--batch", 2, "--out", out, *options]
-    return subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], cwd=Path(__file__).parent,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    arguments = [
+        "--benchmark",
+        originals,
+        "--encoder",
+        "tiny",
+        "--weights",
+        "0",
+        "--frames",
+        FRAMES,
+        "--batch",
+        2,
+        "--out",
+        out,
+        *options,
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, embed):
@@ -353,8 +399,14 @@ def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, embed):
     assert interrupted == 2
     last = command(folder, out)
     said, complained = last.communicate()
-    assert last.returncode == 0 and said == "39 clips are embedded, 1 could not be read.\n" and "id 05.mp4: clip" in complained
-    assert len(shards(out)) == 10 and {path: path.stat().st_mtime_ns for path in kept} == kept  # none was made twice
+    assert (
+        last.returncode == 0
+        and said == "39 clips are embedded, 1 could not be read.\n"
+        and "id 05.mp4: clip" in complained
+    )
+    assert (
+        len(shards(out)) == 10 and {path: path.stat().st_mtime_ns for path in kept} == kept
+    )  # none was made twice
     encoder = Tiny()
     resumed = embed(folder, encoder, store_dir=out)
     assert encoder.encoded == 0
@@ -363,7 +415,10 @@ def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, embed):
 
 def test_two_processes_fill_one_store(originals, tmp_path, embed):
     processes = [command(originals, tmp_path / "out", "--shard", f"{i}/2") for i in range(2)]
-    assert sorted(process.communicate()[0] for process in processes) == ["5 clips are embedded, 0 could not be read.\n"] * 2
+    assert (
+        sorted(process.communicate()[0] for process in processes)
+        == ["5 clips are embedded, 0 could not be read.\n"] * 2
+    )
     encoder = Tiny()
     both = embed(originals, encoder, store_dir=tmp_path / "out")
     assert encoder.encoded == 0
@@ -388,7 +443,9 @@ def swap_keys(path):
     content = path.read_bytes()
     start = content.index(keys) + len(keys)
     first, between, second = (slice(start + a, start + b) for a, b in ((0, 64), (64, 70), (70, 134)))
-    path.write_bytes(content[:start] + content[second] + content[between] + content[first] + content[start + 134:])
+    path.write_bytes(
+        content[:start] + content[second] + content[between] + content[first] + content[start + 134 :]
+    )
 
 
 BREAKS = {
@@ -398,8 +455,12 @@ BREAKS = {
     "empty": lambda path: path.write_bytes(b""),
     "no header": lambda path: path.write_bytes(b"\xff" * 500),
     "no keys": lambda path: path.write_bytes(store.save({"values": torch.zeros(4, FRAMES, 8)})),
-    "other metadata": lambda path: path.write_bytes(store.save({"values": torch.zeros(4, FRAMES, 8)}, {"format": "pt"})),
-    "of another store": lambda path: path.write_bytes(store.save({"values": torch.zeros(1)}, {"rows": '{"address": "x", "keys": []}'})),
+    "other metadata": lambda path: path.write_bytes(
+        store.save({"values": torch.zeros(4, FRAMES, 8)}, {"format": "pt"})
+    ),
+    "of another store": lambda path: path.write_bytes(
+        store.save({"values": torch.zeros(1)}, {"rows": '{"address": "x", "keys": []}'})
+    ),
 }
 
 
@@ -421,7 +482,9 @@ def test_a_damaged_shard_is_named_and_made_again_alone(originals, embed, tmp_pat
 
 
 @pytest.mark.parametrize("always", [False, True])
-def test_a_shard_that_another_process_removes_is_made_again_or_missed(originals, embed, tmp_path, monkeypatch, always):
+def test_a_shard_that_another_process_removes_is_made_again_or_missed(
+    originals, embed, tmp_path, monkeypatch, always
+):
     first, path = embed(originals), shards(tmp_path)[0]
     look_up, encoder = store.Store._keys, Tiny()
 
@@ -434,7 +497,9 @@ def test_a_shard_that_another_process_removes_is_made_again_or_missed(originals,
     again = embed(originals, encoder)
     assert 0 < encoder.encoded < 10
     if always:
-        assert len(again.missing) == encoder.encoded and all("run again" in reason for reason in again.missing.values())
+        assert len(again.missing) == encoder.encoded and all(
+            "run again" in reason for reason in again.missing.values()
+        )
     else:
         torch.testing.assert_close(again.values, first.values)
 
@@ -458,7 +523,9 @@ def test_a_full_disk_is_said_and_what_was_written_is_kept(originals, embed, tmp_
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", write_while_there_is_room)
-    with pytest.raises(OSError, match=r"tiny-\w+ cannot take 2 embeddings \(No space left on device\); make room"):
+    with pytest.raises(
+        OSError, match=r"tiny-\w+ cannot take 2 embeddings \(No space left on device\); make room"
+    ):
         embed(originals)
     monkeypatch.undo()
     assert len(shards(tmp_path)) == 2 and not list(tmp_path.rglob(".shard*"))
@@ -533,12 +600,21 @@ def test_each_distinct_text_is_encoded_once(tmp_path, monkeypatch):
 def tiny_command(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tfcovr_utils.encoders.tiny", sys.modules[__name__])
     monkeypatch.setitem(ENCODERS, "tiny", "tiny:Tiny")
-    return lambda *options: main(["--encoder", "tiny", "--weights", "0", "--out", str(tmp_path / "stores"), *map(str, options)])
+    return lambda *options: main(
+        ["--encoder", "tiny", "--weights", "0", "--out", str(tmp_path / "stores"), *map(str, options)]
+    )
 
 
-def test_the_command_fills_the_store_that_the_function_reads(originals, clips_dir, tiny_command, embed, capsys):
+def test_the_command_fills_the_store_that_the_function_reads(
+    originals, clips_dir, tiny_command, embed, capsys
+):
     table(originals).to_parquet(clips_dir.parent / "clips.parquet")  # tables in one folder, clips in another
-    assert tiny_command("--benchmark", clips_dir.parent, "--clips", originals, "--frames", FRAMES, "--readout", "clips") == 0
+    assert (
+        tiny_command(
+            "--benchmark", clips_dir.parent, "--clips", originals, "--frames", FRAMES, "--readout", "clips"
+        )
+        == 0
+    )
     assert capsys.readouterr().out == "10 clips are embedded, 0 could not be read.\n"
     encoder = Tiny()
     assert embed(originals, encoder, per_frame=False).values.shape == (10, 8) and encoder.encoded == 0

@@ -1,4 +1,5 @@
 """The explorer without a browser: searches, folders of people's files, the widget's callbacks, previews, exports, the reel."""
+
 import os
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ from small_benchmark import TEXTS, small_benchmark
 from test_video import drawn_clip, encode
 
 from tfcovr_utils.evaluation.scoring import evaluate
-from tfcovr_utils.explorer import Explorer, Session, downloads as export, index, index_folder
+from tfcovr_utils.explorer import Explorer, Session, index, index_folder
+from tfcovr_utils.explorer import downloads as export
 from tfcovr_utils.explorer.__main__ import main
 from tfcovr_utils.explorer.cards import BLANK
 from tfcovr_utils.explorer.previews import MAX_BYTES, Previews
@@ -47,16 +49,29 @@ def session(made, tmp_path, monkeypatch):
 def mixed(tmp_path_factory):
     """What lies in a person's folder: every container, one frame, damage, words named as a video, a huge one, spaces and accents."""
     folder = tmp_path_factory.mktemp("own") / "mes vidéos"
-    kinds = {"a.mp4": "libx264", "déjà vu.mov": "libx264", "two words.avi": "mpeg4", "k.mkv": "libx264", "Ärger/w.webm": "libvpx-vp9"}
+    kinds = {
+        "a.mp4": "libx264",
+        "déjà vu.mov": "libx264",
+        "two words.avi": "mpeg4",
+        "k.mkv": "libx264",
+        "Ärger/w.webm": "libvpx-vp9",
+    }
     for number, (name, codec) in enumerate(kinds.items()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        encode(folder / name, drawn_clip(12 + number), 25, codec, "yuv420p", {"cpu-used": "8"} if codec == "libvpx-vp9" else {})
+        encode(
+            folder / name,
+            drawn_clip(12 + number),
+            25,
+            codec,
+            "yuv420p",
+            {"cpu-used": "8"} if codec == "libvpx-vp9" else {},
+        )
     pictures = [Image.fromarray(frame) for frame in drawn_clip(6)]
     pictures[0].save(folder / "moving.gif", save_all=True, append_images=pictures[1:], duration=100)
     encode(folder / "one frame.mp4", drawn_clip(1), 25, "libx264", "yuv420p", {})
     write_clip(folder / "huge.mp4", np.full((2, 2160, 3840, 3), 90, np.uint8), 25)
     whole = (folder / "a.mp4").read_bytes()
-    (folder / "corrupt.mp4").write_bytes(whole[:len(whole) // 2])
+    (folder / "corrupt.mp4").write_bytes(whole[: len(whole) // 2])
     (folder / "words.mp4").write_text("these are words")
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "notes.txt").write_text("read me")
@@ -64,14 +79,26 @@ def mixed(tmp_path_factory):
     return folder
 
 
-TAKEN = {"a.mp4", "déjà vu.mov", "two words.avi", "k.mkv", "Ärger/w.webm", "moving.gif", "one frame.mp4", "huge.mp4"}
+TAKEN = {
+    "a.mp4",
+    "déjà vu.mov",
+    "two words.avi",
+    "k.mkv",
+    "Ärger/w.webm",
+    "moving.gif",
+    "one frame.mp4",
+    "huge.mp4",
+}
 LEFT = {"corrupt.mp4", "words.mp4", "empty.mp4"}
 
 
 # ---- search
 
+
 def table(n):
-    return pd.DataFrame({"clip_id": [f"c{i}" for i in range(n)], "label": "", "source_video": "", "event": ""})
+    return pd.DataFrame(
+        {"clip_id": [f"c{i}" for i in range(n)], "label": "", "source_video": "", "event": ""}
+    )
 
 
 def test_search_ranks_as_a_full_sort_does_and_leaves_out_what_must_not_answer():
@@ -80,8 +107,12 @@ def test_search_ranks_as_a_full_sort_does_and_leaves_out_what_must_not_answer():
     gallery[7] = torch.nan
     hidden = np.arange(200) % 3 == 0
     found = search(query, gallery, table(200), 20, hidden, {"c1", "c2"})
-    expected = [i for i in (-(gallery @ query)).argsort(stable=True).tolist() if not hidden[i] and i != 7][:20]
-    assert found["clip_id"].tolist() == [f"c{i}" for i in expected] and found["rank"].tolist() == list(range(1, 21))
+    expected = [i for i in (-(gallery @ query)).argsort(stable=True).tolist() if not hidden[i] and i != 7][
+        :20
+    ]
+    assert found["clip_id"].tolist() == [f"c{i}" for i in expected] and found["rank"].tolist() == list(
+        range(1, 21)
+    )
     np.testing.assert_allclose(found["score"], (gallery @ query)[expected], rtol=1e-6)
     assert found["right"].tolist() == [i in (1, 2) for i in expected]
     assert len(search(query, gallery, table(200), 500, hidden)) == 200 - hidden.sum() - 1
@@ -100,30 +131,53 @@ def test_filters_and_words():
 @pytest.mark.parametrize("gallery", ["full", "capped"])
 def test_the_session_answers_as_the_evaluation_does(session, made, gallery):
     benchmark = made[0]
-    scored = evaluate(METHODS["clip-avg-zs"].fit(session.setting), benchmark, gallery).merge(benchmark.queries)
+    scored = evaluate(METHODS["clip-avg-zs"].fit(session.setting), benchmark, gallery).merge(
+        benchmark.queries
+    )
     scored = scored.merge(benchmark.modifications[["modification_id", "text"]])
     place = {clip: number for number, clip in enumerate(session.members(f"test, {gallery}"))}
     for row in scored.head(8).itertuples():
         answer = session.ask(row.query_clip, row.text, gallery=f"test, {gallery}", k=50)
         np.testing.assert_allclose(answer.ranking["score"], row.scores[:50], atol=1e-5)
-        assert set(answer.ranking["clip_id"]) <= set(place) and row.query_clip not in set(answer.ranking["clip_id"])
-        assert answer.n_right == row.n_targets and answer.precision[5] == pytest.approx(scored.at[row.Index, "ap@5"], abs=1e-6)
+        assert set(answer.ranking["clip_id"]) <= set(place) and row.query_clip not in set(
+            answer.ranking["clip_id"]
+        )
+        assert answer.n_right == row.n_targets and answer.precision[5] == pytest.approx(
+            scored.at[row.Index, "ap@5"], abs=1e-6
+        )
 
 
 def test_what_may_be_asked(session):
     clip = session.find("twist", of="test", event="FX")[0]["clip_id"].iloc[0]
     text = session.suggest(clip)[0]
     known, unknown = session.ask(clip, text.upper()), session.ask(clip, "with a smile")
-    assert known.n_right > 0 and unknown.n_right is None and set(unknown.ranking["right"]) == {None} and not unknown.precision
+    assert (
+        known.n_right > 0
+        and unknown.n_right is None
+        and set(unknown.ranking["right"]) == {None}
+        and not unknown.precision
+    )
     hiding, source = session.ask(clip, text, hide_source=True), session.clips.at[clip, "source_video"]
-    assert source not in set(hiding.ranking["source_video"]) and source in set(session.ask(clip, text, k=40).ranking["source_video"])
+    assert source not in set(hiding.ranking["source_video"]) and source in set(
+        session.ask(clip, text, k=40).ranking["source_video"]
+    )
     like = session.ask(clip, "")
     assert like.n_right is None and like.ranking["score"].iloc[0] <= 1.0001
     assert len(session.ask(None, "a salto", method="text-only-zs", k=3).ranking) == 3
-    for wrong, message in (({"query_clip": "x"}, "'x' is not known"), ({"query_clip": None}, "neither a clip nor a text"),
-                           ({"query_clip": clip, "gallery": "all"}, "'all' is not known; choose one of test, full; test, capped"),
-                           ({"query_clip": clip, "method": "best"}, "'best' is not known"), ({"query_clip": clip, "k": 0}, "k is 0"),
-                           ({"query_clip": clip, "method": "tfcovr-base"}, "has not been trained in this run; run notebooks 04 and 05")):
+    for wrong, message in (
+        ({"query_clip": "x"}, "'x' is not known"),
+        ({"query_clip": None}, "neither a clip nor a text"),
+        (
+            {"query_clip": clip, "gallery": "all"},
+            "'all' is not known; choose one of test, full; test, capped",
+        ),
+        ({"query_clip": clip, "method": "best"}, "'best' is not known"),
+        ({"query_clip": clip, "k": 0}, "k is 0"),
+        (
+            {"query_clip": clip, "method": "tfcovr-base"},
+            "has not been trained in this run; run notebooks 04 and 05",
+        ),
+    ):
         with pytest.raises(ValueError, match=message):
             session.ask(**wrong)
 
@@ -131,13 +185,18 @@ def test_what_may_be_asked(session):
 def test_words_that_no_label_holds_are_sought_by_clip(session):
     found, how = session.find("somersault", of="test")
     assert len(found) == (session.clips["of"] == "test").sum() and "in the order of text-only-zs" in how
-    assert session.find("somersault", of="test", event="VT")[1] == "no clip is left by these filters; widen one of them"
+    assert (
+        session.find("somersault", of="test", event="VT")[1]
+        == "no clip is left by these filters; widen one of them"
+    )
 
 
 def test_a_trained_row_is_read_from_its_checkpoint(session, made):
     assert "clip-mlp-15" not in session.methods
     brief = replace(STAGE2["smoke"], steps=2, projection_dim=16, hidden_dim=16)
-    METHODS["clip-mlp-15"].fit(replace(session.setting, folder=session.trained_dir / "clip-mlp-15", stage2=brief))
+    METHODS["clip-mlp-15"].fit(
+        replace(session.setting, folder=session.trained_dir / "clip-mlp-15", stage2=brief)
+    )
     assert "clip-mlp-15" in session.methods
     before = {path: path.stat().st_mtime_ns for path in session.trained_dir.rglob("*")}
     clip = session.members("test, full")[0]
@@ -147,13 +206,22 @@ def test_a_trained_row_is_read_from_its_checkpoint(session, made):
 
 # ---- folders
 
+
 def test_a_mixed_folder_is_indexed_searched_and_brought_up_to_date(session, mixed, tmp_path, monkeypatch):
     folder = shutil.copytree(mixed, tmp_path / mixed.name)
     indexed = index_folder(folder)
-    assert set(indexed.clips["path"]) == TAKEN and set(indexed.left["path"]) == LEFT and indexed.looked_at == len(TAKEN | LEFT)
+    assert (
+        set(indexed.clips["path"]) == TAKEN
+        and set(indexed.left["path"]) == LEFT
+        and indexed.looked_at == len(TAKEN | LEFT)
+    )
     assert indexed.others == {".txt": 1} and not indexed.gone
     why = dict(zip(indexed.left["path"], indexed.left["reason"]))
-    assert "cannot be opened as a video" in why["words.mp4"] and "is empty" in why["empty.mp4"] and "corrupt.mp4" in why["corrupt.mp4"]
+    assert (
+        "cannot be opened as a video" in why["words.mp4"]
+        and "is empty" in why["empty.mp4"]
+        and "corrupt.mp4" in why["corrupt.mp4"]
+    )
     assert all(str(tmp_path) not in reason for reason in why.values())
 
     name, _ = session.open_path(str(folder))
@@ -173,10 +241,20 @@ def test_a_mixed_folder_is_indexed_searched_and_brought_up_to_date(session, mixe
     (folder / "two words.avi").unlink()
     shutil.copy(folder / "a.mp4", folder / "corrupt.mp4")
     again = session.open_path(str(folder))[1]
-    assert (again.looked_at, again.gone, len(again.clips), len(again.left)) == (2, 1, len(TAKEN), len(LEFT) - 1)
+    assert (again.looked_at, again.gone, len(again.clips), len(again.left)) == (
+        2,
+        1,
+        len(TAKEN),
+        len(LEFT) - 1,
+    )
     after = session.ask("mes vidéos/a", "", gallery=name).ranking.set_index("clip_id")["score"]
-    assert after["mes vidéos/k"] != before["mes vidéos/k"] and after["mes vidéos/moving"] == before["mes vidéos/moving"]
-    assert "mes vidéos/two words" not in after and after.index[0] == "mes vidéos/corrupt"  # a copy of what was asked
+    assert (
+        after["mes vidéos/k"] != before["mes vidéos/k"]
+        and after["mes vidéos/moving"] == before["mes vidéos/moving"]
+    )
+    assert (
+        "mes vidéos/two words" not in after and after.index[0] == "mes vidéos/corrupt"
+    )  # a copy of what was asked
 
 
 def test_an_index_that_is_stopped_goes_on(mixed, tmp_path, monkeypatch):
@@ -202,23 +280,37 @@ def test_the_command_says_what_is_taken_and_what_is_left(mixed, tmp_path):
     environment = {**os.environ, "TFCOVR_DATA": str(tmp_path / "data"), "TFCOVR_RUNS": str(tmp_path / "runs")}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
-    assert "8 clips taken, 3 files left out; 11 were new or changed." in done.stdout and "1 .txt" in done.stdout
-    assert "clip-avg-zs: 8 clips can be found, 0 could not be embedded." in done.stdout and done.stdout.count("left out: ") == 3
+    assert (
+        "8 clips taken, 3 files left out; 11 were new or changed." in done.stdout and "1 .txt" in done.stdout
+    )
+    assert (
+        "clip-avg-zs: 8 clips can be found, 0 could not be embedded." in done.stdout
+        and done.stdout.count("left out: ") == 3
+    )
     again = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert "0 were new or changed." in again.stdout
 
 
 def test_the_command_on_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("TFCOVR_DATA", str(tmp_path / "data"))
-    assert main(["index", str(tmp_path / "no")]) == 2 and "does not exist; give a folder of videos" in capsys.readouterr().err
+    assert (
+        main(["index", str(tmp_path / "no")]) == 2
+        and "does not exist; give a folder of videos" in capsys.readouterr().err
+    )
     (tmp_path / "words.mp4").write_text("words")
-    assert main(["index", str(tmp_path)]) == 2 and "names no video that can be read, out of 1" in capsys.readouterr().err
+    assert (
+        main(["index", str(tmp_path)]) == 2
+        and "names no video that can be read, out of 1" in capsys.readouterr().err
+    )
 
 
 # ---- previews, reel, exports
 
+
 def test_a_preview_is_small_made_once_and_anew_when_its_clip_changes(tmp_path, monkeypatch):
-    clip = write_clip(tmp_path / "noise.mp4", np.random.default_rng(0).integers(0, 255, (40, 240, 320, 3), np.uint8), 25)
+    clip = write_clip(
+        tmp_path / "noise.mp4", np.random.default_rng(0).integers(0, 255, (40, 240, 320, 3), np.uint8), 25
+    )
     previews = Previews(tmp_path / "previews")
     first = previews.get(clip)
     with Image.open(next((tmp_path / "previews").rglob("*.gif"))) as picture:
@@ -234,19 +326,24 @@ def test_the_reel_shows_each_clip_captioned(tmp_path):
     for name, colour, n_frames in (("red", (200, 0, 0), 10), ("blue", (0, 0, 200), 300)):
         write_clip(tmp_path / f"{name}.mp4", np.full((n_frames, 60, 100, 3), colour, np.uint8), 25)
     (tmp_path / "broken.mp4").write_text("words")
-    clips = [(tmp_path / "red.mp4", "1   été"), (tmp_path / "broken.mp4", "2"), (tmp_path / "blue.mp4", "3   " + "a long label " * 20)]
+    clips = [
+        (tmp_path / "red.mp4", "1   été"),
+        (tmp_path / "broken.mp4", "2"),
+        (tmp_path / "blue.mp4", "3   " + "a long label " * 20),
+    ]
     broken = write_reel(tmp_path / "reel.mp4", clips, longest_s=2)
     assert list(broken) == [str(tmp_path / "broken.mp4")]
     info = probe(tmp_path / "reel.mp4")
     assert (info.width, info.height, info.n_frames, info.codec) == (WIDTH, HEIGHT, FPS * 1 + FPS * 2, "h264")
     frames = read_clip(tmp_path / "reel.mp4", [3, 60])
     assert frames[0, 150, 320].argmax() == 0 and frames[1, 150, 320].argmax() == 2
-    assert all(frame[HEIGHT - 40:].max() > 150 for frame in frames)  # the caption is drawn
+    assert all(frame[HEIGHT - 40 :].max() > 150 for frame in frames)  # the caption is drawn
     with pytest.raises(ValueError, match="none of 1 clips can be read"):
         write_reel(tmp_path / "reel.mp4", clips[1:2])
 
 
 # ---- the widget
+
 
 @pytest.fixture
 def explorer(session, tmp_path):
@@ -266,9 +363,15 @@ def ask_something(explorer):
 def test_a_query_by_hand(explorer):
     ask_something(explorer)
     answer = explorer.answers[0]
-    assert shown(explorer) == answer.ranking["clip_id"].tolist() and "AP@5" in explorer.heads[0].value and not explorer.notes.wrong.value
+    assert (
+        shown(explorer) == answer.ranking["clip_id"].tolist()
+        and "AP@5" in explorer.heads[0].value
+        and not explorer.notes.wrong.value
+    )
     for card, right in zip(explorer.cards, answer.ranking["right"]):
-        assert ("tfcovr-right" if right else "tfcovr-wrong") in card.widget._dom_classes and ("✓" if right else "✗") in card.text.value
+        assert ("tfcovr-right" if right else "tfcovr-wrong") in card.widget._dom_classes and (
+            "✓" if right else "✗"
+        ) in card.text.value
         assert card.image.value != BLANK and len(card.image.value) <= MAX_BYTES
     explorer.show_labels.value = False
     assert not any(text in card.text.value for card in explorer.cards for text in TEXTS.values())
@@ -277,7 +380,11 @@ def test_a_query_by_hand(explorer):
     assert shown(explorer) == explorer.answers[0].ranking["clip_id"].tolist()[12:24]
     second = shown(explorer)[3]
     explorer.cards[3].buttons["next query"].click()
-    assert explorer.query_clip == second and explorer.answers[0].query_clip == second and second not in shown(explorer)
+    assert (
+        explorer.query_clip == second
+        and explorer.answers[0].query_clip == second
+        and second not in shown(explorer)
+    )
     explorer.cards[0].buttons["more like"].click()
     assert explorer.answers[0].text == ""
 
@@ -285,7 +392,9 @@ def test_a_query_by_hand(explorer):
 def test_two_methods_stand_beside_each_other(explorer):
     ask_something(explorer)
     explorer.beside.value = "video-only"
-    assert [answer.method for answer in explorer.answers] == ["clip-avg-zs", "video-only"] and len(shown(explorer)) == 12
+    assert [answer.method for answer in explorer.answers] == ["clip-avg-zs", "video-only"] and len(
+        shown(explorer)
+    ) == 12
     assert shown(explorer)[6:] == explorer.answers[1].ranking["clip_id"].tolist()[:6]
 
 
@@ -293,7 +402,11 @@ def test_what_goes_wrong_is_said_in_words(explorer, monkeypatch, tmp_path):
     explorer.save_csv()
     assert "nothing has been asked yet" in explorer.notes.wrong.value
     (tmp_path / "bare").mkdir()
-    for path, words in (("", "no path is given"), ("nowhere", "does not exist"), (str(tmp_path / "bare"), "no video that can be read")):
+    for path, words in (
+        ("", "no path is given"),
+        ("nowhere", "does not exist"),
+        (str(tmp_path / "bare"), "no video that can be read"),
+    ):
         explorer.path.value = path
         explorer.open()
         wrong = explorer.notes.wrong.value
@@ -301,13 +414,21 @@ def test_what_goes_wrong_is_said_in_words(explorer, monkeypatch, tmp_path):
     (tmp_path / "<b>.mp4").write_text("words")
     explorer.path.value = str(tmp_path / "<b>.mp4")
     explorer.open()
-    assert "cannot be opened as a video" in explorer.notes.wrong.value and "<b>" not in explorer.notes.wrong.value
+    assert (
+        "cannot be opened as a video" in explorer.notes.wrong.value
+        and "<b>" not in explorer.notes.wrong.value
+    )
     ask_something(explorer)
     assert explorer.notes.wrong.value == ""
-    explorer.method.value = "blip-covr-zs" if "blip-covr-zs" in explorer.session.methods else "languagebind-zs"
+    explorer.method.value = (
+        "blip-covr-zs" if "blip-covr-zs" in explorer.session.methods else "languagebind-zs"
+    )
     monkeypatch.setattr(explorer.session, "ask", lambda *_, **__: 1 / 0)
     explorer.search()
-    assert "The explorer has a fault: ZeroDivisionError" in explorer.notes.wrong.value and "Traceback" in explorer.notes.wrong.value
+    assert (
+        "The explorer has a fault: ZeroDivisionError" in explorer.notes.wrong.value
+        and "Traceback" in explorer.notes.wrong.value
+    )
 
 
 def test_a_clip_that_was_deleted_is_said_and_the_rest_is_shown(explorer, made, tmp_path):
@@ -317,7 +438,11 @@ def test_a_clip_that_was_deleted_is_said_and_the_rest_is_shown(explorer, made, t
         shutil.copy(name, own / f"{number}.mp4")
     explorer.path.value = str(own)
     explorer.open()
-    assert explorer.gallery.value == str(own) and len(explorer.chooser.found) == 4 and "4 clips taken" in explorer.notes.going_on.value
+    assert (
+        explorer.gallery.value == str(own)
+        and len(explorer.chooser.found) == 4
+        and "4 clips taken" in explorer.notes.going_on.value
+    )
     explorer.choose("own/0")
     explorer.more_like("own/0")
     (own / "2.mp4").unlink()
@@ -332,9 +457,18 @@ def test_exports(explorer, session, tmp_path):
     explorer.save_figure()
     explorer.save_reel()
     assert not explorer.notes.wrong.value
-    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".csv", ".csv", ".mp4", ".pdf", ".png", ".svg"]
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [
+        ".csv",
+        ".csv",
+        ".mp4",
+        ".pdf",
+        ".png",
+        ".svg",
+    ]
     written = pd.read_csv(next((tmp_path / "out").glob("*_ranking.csv")))
-    assert written["clip_id"].tolist() == shown(explorer) and set(written["modification"]) == {explorer.answers[0].text}
+    assert written["clip_id"].tolist() == shown(explorer) and set(written["modification"]) == {
+        explorer.answers[0].text
+    }
     assert len(explorer.reel.value) > 1000
 
 
@@ -347,7 +481,9 @@ def test_the_cell_asks_the_same_again(explorer, session):
     lines = cell.splitlines()
     assert lines[0] == "from tfcovr_utils.explorer import Session" and lines[2].startswith("session = ")
     names = {"session": session}
-    exec("\n".join(lines[3:-1]), names)  # the session itself is opened from a rendering, which this test has not
+    exec(
+        "\n".join(lines[3:-1]), names
+    )  # the session itself is opened from a rendering, which this test has not
     for number, answer in enumerate(explorer.answers, 1):
         pd.testing.assert_frame_equal(names[f"answer_{number}"].ranking, answer.ranking)
 
@@ -361,4 +497,8 @@ def test_nothing_grows_with_queries(explorer):
         if number % 30 == 0:
             explorer.choose(clips[number % len(clips)])
     assert len(_instances) == before
-    assert len(explorer.session._queries) <= 256 and len(explorer.previews._recent) <= 64 and len(explorer.session._galleries) <= 6
+    assert (
+        len(explorer.session._queries) <= 256
+        and len(explorer.previews._recent) <= 64
+        and len(explorer.session._galleries) <= 6
+    )

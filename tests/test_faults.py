@@ -2,6 +2,7 @@
 
 Where a module's own tests show its part (a damaged shard, a torn manifest, two processes in one store), it is not shown again.
 """
+
 import json
 import os
 import random
@@ -26,24 +27,33 @@ from safetensors.torch import load_file
 from small_benchmark import small_benchmark, small_setting
 from test_cutting import wait_for_end_of_group
 
-from tfcovr_utils.machine import files
 from tfcovr_utils import rendering
-from tfcovr_utils.evaluation import results
+from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.encoders.aim import load_pretrained, save_pretrained
-from tfcovr_utils.training.readers import ClipReader, Readout
-from tfcovr_utils.machine.files import CannotWrite, alone, append_rows, create_array, replacing, together, write_json, write_table
-from tfcovr_utils.training.fusion import Fusion
-from tfcovr_utils.texts.llm.cache import Answers
+from tfcovr_utils.evaluation import results
+from tfcovr_utils.machine import files
+from tfcovr_utils.machine.files import (
+    CannotWrite,
+    alone,
+    append_rows,
+    create_array,
+    replacing,
+    together,
+    write_json,
+    write_table,
+)
+from tfcovr_utils.machine.tensors import read_checkpoint, read_weights, write_checkpoint, write_weights
+from tfcovr_utils.machine.workers import make_pool
 from tfcovr_utils.profiles import PROFILES
+from tfcovr_utils.texts.llm.cache import Answers
 from tfcovr_utils.training import recipes
 from tfcovr_utils.training.__main__ import main as training
+from tfcovr_utils.training.fusion import Fusion
+from tfcovr_utils.training.readers import ClipReader, Readout
 from tfcovr_utils.training.recipes import learn
 from tfcovr_utils.training.single_stage import SingleStage
 from tfcovr_utils.training.stage1 import Stage1Settings
-from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.video import write_clip
-from tfcovr_utils.machine.tensors import read_checkpoint, read_weights, write_checkpoint, write_weights
-from tfcovr_utils.machine.workers import make_pool
 
 ROOT = Path(__file__).parents[1]
 TENSORS = {"a": torch.arange(4000.0), "b": torch.ones(3, dtype=torch.bfloat16), "c": torch.tensor(7)}
@@ -71,28 +81,38 @@ def test_a_killed_pipeline_ends_as_an_undisturbed_one(tmp_path, small):
     rng = random.Random(0)
     with pipeline.FakeOpenAI(pipeline.DELAY_S) as model:
         reached = []
-        for step in ("render", "stage 1"):  # once this one is reached, at any moment of the seconds that follow
+        for step in (
+            "render",
+            "stage 1",
+        ):  # once this one is reached, at any moment of the seconds that follow
             process = kill_pipeline.start(out, model.url, small=True)
             while kill_pipeline.step_reached(out) != step:
                 assert process.poll() is None, Path(f"{out}.log").read_text()
-                time.sleep(.01)
+                time.sleep(0.01)
             time.sleep(2 * rng.random())
             kill_pipeline.kill(process)
             reached.append(kill_pipeline.step_reached(out))
         pipeline.run(out, model.url)
         keys = [key for _, key, _ in model.requests]
     assert len(set(reached)) == 2 and pipeline.digest(out) == expected
-    assert len(keys) == len(set(keys)) and set(model.billed.values()) == {1}  # the second kill was after the answers
+    assert len(keys) == len(set(keys)) and set(model.billed.values()) == {
+        1
+    }  # the second kill was after the answers
 
 
 @needs_posix
 def test_workers_end_when_a_rendering_s_leader_alone_is_killed(tmp_path):
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "smoke", "--out", str(out)], cwd=ROOT, start_new_session=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "smoke", "--out", str(out)],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     while not ((out / "manifest.jsonl").exists() and (out / "manifest.jsonl").stat().st_size):
         assert process.poll() is None
-        time.sleep(.02)
+        time.sleep(0.02)
     process.kill()
     process.wait()
     wait_for_end_of_group(process.pid)
@@ -106,7 +126,9 @@ def left_over(folder: Path) -> list[str]:
 
 
 def test_what_killed_runs_left_is_cleared_and_nothing_else(tmp_path):
-    kept = [tmp_path / name for name in (".lock", ".a.json", ".deadbeef.npy", "a." + "0" * 32 + ".json", "b.json")]
+    kept = [
+        tmp_path / name for name in (".lock", ".a.json", ".deadbeef.npy", "a." + "0" * 32 + ".json", "b.json")
+    ]
     for path in kept:
         path.touch()
         os.utime(path, (0, 0))
@@ -130,15 +152,20 @@ def test_what_killed_runs_left_is_cleared_and_nothing_else(tmp_path):
 
 def test_two_writers_of_one_process_do_not_meet(tmp_path):
     """Threads of one process, and processes of equal number on two machines, have temporary files of their own."""
+
     def write(number: int) -> None:
         with replacing(tmp_path / "a.txt") as temporary:
             temporary.write_text(f"{number}" * 1000)
-            time.sleep(.01)
+            time.sleep(0.01)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
     content = (tmp_path / "a.txt").read_text()
-    assert len(content) == 1000 and len(set(content)) == 1 and [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (
+        len(content) == 1000
+        and len(set(content)) == 1
+        and [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    )
 
 
 WRITERS = {
@@ -146,11 +173,13 @@ WRITERS = {
     "a table": lambda path: write_table(pd.DataFrame({"a": np.random.default_rng(0).random(4000)}), path),
     "weights": lambda path: write_weights(TENSORS, path),
     "a checkpoint": lambda path: write_checkpoint({"seed": 0}, {"model": TENSORS}, path),
-    "a clip": lambda path: write_clip(path, np.random.default_rng(0).integers(0, 255, (30, 64, 64, 3)).astype(np.uint8), 25),
+    "a clip": lambda path: write_clip(
+        path, np.random.default_rng(0).integers(0, 255, (30, 64, 64, 3)).astype(np.uint8), 25
+    ),
     "a manifest": lambda path: append_rows([{"clip_id": "x" * 100}] * 100, path),
     "an array": lambda path: create_array(path, (100_000,)),
     "answers": lambda path: write_answer(path),
-}  # fmt: skip
+}
 
 
 def write_answer(path: Path) -> None:
@@ -175,7 +204,12 @@ def test_a_full_disk_is_one_sentence_and_what_was_there_stays(tmp_path, what):
     path = tmp_path / "file.mp4"
     kept = {"a manifest": b'{"clip_id": "a"}\n', "answers": b'{"key": "a"}\n'}.get(what, b"what was there")
     path.write_bytes(kept)
-    with disk_of(1000), pytest.raises(CannotWrite, match=r"file.mp4 cannot be written \(File too large\); make room") as error:
+    with (
+        disk_of(1000),
+        pytest.raises(
+            CannotWrite, match=r"file.mp4 cannot be written \(File too large\); make room"
+        ) as error,
+    ):
         WRITERS[what](path)
     assert "Traceback" not in str(error.value) and not left_over(tmp_path)
     content = path.read_bytes()
@@ -197,7 +231,10 @@ def test_a_file_where_the_folder_should_be_is_named(tmp_path, what):
 @pytest.mark.parametrize("what", WRITERS)
 def test_a_folder_without_permission_is_named(tmp_path, what):
     (tmp_path / "folder").mkdir(mode=0o555)
-    with pytest.raises(CannotWrite, match=r"folder/file.mp4 cannot be written \(Permission denied\); make room, correct the permissions"):
+    with pytest.raises(
+        CannotWrite,
+        match=r"folder/file.mp4 cannot be written \(Permission denied\); make room, correct the permissions",
+    ):
         WRITERS[what](tmp_path / "folder" / "file.mp4")
 
 
@@ -208,18 +245,30 @@ def test_a_writer_s_own_error_stays_what_it_is(tmp_path):
 
 def test_the_sentence_comes_whole_out_of_a_worker_process(tmp_path):
     (tmp_path / "file").touch()
-    with make_pool(1) as pool, pytest.raises(CannotWrite, match=r"a.json cannot be written \(File exists: .*file\); make room"):
+    with (
+        make_pool(1) as pool,
+        pytest.raises(CannotWrite, match=r"a.json cannot be written \(File exists: .*file\); make room"),
+    ):
         pool.submit(write_json, {}, tmp_path / "file" / "a.json").result()
 
 
 def test_the_command_says_it_too(tmp_path):
     """A rendering on a full disk: one line and no traceback; with room it goes on and is whole."""
     out = tmp_path / "out"
-    script = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
-              "from tfcovr_utils.rendering.__main__ import main; sys.exit(main(sys.argv[1:]))")
-    run = subprocess.run([sys.executable, "-c", script, "--profile", "smoke", "--out", str(out)], cwd=ROOT, capture_output=True, text=True)
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "from tfcovr_utils.rendering.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, "--profile", "smoke", "--out", str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 2 and "Traceback" not in run.stderr
-    assert "cannot be written (File too large); make room" in run.stderr.splitlines()[-1] and not left_over(out)
+    assert "cannot be written (File too large); make room" in run.stderr.splitlines()[-1] and not left_over(
+        out
+    )
 
 
 # ---- damaged files
@@ -261,11 +310,16 @@ def test_a_damaged_checkpoint_is_named_and_not_gone_on_from(tmp_path, stage, how
     def fit(**options):
         if stage == 2:
             return test_stage2.fit(checkpoint=path, **options)[0].state_dict()
-        return test_stage1.fit("mean", features, label_idx, replace(test_stage1.QUICK, epochs=2), checkpoint=path, **options)[0].state_dict()
+        return test_stage1.fit(
+            "mean", features, label_idx, replace(test_stage1.QUICK, epochs=2), checkpoint=path, **options
+        )[0].state_dict()
 
     whole = fit()
     DAMAGES[how](path)
-    with pytest.raises(ValueError, match=r"checkpoint.pt is damaged or cut short \(.+\), so no run can go on from it; remove it, and the same "):
+    with pytest.raises(
+        ValueError,
+        match=r"checkpoint.pt is damaged or cut short \(.+\), so no run can go on from it; remove it, and the same ",
+    ):
         fit(resume=True)
     path.unlink()
     again = fit(resume=True)
@@ -283,7 +337,9 @@ def fusion_in(folder: Path) -> tuple[Path, object]:
 
 
 def single_stage_in(folder: Path) -> tuple[Path, object]:
-    SingleStage(ClipReader(Readout("ordered", 8, num_frames=3, width=16, heads=2), ["a"]), Fusion(16, 5, 8, 8)).save_pretrained(folder)
+    SingleStage(
+        ClipReader(Readout("ordered", 8, num_frames=3, width=16, heads=2), ["a"]), Fusion(16, 5, 8, 8)
+    ).save_pretrained(folder)
     return folder / "model.safetensors", SingleStage.load
 
 
@@ -306,7 +362,9 @@ def test_damaged_weights_are_named(tmp_path, what, how):
     path, load = SAVED[what](tmp_path)
     load(tmp_path)
     DAMAGES[how](path)
-    with pytest.raises(ValueError, match=rf"{path.name} is damaged .*; remove it, and train it or fetch it again"):
+    with pytest.raises(
+        ValueError, match=rf"{path.name} is damaged .*; remove it, and train it or fetch it again"
+    ):
         load(tmp_path)
 
 
@@ -326,7 +384,10 @@ def test_a_damaged_folder_of_blip_is_named(tmp_path, here):
     for path in source.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     cut_short(tmp_path / "model.safetensors")
-    with pytest.raises(FileNotFoundError, match=r"model.safetensors is damaged or cut short .*make or fetch that folder again"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"model.safetensors is damaged or cut short .*make or fetch that folder again",
+    ):
         load_encoder("blip", str(tmp_path))
 
 
@@ -334,7 +395,10 @@ def test_a_damaged_folder_of_blip_is_named(tmp_path, here):
 def test_a_damaged_table_is_named(tmp_path, benchmarks, how):
     benchmarks[0].save(tmp_path)
     DAMAGES[how](tmp_path / "triplets.parquet")
-    with pytest.raises(ValueError, match=r"triplets.parquet is damaged \(.+\); remove it, and give the command that made it again"):
+    with pytest.raises(
+        ValueError,
+        match=r"triplets.parquet is damaged \(.+\); remove it, and give the command that made it again",
+    ):
         Benchmark.load(tmp_path)
     (tmp_path / "random").mkdir()
     DAMAGES["empty"](tmp_path / "random" / "seed-0.parquet")
@@ -350,7 +414,10 @@ def test_others_weights_have_no_hash_and_are_read(tmp_path):
     write_weights(TENSORS, tmp_path / "ours.safetensors")
     write_weights(TENSORS, tmp_path / "again.safetensors")
     assert (tmp_path / "ours.safetensors").read_bytes() == (tmp_path / "again.safetensors").read_bytes()
-    assert all(torch.equal(value, TENSORS[name]) for name, value in read_weights(tmp_path / "ours.safetensors").items())
+    assert all(
+        torch.equal(value, TENSORS[name])
+        for name, value in read_weights(tmp_path / "ours.safetensors").items()
+    )
     write_checkpoint({"seed": 1}, {"step": 3}, tmp_path / "c.pt")
     assert read_checkpoint(tmp_path / "c.pt", {"seed": 1})["step"] == 3
 
@@ -389,7 +456,9 @@ def test_weights_and_their_description_are_of_one_run(tmp_path, monkeypatch, mom
     except FileNotFoundError as error:
         assert "holds no config.json of a trained fusion; train one there" in str(error)
     else:
-        assert any(test_stage2.same(found, one) for one in (old.eval(), new.eval()) if one.config == found.config)
+        assert any(
+            test_stage2.same(found, one) for one in (old.eval(), new.eval()) if one.config == found.config
+        )
     new.save_pretrained(tmp_path)
     assert test_stage2.same(Fusion.load(tmp_path), new) and not left_over(tmp_path)
 
@@ -413,7 +482,9 @@ def test_a_benchmark_is_whole_or_says_that_it_is_not(tmp_path, monkeypatch, benc
         assert "has no clips.parquet; build the benchmark there" in str(error)
     else:
         assert found in (len(old.triplets), len(new.triplets))
-        assert pd.read_parquet(tmp_path / "triplets.parquet").equals((old if found == len(old.triplets) else new).triplets)
+        assert pd.read_parquet(tmp_path / "triplets.parquet").equals(
+            (old if found == len(old.triplets) else new).triplets
+        )
 
 
 def test_a_result_without_its_record_is_no_result_of_another(tmp_path, monkeypatch):
@@ -424,7 +495,10 @@ def test_a_result_without_its_record_is_no_result_of_another(tmp_path, monkeypat
     with pytest.raises(Killed):
         results.save_result(table.assign(**{"ap@50": 0.5}), tmp_path, "random", 0, {"revision": "new"})
     monkeypatch.undo()
-    assert pd.read_parquet(path)["revision"].tolist() == ["new"] and json.loads(path.with_suffix(".json").read_text()) == {}
+    assert (
+        pd.read_parquet(path)["revision"].tolist() == ["new"]
+        and json.loads(path.with_suffix(".json").read_text()) == {}
+    )
     with pytest.raises(FileNotFoundError, match="seed-0.json is not there or not whole; run `"):
         results.training_curve(tmp_path, "random", 0)
     results.save_result(table, tmp_path, "random", 0, {"revision": "new"})
@@ -436,8 +510,17 @@ def test_an_encoder_half_replaced_is_not_taken_for_the_one_before(here, monkeypa
     settings = Stage1Settings(epochs=1, batch=16, lr=3e-3)
 
     def taught(**changes):
-        learned = learn("frozen-mlp", here.benchmark, here.clips_dir, here.profile, 0, folder, settings=replace(settings, **changes),
-                        clip_weights=here.clip_weights, store_dir=here.store_dir)
+        learned = learn(
+            "frozen-mlp",
+            here.benchmark,
+            here.clips_dir,
+            here.profile,
+            0,
+            folder,
+            settings=replace(settings, **changes),
+            clip_weights=here.clip_weights,
+            store_dir=here.store_dir,
+        )
         return learned.model.reader.state_dict()
 
     first = taught()
@@ -457,7 +540,9 @@ def test_an_encoder_half_replaced_is_not_taken_for_the_one_before(here, monkeypa
 def test_a_second_run_says_that_it_waits_and_a_killed_one_holds_nothing(tmp_path, capsys):
     path = tmp_path / "manifest.jsonl"
     script = "import sys, time; from tfcovr_utils.machine.files import alone\nwith alone(sys.argv[1]): print('held', flush=True), time.sleep(60)"
-    holder = subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     assert holder.stdout.readline() == "held\n"
 
     def wait() -> float:
@@ -466,7 +551,7 @@ def test_a_second_run_says_that_it_waits_and_a_killed_one_holds_nothing(tmp_path
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(wait)
-        time.sleep(.5)
+        time.sleep(0.5)
         assert not waiting.done()
         killed_at = time.monotonic()
         os.kill(holder.pid, signal.SIGKILL)
@@ -477,11 +562,31 @@ def test_a_second_run_says_that_it_waits_and_a_killed_one_holds_nothing(tmp_path
 
 
 def test_two_renderings_into_one_folder_end_well(tmp_path):
-    command = [sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "smoke", "--workers", "1", "--out", str(tmp_path / "out")]
-    script = ("import sys; from dataclasses import replace; from tfcovr_utils.profiles import PROFILES; from tfcovr_utils.rendering.__main__ import main\n"
-              "PROFILES['smoke'] = replace(PROFILES['smoke'], clips_per_label=(3, 2, 2), sources_per_split=(4, 2, 2)); sys.exit(main(sys.argv[1:]))")
-    both = [subprocess.Popen([sys.executable, "-c", script, *command[3:]], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            for _ in range(2)]
+    command = [
+        sys.executable,
+        "-m",
+        "tfcovr_utils.rendering",
+        "--profile",
+        "smoke",
+        "--workers",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    script = (
+        "import sys; from dataclasses import replace; from tfcovr_utils.profiles import PROFILES; from tfcovr_utils.rendering.__main__ import main\n"
+        "PROFILES['smoke'] = replace(PROFILES['smoke'], clips_per_label=(3, 2, 2), sources_per_split=(4, 2, 2)); sys.exit(main(sys.argv[1:]))"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, *command[3:]],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
     said = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("this one waits until that ends" in one for one in said) == 1
@@ -495,12 +600,20 @@ def test_two_evaluations_into_one_folder_lose_nothing(tmp_path):
     names = [f"protocol {number}" for number in range(12)]
 
     def save(name: str) -> None:
-        results.save_result(pd.DataFrame({"query_id": ["q"], "split": "test", "protocol": name}), tmp_path, "random", 0, {"revision": name})
+        results.save_result(
+            pd.DataFrame({"query_id": ["q"], "split": "test", "protocol": name}),
+            tmp_path,
+            "random",
+            0,
+            {"revision": name},
+        )
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(save, names))
     assert sorted(pd.read_parquet(tmp_path / "random" / "seed-0.parquet")["protocol"]) == sorted(names)
-    assert set(json.loads((tmp_path / "random" / "seed-0.json").read_text())) == {f"test {name}" for name in names}
+    assert set(json.loads((tmp_path / "random" / "seed-0.json").read_text())) == {
+        f"test {name}" for name in names
+    }
 
 
 def test_two_trainings_into_one_folder_give_what_one_gives(tmp_path, here, small, monkeypatch):
@@ -508,16 +621,40 @@ def test_two_trainings_into_one_folder_give_what_one_gives(tmp_path, here, small
     monkeypatch.setenv("TFCOVR_DATA", str(tmp_path / "data"))
     torch.set_num_threads(1)  # as these processes have, for equal bits
     here.benchmark.save(tmp_path / "tables")
-    shared = ["--benchmark", str(tmp_path / "tables"), "--clips", str(here.clips_dir), "--weights", here.clip_weights, "--profile", "smoke"]
-    stages = {"stage1": ["--recipe", "frozen-mlp", "--set", "epochs=3", "save_every_s=0.0"], "stage2": ["--set", "steps=30", "select_every=1"]}
+    shared = [
+        "--benchmark",
+        str(tmp_path / "tables"),
+        "--clips",
+        str(here.clips_dir),
+        "--weights",
+        here.clip_weights,
+        "--profile",
+        "smoke",
+    ]
+    stages = {
+        "stage1": ["--recipe", "frozen-mlp", "--set", "epochs=3", "save_every_s=0.0"],
+        "stage2": ["--set", "steps=30", "select_every=1"],
+    }
     script = "import json, sys; from tfcovr_utils.training.__main__ import main\nfor arguments in json.loads(sys.argv[1]): main(arguments)"
 
     def given(out: Path) -> list[list[str]]:
-        return [[stage, *shared, "--resume", "--out", str(out / stage), *options] for stage, options in stages.items()]
+        return [
+            [stage, *shared, "--resume", "--out", str(out / stage), *options]
+            for stage, options in stages.items()
+        ]
 
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TFCOVR_DATA": str(tmp_path / "data")}
-    both = [subprocess.Popen([sys.executable, "-c", script, json.dumps(given(tmp_path / "both"))], cwd=ROOT, env=environment,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, json.dumps(given(tmp_path / "both"))],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
     for process in both:
         _, said = process.communicate()
         assert process.returncode == 0, said

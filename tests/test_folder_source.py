@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from test_video import drawn_clip, encode
 
+from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.labels.grammar import Attributes, parse_label
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.video.listing import list_videos
 from tfcovr_utils.sources.source import CLIP_COLUMNS, LABEL_COLUMNS
-from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.video import preview, read_clip
+from tfcovr_utils.video.listing import list_videos
 
 CODECS = {
     ".mp4": ("libx264", "yuv420p"),
@@ -106,9 +106,7 @@ def test_one_stem_in_two_folders_is_one_source_and_two_clips(tmp_path, videos):
     place(videos[".gif"], tmp_path / "run" / "person1.gif")
     place(videos[".mp4"], tmp_path / "run" / "person1~2.mp4")
     clips = load_source("folder", tmp_path).clips
-    assert sorted(clips["clip_id"]) == [
-        "run__person1", "run__person1~2", "run__person1~2~2", "walk__person1",
-    ]  # fmt: skip
+    assert sorted(clips["clip_id"]) == ["run__person1", "run__person1~2", "run__person1~2~2", "walk__person1"]
     assert sorted(clips["source_video"]) == ["person1"] * 3 + ["person1~2"]
 
 
@@ -142,9 +140,12 @@ def test_a_csv_says_where_each_clip_is(tmp_path, videos):
     source = load_source("folder", path)
     clips = source.clips
     assert clips["clip_id"].tolist() == [
-        "long video__mätch_0000200_0000600", "long video__mätch_0000200_0000600~2",
-        "long video__mätch_0000500_0001000", "b", "b~2",
-    ]  # fmt: skip
+        "long video__mätch_0000200_0000600",
+        "long video__mätch_0000200_0000600~2",
+        "long video__mätch_0000500_0001000",
+        "b",
+        "b~2",
+    ]
     assert clips["path"].tolist()[2:4] == ["cut/long video__mätch_0000500_0001000.mp4", "b.gif"]
     assert clips["source_video"].tolist() == ["mätch"] * 3 + ["b"] * 2
     assert clips[["start_s", "end_s"]].to_numpy()[:3].tolist() == [[0.2, 0.6], [0.2, 0.6], [0.5, 1.0]]

@@ -10,15 +10,24 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tfcovr_utils.training.official_checkpoint import load_stage2
 from tfcovr_utils.encoders.loading import read_checkpoint
 from tfcovr_utils.encoders.tokens import Tokens, official_text, tokenise
 from tfcovr_utils.training.fusion import Combiner, Fusion, unit, unit_average
-from tfcovr_utils.training.towers import TEXTS_AT_ONCE, TextTower, load_text_tower, load_tokenizer, read_tokens, tower_config
+from tfcovr_utils.training.official_checkpoint import load_stage2
+from tfcovr_utils.training.towers import (
+    TEXTS_AT_ONCE,
+    TextTower,
+    load_text_tower,
+    load_tokenizer,
+    read_tokens,
+    tower_config,
+)
 
 FIXTURES = Path(__file__).parent / "fixtures"
 COMBINER, STAGE2 = (load_file(FIXTURES / f"tfcovr_{name}.safetensors") for name in ("combiner", "stage2"))
-COMBINER_JSON, STAGE2_JSON = (json.loads((FIXTURES / f"tfcovr_{name}.json").read_text()) for name in ("combiner", "stage2"))
+COMBINER_JSON, STAGE2_JSON = (
+    json.loads((FIXTURES / f"tfcovr_{name}.json").read_text()) for name in ("combiner", "stage2")
+)
 HEADS = STAGE2_JSON["config"]["num_attention_heads"]
 TOKENS = Tokens(STAGE2["input.input_ids"], STAGE2["input.attention_mask"])
 
@@ -28,7 +37,9 @@ def tolerance(fixture: dict) -> float:
 
 
 def weights(fixture: dict) -> dict:
-    return {key.removeprefix("weights."): value for key, value in fixture.items() if key.startswith("weights.")}
+    return {
+        key.removeprefix("weights."): value for key, value in fixture.items() if key.startswith("weights.")
+    }
 
 
 def distance(one, other):
@@ -70,7 +81,9 @@ def test_combiner_equals_the_official_one(combiner):
         unit_video = combiner(unit(COMBINER["input.video"]), COMBINER["input.text"])
     assert distance(query, COMBINER["output.query"]) <= tolerance(COMBINER_JSON)
     wrong = COMBINER_JSON["difference_when_wrong"]
-    assert distance(swapped, COMBINER["output.query"]) == pytest.approx(wrong["arguments exchanged"], rel=0.05)
+    assert distance(swapped, COMBINER["output.query"]) == pytest.approx(
+        wrong["arguments exchanged"], rel=0.05
+    )
     assert distance(unit_video, COMBINER["output.query"]) == pytest.approx(wrong["video made unit"], rel=0.05)
 
 
@@ -117,7 +130,9 @@ def test_a_checkpoint_of_a_wrapped_model_or_of_weights_alone_loads(official, tmp
     torch.save(weights(STAGE2), tmp_path / "weights.pth")
     for path in (official(tmp_path / "wrapped.ckpt", wrapped), tmp_path / "weights.pth"):
         fusion, _ = load_stage2(path, heads=HEADS)
-        assert distance(fusion(STAGE2["input.video"], TOKENS), STAGE2["output.query"]) <= tolerance(STAGE2_JSON)
+        assert distance(fusion(STAGE2["input.video"], TOKENS), STAGE2["output.query"]) <= tolerance(
+            STAGE2_JSON
+        )
 
 
 class Touch:
@@ -130,7 +145,10 @@ class Touch:
 
 def test_a_checkpoint_that_names_another_class_is_refused_and_nothing_runs(official, tmp_path):
     other = official(tmp_path / "other.ckpt", weights(STAGE2), scheduler="OtherSchedule")
-    with pytest.raises(ValueError, match=r"other.ckpt holds more .* names src.tools.scheduler.OtherSchedule.*nothing of it was run"):
+    with pytest.raises(
+        ValueError,
+        match=r"other.ckpt holds more .* names src.tools.scheduler.OtherSchedule.*nothing of it was run",
+    ):
         read_checkpoint(other)
     torch.save({"model": Touch(tmp_path / "canary")}, tmp_path / "evil.ckpt")
     with pytest.raises(ValueError, match="was refused"):
@@ -236,8 +254,14 @@ def test_a_saved_fusion_comes_back_with_tower_and_means(tmp_path):
 
 # The text tower
 
-SIZES = {"vocab_size": 40, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12,
-         "max_position_embeddings": 40}  # fmt: skip
+SIZES = {
+    "vocab_size": 40,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 12,
+    "max_position_embeddings": 40,
+}
 
 
 def tiny_tower() -> TextTower:
@@ -245,14 +269,17 @@ def tiny_tower() -> TextTower:
     return TextTower(tower_config(**SIZES)).eval()
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("Show with 2.5 Twists", "show with two and a half twists"),
-    ("show with 0.5 turn, 7 times (7.5)", "show with half turn, seven times 7.5"),
-    ("1.0 or 0.25 or 0 or 1.75 or 10", "one or 0.25 or 0 or 1.75 or 10"),
-    ('say "it": now!  *#~;', "say it now"),
-    ("end in a full stop.", "end in a full stop."),
-    ("word " * 31, " ".join(["word"] * 30)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Show with 2.5 Twists", "show with two and a half twists"),
+        ("show with 0.5 turn, 7 times (7.5)", "show with half turn, seven times 7.5"),
+        ("1.0 or 0.25 or 0 or 1.75 or 10", "one or 0.25 or 0 or 1.75 or 10"),
+        ('say "it": now!  *#~;', "say it now"),
+        ("end in a full stop.", "end in a full stop."),
+        ("word " * 31, " ".join(["word"] * 30)),
+    ],
+)
 def test_texts_are_prepared_as_officially(text, expected):
     assert official_text(text) == expected
 
@@ -268,7 +295,9 @@ def test_texts_keep_their_order_whatever_their_length():
     tower.qformer.register_forward_hook(lambda _, given, __: passes.append(given[0].shape[1]))
     together = read_tokens(tower, tokens)
     assert passes == sorted(passes) and passes[0] < 16
-    one_by_one = torch.cat([tower(tokens.input_ids[k : k + 1, :n], mask[k : k + 1, :n]) for k, n in enumerate(length)])
+    one_by_one = torch.cat(
+        [tower(tokens.input_ids[k : k + 1, :n], mask[k : k + 1, :n]) for k, n in enumerate(length)]
+    )
     torch.testing.assert_close(together, one_by_one, rtol=1e-4, atol=1e-5)
 
 
@@ -281,7 +310,12 @@ def test_the_tower_of_a_bert_folder_is_bert_without_token_types(tmp_path):
     bert.embeddings.token_type_embeddings.weight.zero_()
     bert.save_pretrained(tmp_path)
     ids, mask = torch.tensor([[2, 9, 5, 3], [2, 7, 3, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
-    torch.testing.assert_close(load_text_tower(str(tmp_path))(ids, mask), bert(ids, mask).last_hidden_state[:, 0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        load_text_tower(str(tmp_path))(ids, mask),
+        bert(ids, mask).last_hidden_state[:, 0],
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 @torch.no_grad()
@@ -289,7 +323,10 @@ def test_the_tower_of_a_blip2_folder_is_its_text_branch(tmp_path):
     from transformers import Blip2Config, Blip2TextModelWithProjection
 
     torch.manual_seed(0)
-    config = Blip2Config(qformer_config={**SIZES, "use_qformer_text_input": True, "encoder_hidden_size": 8}, image_text_hidden_size=8)
+    config = Blip2Config(
+        qformer_config={**SIZES, "use_qformer_text_input": True, "encoder_hidden_size": 8},
+        image_text_hidden_size=8,
+    )
     model = Blip2TextModelWithProjection(config).eval()
     model.save_pretrained(tmp_path)
     ids, mask = torch.tensor([[2, 9, 5, 3]]), torch.ones(1, 4, dtype=torch.int64)
@@ -300,7 +337,9 @@ def test_the_tower_of_a_blip2_folder_is_its_text_branch(tmp_path):
 def test_tokens_are_cut_at_the_official_length(tmp_path):
     from transformers import BertTokenizer
 
-    words = {word: row for row, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "show", "twist"])}
+    words = {
+        word: row for row, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "show", "twist"])
+    }
     BertTokenizer(vocab=words).save_pretrained(tmp_path)
     tokens = tokenise(["show twist", "show " * 40], load_tokenizer(str(tmp_path)))
     assert tokens.input_ids.shape == (2, 32) and tokens.attention_mask.sum(1).tolist() == [4, 32]
@@ -309,7 +348,9 @@ def test_tokens_are_cut_at_the_official_length(tmp_path):
 
 def test_text_weights_that_are_not_to_be_had_say_what_to_do(tmp_path):
     for load in (load_tokenizer, load_text_tower):
-        with pytest.raises(FileNotFoundError, match="could not be loaded .* run `hf download .* give it as --text-weights"):
+        with pytest.raises(
+            FileNotFoundError, match="could not be loaded .* run `hf download .* give it as --text-weights"
+        ):
             load(str(tmp_path / "nowhere"))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     with pytest.raises(ValueError, match="type 'gpt2'; expected bert or blip-2"):

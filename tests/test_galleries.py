@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from tfcovr_utils.embedding import galleries
-from tfcovr_utils.embedding.galleries import Gallery, build_index, open_index, recall, search_exact, search_index, write_gallery
+from tfcovr_utils.embedding.galleries import (
+    Gallery,
+    build_index,
+    open_index,
+    recall,
+    search_exact,
+    search_index,
+    write_gallery,
+)
 from tfcovr_utils.metrics.ranking import rank_gallery
 
 DIM = 8
@@ -22,7 +30,9 @@ def whole_numbers(count, seed=0):
 
 def write(folder, rows, **options):
     ids = [f"clip {number}" for number in range(len(rows))]
-    return write_gallery(folder, ids, lambda part: rows[[int(clip_id.split()[1]) for clip_id in part]], **options)
+    return write_gallery(
+        folder, ids, lambda part: rows[[int(clip_id.split()[1]) for clip_id in part]], **options
+    )
 
 
 @pytest.fixture
@@ -38,7 +48,9 @@ def test_what_streams_is_ranked_as_in_memory(tmp_path, small_blocks, dtype, k):
     """Many scores are equal, also across blocks, so the order among them is tested too; and k may exceed the gallery."""
     rows, query_emb = whole_numbers(100), whole_numbers(9, 1)
     gallery = write(tmp_path, rows, dtype=dtype)
-    assert gallery.shape == (100, DIM) and gallery.dtype == dtype and gallery.clip_ids.tolist()[-1] == "clip 99"
+    assert (
+        gallery.shape == (100, DIM) and gallery.dtype == dtype and gallery.clip_ids.tolist()[-1] == "clip 99"
+    )
     for exclude_idx in (None, [-1, 0, 6, 7, 99, 3, 50, 20, 21]):
         found = search_exact(query_emb, gallery, k, exclude_idx)
         scores = query_emb @ rows.T
@@ -50,12 +62,16 @@ def test_what_streams_is_ranked_as_in_memory(tmp_path, small_blocks, dtype, k):
 
 def test_more_queries_than_a_block_holds(tmp_path, small_blocks):
     rows, query_emb = whole_numbers(40), whole_numbers(200, 1)
-    np.testing.assert_array_equal(search_exact(query_emb, write(tmp_path, rows), 4).idx, rank_gallery(query_emb @ rows.T, 4))
+    np.testing.assert_array_equal(
+        search_exact(query_emb, write(tmp_path, rows), 4).idx, rank_gallery(query_emb @ rows.T, 4)
+    )
 
 
 def test_real_scores_agree_but_for_last_bits(tmp_path, small_blocks):
     generator = torch.Generator().manual_seed(0)
-    rows, query_emb = (torch.nn.functional.normalize(torch.randn(n, DIM, generator=generator), dim=1) for n in (300, 20))
+    rows, query_emb = (
+        torch.nn.functional.normalize(torch.randn(n, DIM, generator=generator), dim=1) for n in (300, 20)
+    )
     found = search_exact(query_emb, write(tmp_path, rows), 50)
     scores = query_emb @ rows.T
     expected = scores.gather(1, torch.from_numpy(rank_gallery(scores, 50)))
@@ -76,7 +92,9 @@ def test_clips_without_an_embedding_are_left_out_and_named(tmp_path, small_block
         gallery = write(tmp_path, rows)
     assert len(gallery) == len(gallery.clip_ids) == 98
     kept = [number for number in range(100) if number not in (3, 40)]
-    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy"), rows[kept].numpy())  # numpy itself reads the file
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "rows.npy"), rows[kept].numpy()
+    )  # numpy itself reads the file
     with pytest.warns(UserWarning, match="clip 3, clip 40, clip 99"):
         assert len(write(tmp_path, rows, dtype="float16")) == 97
 
@@ -114,7 +132,7 @@ def test_wrong_questions_get_a_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"shape \(2, 4\); expected \(Q, 8\)"):
         search_exact(torch.zeros(2, 4), gallery, 3)
     with pytest.raises(ValueError, match="query 1 is not finite"):
-        search_exact(torch.tensor([[0.] * DIM, [torch.nan] * DIM]), gallery, 3)
+        search_exact(torch.tensor([[0.0] * DIM, [torch.nan] * DIM]), gallery, 3)
     with pytest.raises(ValueError, match="k is 0"):
         search_exact(torch.zeros(2, DIM), gallery, 0)
     with pytest.raises(ValueError, match="float64"):
@@ -125,11 +143,22 @@ def test_the_command_finds_what_the_function_finds(tmp_path, capsys):
     rows, query_emb = whole_numbers(60), whole_numbers(3, 1)
     write(tmp_path / "gallery", rows)
     np.save(tmp_path / "query_feat.npy", query_emb.numpy())
-    given = [str(tmp_path / "gallery"), "--queries", str(tmp_path / "query_feat.npy"), "--k", "4", "--out", str(tmp_path / "found.parquet")]
+    given = [
+        str(tmp_path / "gallery"),
+        "--queries",
+        str(tmp_path / "query_feat.npy"),
+        "--k",
+        "4",
+        "--out",
+        str(tmp_path / "found.parquet"),
+    ]
     assert galleries.main(given) == 0 and "3 queries of 60 clips" in capsys.readouterr().out
     found = pd.read_parquet(tmp_path / "found.parquet")
     expected = rank_gallery(query_emb @ rows.T, 4)
-    assert found["clip_id"].tolist() == [f"clip {idx}" for idx in expected.ravel()] and found["rank"].tolist() == [1, 2, 3, 4] * 3
+    assert (
+        found["clip_id"].tolist() == [f"clip {idx}" for idx in expected.ravel()]
+        and found["rank"].tolist() == [1, 2, 3, 4] * 3
+    )
     assert galleries.main([str(tmp_path), *given[1:]]) == 2 and "write_gallery" in capsys.readouterr().err
 
 
@@ -139,7 +168,19 @@ def test_without_faiss_it_is_said_what_to_install(tmp_path, monkeypatch, capsys)
     with pytest.raises(ImportError, match=r"pip install 'tfcovr_utils\[scale\]'"):
         build_index(gallery)
     np.save(tmp_path / "queries.npy", np.zeros((1, DIM), np.float32))
-    assert galleries.main([str(tmp_path), "--queries", str(tmp_path / "queries.npy"), "--index", "--out", str(tmp_path / "x.parquet")]) == 2
+    assert (
+        galleries.main(
+            [
+                str(tmp_path),
+                "--queries",
+                str(tmp_path / "queries.npy"),
+                "--index",
+                "--out",
+                str(tmp_path / "x.parquet"),
+            ]
+        )
+        == 2
+    )
     assert "tfcovr_utils[scale]" in capsys.readouterr().err
 
 
@@ -147,7 +188,7 @@ def clustered(count, seed):
     """Unit vectors about forty centres."""
     centres = torch.randn(40, 16, generator=torch.Generator().manual_seed(0))
     own = torch.Generator().manual_seed(seed)
-    rows = centres[torch.randint(40, (count,), generator=own)] + .3 * torch.randn(count, 16, generator=own)
+    rows = centres[torch.randint(40, (count,), generator=own)] + 0.3 * torch.randn(count, 16, generator=own)
     return torch.nn.functional.normalize(rows, dim=1)
 
 
@@ -157,19 +198,28 @@ def test_an_index_comes_close_and_exact_where_it_reads_all(tmp_path, capsys):
     gallery = write(tmp_path, rows)
     exact, index = search_exact(query_emb, gallery, 20), build_index(gallery)
     found = search_index(query_emb, index, 20)
-    assert index.nlist > index.nprobe > 1 and .9 < recall(found, exact).mean() <= 1
+    assert index.nlist > index.nprobe > 1 and 0.9 < recall(found, exact).mean() <= 1
     again = search_index(query_emb, open_index(gallery), 20)  # as it was kept
     np.testing.assert_array_equal(found.idx, again.idx)
     assert recall(search_index(query_emb, index, 20, nprobe=1), exact).mean() < recall(found, exact).mean()
     whole = search_index(query_emb, index, 20, nprobe=index.nlist)
     assert recall(whole, exact).min() == 1
     torch.testing.assert_close(whole.scores, exact.scores, atol=1e-5, rtol=0)
-    assert recall(search_index(query_emb, build_index(gallery, "HNSW16"), 20), exact).mean() > .9
+    assert recall(search_index(query_emb, build_index(gallery, "HNSW16"), 20), exact).mean() > 0.9
     with pytest.raises(ValueError, match="no index 'nonsense'"):
         build_index(gallery, "nonsense")
 
     np.save(tmp_path / "queries.npy", query_emb.numpy())
-    given = [str(tmp_path), "--queries", str(tmp_path / "queries.npy"), "--k", "20", "--out", str(tmp_path / "found.parquet"), "--index"]
+    given = [
+        str(tmp_path),
+        "--queries",
+        str(tmp_path / "queries.npy"),
+        "--k",
+        "20",
+        "--out",
+        str(tmp_path / "found.parquet"),
+        "--index",
+    ]
     assert galleries.main(given) == 0 and "recall@20 against exact" in capsys.readouterr().out
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -182,4 +232,8 @@ def test_fewer_answers_than_asked(tmp_path):
     pytest.importorskip("faiss", reason="FAISS is not installed: pip install 'tfcovr_utils[scale]'")
     gallery = write(tmp_path, clustered(10, 1))
     found = search_index(clustered(2, 2), build_index(gallery), 15)
-    assert (found.idx[:, 10:] == -1).all() and found.scores[:, 10:].isneginf().all() and (np.sort(found.idx[:, :10]) == np.arange(10)).all()
+    assert (
+        (found.idx[:, 10:] == -1).all()
+        and found.scores[:, 10:].isneginf().all()
+        and (np.sort(found.idx[:, :10]) == np.arange(10)).all()
+    )

@@ -1,4 +1,5 @@
 """The house's own rules: who may import whom, notebooks and their pairs, no absolute paths. Each rule is also seen to fail."""
+
 import ast
 import json
 import re
@@ -13,17 +14,73 @@ ROOT = Path(__file__).parent.parent
 
 # Rows from the ground up; within a row, right may import left. A module that is not here has no place yet.
 ROWS = [
-    ["allocator", "files", "weights", "workers", "parallel", "memory", "profiles", "fingerprints", "labels", "metrics", "intervals", "losses"],
-    ["video", "frames", "store", "galleries", "pairing", "modifications", "sources", "cutting", "mini", "splitting", "queries", "doctor", "counts",
-     "triplets", "official", "protocols"],
-    ["pretraining", "encoders", "text_tower", "fusion", "composed", "checkpoints", "embedding", "describing", "training", "pretraining_blip"],
-    ["methods", "results", "recalls", "published", "qualitative", "submissions", "mteb_task", "evaluation", "rows"],
+    [
+        "allocator",
+        "files",
+        "weights",
+        "workers",
+        "parallel",
+        "memory",
+        "profiles",
+        "fingerprints",
+        "labels",
+        "metrics",
+        "intervals",
+        "losses",
+    ],
+    [
+        "video",
+        "frames",
+        "store",
+        "galleries",
+        "pairing",
+        "modifications",
+        "sources",
+        "cutting",
+        "mini",
+        "splitting",
+        "queries",
+        "doctor",
+        "counts",
+        "triplets",
+        "official",
+        "protocols",
+    ],
+    [
+        "pretraining",
+        "encoders",
+        "text_tower",
+        "fusion",
+        "composed",
+        "checkpoints",
+        "embedding",
+        "describing",
+        "training",
+        "pretraining_blip",
+    ],
+    [
+        "methods",
+        "results",
+        "recalls",
+        "published",
+        "qualitative",
+        "submissions",
+        "mteb_task",
+        "evaluation",
+        "rows",
+    ],
     ["plots", "explorer", "report", "reproduce", "publish"],
 ]
 PLACE = {name: (row, column) for row, names in enumerate(ROWS) for column, name in enumerate(names)}
 # Libraries that one module keeps to itself.
-KEPT_IN = {"decord": {"video"}, "av": {"video"}, "openai": {"modifications"}, "ipywidgets": {"explorer"}, "papermill": {"reproduce"},
-           "faiss": {"galleries"}}
+KEPT_IN = {
+    "decord": {"video"},
+    "av": {"video"},
+    "openai": {"modifications"},
+    "ipywidgets": {"explorer"},
+    "papermill": {"reproduce"},
+    "faiss": {"galleries"},
+}
 
 
 def imported(path: Path, package: Path) -> set[tuple[str, ...]]:
@@ -34,7 +91,7 @@ def imported(path: Path, package: Path) -> set[tuple[str, ...]]:
         if isinstance(node, ast.Import):
             found |= {tuple(alias.name.split(".")) for alias in node.names}
         if isinstance(node, ast.ImportFrom):
-            base = inside[:len(inside) - node.level + 1] if node.level else ()
+            base = inside[: len(inside) - node.level + 1] if node.level else ()
             module = (*base, *(node.module.split(".") if node.module else ()))
             found |= {(*module, alias.name) for alias in node.names}
     return found
@@ -64,13 +121,16 @@ def test_imports_point_one_way():
     assert wrong_arrows(ROOT / "tfcovr_utils") == []
 
 
-@pytest.mark.parametrize(("module", "line", "expected"), [
-    ("labels", "from .triplets import Benchmark", "labels imports triplets"),
-    ("metrics", "from tfcovr_utils.plots import save_figure", "metrics imports plots"),
-    ("pairing", "import av", "pairing imports av"),
-    ("plots", "from .reproduce import main", "plots imports reproduce"),
-    ("helpers", "import json", "helpers has no place in the rows"),
-])
+@pytest.mark.parametrize(
+    ("module", "line", "expected"),
+    [
+        ("labels", "from .triplets import Benchmark", "labels imports triplets"),
+        ("metrics", "from tfcovr_utils.plots import save_figure", "metrics imports plots"),
+        ("pairing", "import av", "pairing imports av"),
+        ("plots", "from .reproduce import main", "plots imports reproduce"),
+        ("helpers", "import json", "helpers has no place in the rows"),
+    ],
+)
 def test_a_wrong_import_is_found(tmp_path, module, line, expected):
     (tmp_path / f"{module}.py").write_text(line + "\n")
     assert wrong_arrows(tmp_path) == [expected]
@@ -106,19 +166,34 @@ def absolute_paths(text: str) -> list[str]:
 
 
 def committed_files() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
-    names = [name for name in listed.stdout.decode().split("\0") if name.endswith((".py", ".ipynb", ".md", ".toml", ".yml", ".txt", ".cff", ".csv", "run", "Makefile"))]
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    names = [
+        name
+        for name in listed.stdout.decode().split("\0")
+        if name.endswith((".py", ".ipynb", ".md", ".toml", ".yml", ".txt", ".cff", ".csv", "run", "Makefile"))
+    ]
     if not names:
         pytest.skip("not a git clone, so what is committed cannot be listed")
     return [ROOT / name for name in names if (ROOT / name).exists() and name != "tests/test_house.py"]
 
 
 def test_no_absolute_paths():
-    found = {str(path.relative_to(ROOT)): lines for path in committed_files() if (lines := absolute_paths(path.read_text()))}
+    found = {
+        str(path.relative_to(ROOT)): lines
+        for path in committed_files()
+        if (lines := absolute_paths(path.read_text()))
+    }
     assert found == {}
 
 
-@pytest.mark.parametrize("line", ['open("/home/ann/clips")', "path = '/Users/ann/x'", "see (/tmp/x)", 'r"C:\\Users\\ann"'])
+@pytest.mark.parametrize(
+    "line", ['open("/home/ann/clips")', "path = '/Users/ann/x'", "see (/tmp/x)", 'r"C:\\Users\\ann"']
+)
 def test_an_absolute_path_is_found(line):
     assert absolute_paths("fine = 1\n" + line) == [line]
 
@@ -133,8 +208,13 @@ def out_of_sync(script: Path) -> bool:
     pair = script.with_suffix(".ipynb")
     if not pair.exists():
         return True
+
     def cells(path):
-        return [(cell.cell_type, cell.source.strip(), tuple(cell.metadata.get("tags", ()))) for cell in jupytext.read(path).cells]
+        return [
+            (cell.cell_type, cell.source.strip(), tuple(cell.metadata.get("tags", ())))
+            for cell in jupytext.read(path).cells
+        ]
+
     return cells(script) != cells(pair)
 
 
@@ -161,11 +241,15 @@ def test_notebook_is_built_as_all_are(script):
     assert notebook.metadata.kernelspec.name == "python3"
     assert notebook.cells[0].source.startswith(f"# {script.stem[:2]} ") and "?" in notebook.cells[0].source
     assert len(parameters) == 1
-    for statement in ast.parse(parameters[0].source).body:  # papermill injects after this cell: only literals are safe in it
+    for statement in ast.parse(
+        parameters[0].source
+    ).body:  # papermill injects after this cell: only literals are safe in it
         assert isinstance(statement, ast.Assign) and ast.literal_eval(statement.value) is not ...
     for cell in code:
         tree = ast.parse(cell.source)
-        assert not any(isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Try)) for node in ast.walk(tree)), cell.source
+        assert not any(
+            isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Try)) for node in ast.walk(tree)
+        ), cell.source
         assert len(cell.source.splitlines()) <= 25, cell.source
     assert len(script.read_text().splitlines()) < 300
 

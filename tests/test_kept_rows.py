@@ -1,4 +1,5 @@
 """A row that is there already, made from the same, is not fitted again; whatever decides its numbers makes it anew."""
+
 import json
 import shutil
 from dataclasses import replace
@@ -37,12 +38,20 @@ def test_the_same_row_is_taken_as_it_is(setting, fits, tmp_path):
     assert fits == ["full", "capped"]
     columns = ["query_id", "protocol", "ap@50", "first_rank"]
     pd.testing.assert_frame_equal(first[columns], again[columns])
-    assert set(record["weights"]) == {path.name for path in setting.folder.iterdir() if path.name[0] != "."} and record["versions"]["torch"]
+    assert (
+        set(record["weights"]) == {path.name for path in setting.folder.iterdir() if path.name[0] != "."}
+        and record["versions"]["torch"]
+    )
 
 
-@pytest.mark.parametrize("change", ["seed", "stage 2", "clip", "texts", "weights", "CLIP", "protocol", "code", "own code"])
+@pytest.mark.parametrize(
+    "change", ["seed", "stage 2", "clip", "texts", "weights", "CLIP", "protocol", "code", "own code"]
+)
 def test_what_decides_a_number_makes_it_anew(setting, fits, tmp_path, monkeypatch, change):
-    clips, weights = shutil.copytree(setting.clips_dir, tmp_path / "clips"), shutil.copytree(setting.clip_weights, tmp_path / "clip")
+    clips, weights = (
+        shutil.copytree(setting.clips_dir, tmp_path / "clips"),
+        shutil.copytree(setting.clip_weights, tmp_path / "clip"),
+    )
     here = replace(setting, clips_dir=clips, clip_weights=str(weights), folder=tmp_path / "row")
     method, results = METHODS["clip-mlp-15"], tmp_path / "results"
     run(method, here, ["full"], results)
@@ -56,7 +65,10 @@ def test_what_decides_a_number_makes_it_anew(setting, fits, tmp_path, monkeypatc
         shutil.copyfile(clips / other, clips / one)
     elif change == "texts":
         texts = here.benchmark.modifications
-        here = replace(here, benchmark=replace(here.benchmark, modifications=texts.assign(text=texts["text"] + " please")))
+        here = replace(
+            here,
+            benchmark=replace(here.benchmark, modifications=texts.assign(text=texts["text"] + " please")),
+        )
     elif change == "weights":
         next(here.folder.glob("*.safetensors")).unlink()
     elif change == "CLIP":

@@ -38,10 +38,8 @@ BY_HAND = {
     | {"direction": "backward", "shape": "stretched", "rotation": 1.5},
     "(FX) double salto backward tucked with 1 twist": SALTO
     | {"saltos": 2.0, "direction": "backward", "shape": "tucked", "rotation": 1.0},
-    "(FX) triple salto backward tucked": SALTO
-    | {"saltos": 3.0, "direction": "backward", "shape": "tucked"},
-    "(BB) salto backward piked": SALTO
-    | {"apparatus": "BB", "direction": "backward", "shape": "piked"},
+    "(FX) triple salto backward tucked": SALTO | {"saltos": 3.0, "direction": "backward", "shape": "tucked"},
+    "(BB) salto backward piked": SALTO | {"apparatus": "BB", "direction": "backward", "shape": "piked"},
     "(BB) arabian salto tucked (take-off backward with 0.5 twist, salto forward)": SALTO
     | {"apparatus": "BB", "entry": "arabian", "direction": "forward", "shape": "tucked"},
     "(BB) gainer salto stretched with legs together at end of the beam": SALTO
@@ -107,16 +105,13 @@ BY_HAND = {
     | {"apparatus": "BB", "base": "jump", "shape": "wolf"},
     "(BB) ring jump (rear foot at head height)": LEAP
     | {"apparatus": "BB", "base": "ring jump", "ring": True},
-    "(BB) switch leap with 0.5 turn": LEAP
-    | {"apparatus": "BB", "base": "switch leap", "rotation": 0.5},
-    "(BB) split leap forward with 1 turn": LEAP
-    | {"apparatus": "BB", "base": "split leap", "rotation": 1.0},
+    "(BB) switch leap with 0.5 turn": LEAP | {"apparatus": "BB", "base": "switch leap", "rotation": 0.5},
+    "(BB) split leap forward with 1 turn": LEAP | {"apparatus": "BB", "base": "split leap", "rotation": 1.0},
     "(FX) split leap with 1 turn or more to ring position": LEAP
     | {"base": "split leap", "rotation": 1.0, "or_more": True, "ring": True},
     "(BB) straddle pike jump or side split jump in side position": LEAP
     | {"apparatus": "BB", "base": "side split jump", "modifiers": ("side position",)},
-    "(FX) straddle pike or side split jump with 1 turn": LEAP
-    | {"base": "side split jump", "rotation": 1.0},
+    "(FX) straddle pike or side split jump with 1 turn": LEAP | {"base": "side split jump", "rotation": 1.0},
     "(FX) 2 turn on one leg, free leg optional below horizontal": TURN
     | {"rotation": 2.0, "legs": "below horizontal"},
     "(FX) 1 spin or less on back in kip position, hip and leg are closed": TURN
@@ -140,13 +135,7 @@ BY_HAND = {
     "401a": DIVE | {"saltos": 0.5, "direction": "inward", "shape": "straight"},
     "636c": DIVE | {"saltos": 3.0, "direction": "reverse", "shape": "tucked", "armstand": True},
     "6245d": DIVE
-    | {
-        "saltos": 2.0,
-        "direction": "backward",
-        "shape": "piked",
-        "rotation": 2.5,
-        "armstand": True,
-    },
+    | {"saltos": 2.0, "direction": "backward", "shape": "piked", "rotation": 2.5, "armstand": True},
 }
 
 
@@ -175,9 +164,7 @@ def test_a_tag_alone_is_refused():
 def test_unknown_words_are_residue_and_count_as_a_difference():
     known, unknown = "(FX) salto backward piked", "(FX) salto backward piked upside down"
     assert parse_label(unknown).residue == "upside down"
-    assert difference(parse_label(known), parse_label(unknown)) == (
-        Change("residue", "", "upside down"),
-    )
+    assert difference(parse_label(known), parse_label(unknown)) == (Change("residue", "", "upside down"),)
     assert parse_label("(FX) moonwalk").residue == "moonwalk"
     assert parse_label("(FX) switch leap or split leap").residue == "or split leap"
     assert parse_label("(FX) tucked").residue == "tucked"

@@ -1,4 +1,5 @@
 """LanguageBind Video from each layout it comes in, against the official class's numbers and a plain preprocessing."""
+
 import json
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import BatchEncoding
 
-from tfcovr_utils.embedding import embed as embedding
 from tfcovr_utils import video
+from tfcovr_utils.embedding import embed as embedding
 from tfcovr_utils.encoders import hub, load_encoder
 from tfcovr_utils.encoders.base import normalise
 from tfcovr_utils.encoders.languagebind import LanguageBindEncoder
@@ -19,7 +20,9 @@ from tfcovr_utils.training.pretraining.mini_clip import build_tokenizer
 
 FIXTURE = Path(__file__).parent / "fixtures" / "languagebind_video"
 TENSORS = load_file(FIXTURE.with_suffix(".safetensors"))
-WEIGHTS = {name.removeprefix("weights."): value for name, value in TENSORS.items() if name.startswith("weights.")}
+WEIGHTS = {
+    name.removeprefix("weights."): value for name, value in TENSORS.items() if name.startswith("weights.")
+}
 FACTS = json.loads(FIXTURE.with_suffix(".json").read_text())["config"]
 TOLERANCE = 1e-5  # absolute, of unit features; the fixture's own suggestion
 RANK, ALPHA = 3, 12
@@ -30,11 +33,16 @@ BLOCK = "vision_model.encoder.layers.1."
 
 # ---- files
 
+
 def config(lora=False, **vision):
     lora = {"lora_r": RANK, "lora_alpha": ALPHA} if lora else {"lora_r": 0, "lora_alpha": 16}
-    return {"model_type": "LanguageBindVideo", "architectures": ["LanguageBindVideo"], "projection_dim": FACTS["projection_dim"],
-            "vision_config": {**FACTS["vision"], **lora, "force_patch_dropout": 0.5, **vision},
-            "text_config": {**FACTS["text"], "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}}  # as published, wrong tokens too
+    return {
+        "model_type": "LanguageBindVideo",
+        "architectures": ["LanguageBindVideo"],
+        "projection_dim": FACTS["projection_dim"],
+        "vision_config": {**FACTS["vision"], **lora, "force_patch_dropout": 0.5, **vision},
+        "text_config": {**FACTS["text"], "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1},
+    }  # as published, wrong tokens too
 
 
 def write(folder, weights, config, name="pytorch_model.bin", nested=False):
@@ -54,7 +62,10 @@ def with_lora(weights, base_layer, default):
         inside = name.replace("vision_model.encoder.", "vision_model.encoder.base_model.model.")
         if ".temporal_attn." in name and name.endswith(".weight"):
             stem = inside.removesuffix(".weight")
-            a, b = (torch.randn(shape, generator=generator) * .3 for shape in ((RANK, value.shape[1]), (value.shape[0], RANK)))
+            a, b = (
+                torch.randn(shape, generator=generator) * 0.3
+                for shape in ((RANK, value.shape[1]), (value.shape[0], RANK))
+            )
             stored |= {f"{stem}.lora_A{default}.weight": a, f"{stem}.lora_B{default}.weight": b}
             value = value - ALPHA / RANK * b @ a
         if ".temporal_attn." in name:
@@ -68,7 +79,10 @@ def folder(tmp_path_factory):
     """A folder as published, with a tokenizer of CLIP's kind, so that the text tower has more words than the fixture's."""
     folder, tokenizer = tmp_path_factory.mktemp("languagebind"), build_tokenizer(TEXTS, vocab_size=540)
     tokenizer.save_pretrained(folder)
-    words = torch.randn(len(tokenizer), FACTS["text"]["hidden_size"], generator=torch.Generator().manual_seed(0)) * .02
+    words = (
+        torch.randn(len(tokenizer), FACTS["text"]["hidden_size"], generator=torch.Generator().manual_seed(0))
+        * 0.02
+    )
     made = config()
     made["text_config"]["vocab_size"] = len(tokenizer)
     write(folder, {**WEIGHTS, "text_model.embeddings.token_embedding.weight": words}, made)
@@ -80,39 +94,64 @@ def copy(folder, to, weights="pytorch_model.bin"):
     for path in folder.iterdir():
         if path.name != "pytorch_model.bin":
             (to / path.name).write_bytes(path.read_bytes())
-    write(to, torch.load(folder / "pytorch_model.bin", weights_only=True), json.loads((folder / "config.json").read_text()), weights)
+    write(
+        to,
+        torch.load(folder / "pytorch_model.bin", weights_only=True),
+        json.loads((folder / "config.json").read_text()),
+        weights,
+    )
     return str(to)
 
 
 @pytest.fixture
 def load(tmp_path):
     """Load weights by official names from a file with a config beside it."""
+
     def load(weights=WEIGHTS, lora=False, name="model.pth", nested=True, options={}, **vision):
-        return load_encoder("languagebind", write(tmp_path / "file", weights, config(lora, **vision), name, nested), **options)
+        return load_encoder(
+            "languagebind", write(tmp_path / "file", weights, config(lora, **vision), name, nested), **options
+        )
+
     return load
 
 
 def features(encoder, pixels=TENSORS["input.video"], ids=TENSORS["input.input_ids"]):
     """Video, text and pooled features of the fixture's inputs, as the encoder computes them once pixels and tokens are made."""
     encoder.prepare = lambda frames: frames.flatten(0, 1)
-    mask = TENSORS["input.attention_mask"] if ids.shape == TENSORS["input.attention_mask"].shape else (ids >= 0).long()
+    mask = (
+        TENSORS["input.attention_mask"]
+        if ids.shape == TENSORS["input.attention_mask"].shape
+        else (ids >= 0).long()
+    )
     encoder.tokenizer = lambda texts, **options: BatchEncoding({"input_ids": ids, "attention_mask": mask})
     pixels = pixels.transpose(1, 2)  # officially (N, 3, T, H, W)
-    return {"video_features": encoder.encode_clips(pixels), "text_features": encoder.encode_texts([]),
-            "video_pooled": encoder.model.pool(pixels)}
+    return {
+        "video_features": encoder.encode_clips(pixels),
+        "text_features": encoder.encode_texts([]),
+        "video_pooled": encoder.model.pool(pixels),
+    }
 
 
 def off(found):
     """Largest differences from the fixture: of unit features, and of raw ones relative to the largest value where that is above 1."""
-    far = {name: ((found[name] - TENSORS[f"output.{name}"]).abs().max() / TENSORS[f"output.{name}"].abs().max().clamp(min=1)).item()
-           for name in found}
-    unit = {name: (F.normalize(found[f"{name}_features"], dim=-1) - TENSORS[f"output.{name}"]).abs().max().item()
-            for name in ("video", "text")}
+    far = {
+        name: (
+            (found[name] - TENSORS[f"output.{name}"]).abs().max()
+            / TENSORS[f"output.{name}"].abs().max().clamp(min=1)
+        ).item()
+        for name in found
+    }
+    unit = {
+        name: (F.normalize(found[f"{name}_features"], dim=-1) - TENSORS[f"output.{name}"]).abs().max().item()
+        for name in ("video", "text")
+    }
     return far | unit
 
 
 def clips(n=2, height=30, width=40, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, FACTS["vision"]["num_frames"], height, width, 3), dtype=np.uint8)
+    return np.random.default_rng(seed).integers(
+        0, 256, (n, FACTS["vision"]["num_frames"], height, width, 3), dtype=np.uint8
+    )
 
 
 def refused(load, said, **arguments):
@@ -123,9 +162,11 @@ def refused(load, said, **arguments):
 
 # ---- the official class
 
-@pytest.mark.parametrize(("name", "nested"), [
-    ("model.pth", True), ("best.ckpt", True), ("pytorch_model.bin", False), ("model.safetensors", False),
-])
+
+@pytest.mark.parametrize(
+    ("name", "nested"),
+    [("model.pth", True), ("best.ckpt", True), ("pytorch_model.bin", False), ("model.safetensors", False)],
+)
 def test_features_equal_the_official(load, name, nested):
     encoder = load(name=name, nested=nested)
     assert max(off(features(encoder)).values()) < TOLERANCE
@@ -146,19 +187,22 @@ def zeroed(part):
     return {name: torch.zeros_like(value) if part in name else value for name, value in WEIGHTS.items()}
 
 
-@pytest.mark.parametrize(("feature", "least", "wrong"), [
-    ("video", .04, {"weights": zeroed("temporal_embedding")}),
-    ("video", .7, {"weights": zeroed("temporal_attn.out_proj")}),
-    ("video", .004, {"hidden_act": "quick_gelu"}),
-    ("video", .0005, {"layer_norm_eps": 1e-6}),
-    ("video", .01, {"num_attention_heads": 4}),
-])
+@pytest.mark.parametrize(
+    ("feature", "least", "wrong"),
+    [
+        ("video", 0.04, {"weights": zeroed("temporal_embedding")}),
+        ("video", 0.7, {"weights": zeroed("temporal_attn.out_proj")}),
+        ("video", 0.004, {"hidden_act": "quick_gelu"}),
+        ("video", 0.0005, {"layer_norm_eps": 1e-6}),
+        ("video", 0.01, {"num_attention_heads": 4}),
+    ],
+)
 def test_what_is_wrong_lands_far(load, feature, least, wrong):
     assert off(features(load(**wrong)))[feature] > least
 
 
 def test_the_order_of_frames_counts(load):
-    assert off(features(load(), TENSORS["input.video"].flip(2)))["video"] > .08
+    assert off(features(load(), TENSORS["input.video"].flip(2)))["video"] > 0.08
 
 
 def test_texts_are_read_at_the_first_end(load):
@@ -168,20 +212,28 @@ def test_texts_are_read_at_the_first_end(load):
     ids[2, 5:] = 7  # behind it anything may stand
     assert off(features(load(), ids=ids))["text"] < TOLERANCE
     ids[2, 1] = end
-    assert off(features(load(), ids=ids))["text"] > .1
+    assert off(features(load(), ids=ids))["text"] > 0.1
 
 
 # ---- every key
 
-@pytest.mark.parametrize(("name", "said"), [
-    ("vision_model.encoder.layers.0.temporal_embedding", "temporal.0.temporal_embedding"),
-    (BLOCK + "temporal_attn.k_proj.bias", "temporal.1.temporal_attn.k_proj.bias"),
-    (BLOCK + "temporal_layer_norm1.weight", "temporal.1.temporal_layer_norm1.weight"),
-    ("text_projection.weight", "clip.text_projection.weight"),
-    ("logit_scale", "clip.logit_scale"),
-])
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vision_model.encoder.layers.0.temporal_embedding", "temporal.0.temporal_embedding"),
+        (BLOCK + "temporal_attn.k_proj.bias", "temporal.1.temporal_attn.k_proj.bias"),
+        (BLOCK + "temporal_layer_norm1.weight", "temporal.1.temporal_layer_norm1.weight"),
+        ("text_projection.weight", "clip.text_projection.weight"),
+        ("logit_scale", "clip.logit_scale"),
+    ],
+)
 def test_a_missing_and_a_misshapen_weight_are_named(load, name, said):
-    refused(load, f"model.pth lacks {said};", weights={other: value for other, value in WEIGHTS.items() if other != name})
+    refused(
+        load,
+        f"model.pth lacks {said};",
+        weights={other: value for other, value in WEIGHTS.items() if other != name},
+    )
     refused(load, f"model.pth has in another shape {said};", weights={**WEIGHTS, name: torch.ones(2, 2, 2)})
 
 
@@ -193,12 +245,18 @@ def test_every_weight_is_asked_for_and_positions_are_not(load):
     assert max(off(features(encoder)).values()) < TOLERANCE
 
 
-@pytest.mark.parametrize(("name", "said"), [
-    (BLOCK + "temporal_layer_norm2.weight", "clip.vision_model.encoder.layers.1.temporal_layer_norm2.weight"),
-    (BLOCK + "temporal_mlp.fc1.weight", "clip.vision_model.encoder.layers.1.temporal_mlp.fc1.weight"),
-    ("vision_model.position_ids", "clip.vision_model.position_ids"),
-    ("head.weight", "head.weight"),
-])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            BLOCK + "temporal_layer_norm2.weight",
+            "clip.vision_model.encoder.layers.1.temporal_layer_norm2.weight",
+        ),
+        (BLOCK + "temporal_mlp.fc1.weight", "clip.vision_model.encoder.layers.1.temporal_mlp.fc1.weight"),
+        ("vision_model.position_ids", "clip.vision_model.position_ids"),
+        ("head.weight", "head.weight"),
+    ],
+)
 def test_a_weight_too_much_is_named(load, name, said):
     refused(load, f"model.pth also holds {said};", weights={**WEIGHTS, name: torch.ones(2)})
 
@@ -209,33 +267,55 @@ def test_a_lora_that_does_not_fit_is_refused(load):
     a, b, own = f"{stem}.lora_A.weight", f"{stem}.lora_B.weight", f"{stem}.weight"
     for changed in ({b: None}, {a: None}, {b: torch.ones(5, RANK)}, {own: None}):
         weights = {name: value for name, value in {**stored, **changed}.items() if value is not None}
-        refused(load, r"also holds temporal\.1\.temporal_attn\.q_proj\.lora_[AB]\.weight", weights=weights, lora=True)
+        refused(
+            load,
+            r"also holds temporal\.1\.temporal_attn\.q_proj\.lora_[AB]\.weight",
+            weights=weights,
+            lora=True,
+        )
     refused(load, "LoRA of rank 3 in .* config.json says lora_r 0 and lora_alpha 16;", weights=stored)
-    refused(load, "LoRA of rank 3 in .* config.json says lora_r 3 and lora_alpha None;", weights=stored, lora=True, lora_alpha=None)
+    refused(
+        load,
+        "LoRA of rank 3 in .* config.json says lora_r 3 and lora_alpha None;",
+        weights=stored,
+        lora=True,
+        lora_alpha=None,
+    )
 
 
 def test_version_1_5_is_refused(load):
     patches = "vision_model.embeddings.patch_embedding.weight"
-    refused(load, r"is of LanguageBind Video 1.5, whose patch embedding is a Conv3d of shape \(32, 3, 2, 8, 8\)",
-            weights={**WEIGHTS, patches: WEIGHTS[patches].unsqueeze(2).repeat(1, 1, 2, 1, 1)})
+    refused(
+        load,
+        r"is of LanguageBind Video 1.5, whose patch embedding is a Conv3d of shape \(32, 3, 2, 8, 8\)",
+        weights={**WEIGHTS, patches: WEIGHTS[patches].unsqueeze(2).repeat(1, 1, 2, 1, 1)},
+    )
 
 
 def test_a_config_that_is_not_there_or_tells_too_little_is_refused(load, tmp_path):
     file = write(tmp_path, WEIGHTS, {**config(), "text_config": {}}, "model.pth")
-    with pytest.raises(ValueError, match="config.json lacks text_config.hidden_size, .*; pass a checkpoint of LanguageBind Video with"):
+    with pytest.raises(
+        ValueError,
+        match="config.json lacks text_config.hidden_size, .*; pass a checkpoint of LanguageBind Video with",
+    ):
         load_encoder("languagebind", file)
     made = config()
     del made["projection_dim"]
     with pytest.raises(ValueError, match="config.json lacks projection_dim; pass"):
         load_encoder("languagebind", write(tmp_path, WEIGHTS, made, "model.pth"))
     (tmp_path / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match="config.json is not there, and model.pth does not tell its sizes; pass"):
+    with pytest.raises(
+        FileNotFoundError, match="config.json is not there, and model.pth does not tell its sizes; pass"
+    ):
         load_encoder("languagebind", file)
-    with pytest.raises(FileNotFoundError, match="none/model.pth is not there; pass a checkpoint of LanguageBind Video"):
+    with pytest.raises(
+        FileNotFoundError, match="none/model.pth is not there; pass a checkpoint of LanguageBind Video"
+    ):
         load_encoder("languagebind", "none/model.pth")
 
 
 # ---- folders and hub ids
+
 
 @pytest.mark.parametrize("weights", ["pytorch_model.bin", "model.safetensors"])
 def test_a_folder_is_read_with_its_tokenizer(folder, tmp_path, weights):
@@ -253,7 +333,9 @@ def test_a_tokenizer_in_the_old_layout_is_the_same(folder, tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps(learned["vocab"]))
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in learned["merges"]]
     (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": 77}))
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": 77})
+    )
     old, new = load_encoder("languagebind", str(tmp_path)), load_encoder("languagebind", str(folder))
     assert torch.equal(old.encode_texts(TEXTS), new.encode_texts(TEXTS))
 
@@ -261,21 +343,28 @@ def test_a_tokenizer_in_the_old_layout_is_the_same(folder, tmp_path):
 def test_without_a_hub_one_sentence_says_how_to_get_it(folder, tmp_path, monkeypatch):
     def silent(name, timeout):
         raise ConnectionError("Name or service not known\nand more")
+
     monkeypatch.setattr(hub, "model_info", silent)
-    with pytest.raises(FileNotFoundError, match="^nobody/such-bind is neither [^\n]* run `hf download nobody/such-bind`.$"):
+    with pytest.raises(
+        FileNotFoundError, match="^nobody/such-bind is neither [^\n]* run `hf download nobody/such-bind`.$"
+    ):
         load_encoder("languagebind", "nobody/such-bind")
     copy(folder, tmp_path)
     (tmp_path / "pytorch_model.bin").unlink()
-    with pytest.raises(FileNotFoundError, match=r"^[^\n]* does not hold [^\n]*pytorch_model.bin[^\n]*; make or fetch that folder again.$"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"^[^\n]* does not hold [^\n]*pytorch_model.bin[^\n]*; make or fetch that folder again.$",
+    ):
         load_encoder("languagebind", str(tmp_path))
 
 
 # ---- pixels
 
+
 def cut(pixels, size):
     """The centre of pictures (..., H, W, 3), as torchvision's center_crop places it."""
-    top, left = (int(round((side - size) / 2.)) for side in pixels.shape[-3:-1])
-    return pixels[..., top:top + size, left:left + size, :]
+    top, left = (int(round((side - size) / 2.0)) for side in pixels.shape[-3:-1])
+    return pixels[..., top : top + size, left : left + size, :]
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 41), (53, 40), (20, 27), (24, 24), (24, 33), (37, 24)])
@@ -285,10 +374,26 @@ def test_pixels_are_normalised_then_resized_then_cut(load, height, width, resize
     pixels = (frames[0] / 255 - np.array(encoder.mean)) / np.array(encoder.std)  # (T, H, W, 3)
     new = (int(height / width * size), size) if width < height else (size, int(width / height * size))
     if resize == "bicubic":  # Pillow resizes floats without clipping them
-        pixels = np.stack([np.stack([np.asarray(Image.fromarray(pixels[t, ..., c].astype(np.float32)).resize(
-            new[::-1], Image.Resampling.BICUBIC)) for c in range(3)], -1) for t in range(len(pixels))])
+        pixels = np.stack(
+            [
+                np.stack(
+                    [
+                        np.asarray(
+                            Image.fromarray(pixels[t, ..., c].astype(np.float32)).resize(
+                                new[::-1], Image.Resampling.BICUBIC
+                            )
+                        )
+                        for c in range(3)
+                    ],
+                    -1,
+                )
+                for t in range(len(pixels))
+            ]
+        )
     else:  # as ShortSideScale and nothing else: four neighbours of each place, however far it shrinks
-        rows, columns = (np.clip((np.arange(n) + .5) * old / n - .5, 0, old - 1) for n, old in zip(new, (height, width)))
+        rows, columns = (
+            np.clip((np.arange(n) + 0.5) * old / n - 0.5, 0, old - 1) for n, old in zip(new, (height, width))
+        )
         for places, axis in ((rows, 1), (columns, 2)):
             low = np.floor(places).astype(int)
             share = (places - low).reshape(-1, *[1] * (3 - axis))
@@ -301,20 +406,30 @@ def test_pixels_are_normalised_then_resized_then_cut(load, height, width, resize
 
 def test_pixels_are_not_mirrored_and_normalised_as_clip_is(load):
     encoder, frames = load(), clips(1, 24, 24)
-    expected = normalise(torch.from_numpy(frames[0]).permute(0, 3, 1, 2), (0.48145466, 0.4578275, 0.40821073),
-                         (0.26862954, 0.26130258, 0.27577711))
-    assert torch.equal(encoder.prepare(frames), expected) and torch.equal(encoder.prepare(frames), encoder.prepare(frames))
+    expected = normalise(
+        torch.from_numpy(frames[0]).permute(0, 3, 1, 2),
+        (0.48145466, 0.4578275, 0.40821073),
+        (0.26862954, 0.26130258, 0.27577711),
+    )
+    assert torch.equal(encoder.prepare(frames), expected) and torch.equal(
+        encoder.prepare(frames), encoder.prepare(frames)
+    )
 
 
 # ---- what it does with clips and texts
 
+
 def test_clips_and_texts_do_not_influence_each_other(folder):
     encoder, given = load_encoder("languagebind", str(folder)), clips(3)
-    apart = torch.cat([encoder.encode_clips(given[i:i + 1]) for i in range(3)])
+    apart = torch.cat([encoder.encode_clips(given[i : i + 1]) for i in range(3)])
     together = encoder.encode_clips(given)
-    assert (together - apart).abs().max() < TOLERANCE and (together[0] - together[1]).abs().max() > 100 * TOLERANCE
+    assert (together - apart).abs().max() < TOLERANCE and (
+        together[0] - together[1]
+    ).abs().max() > 100 * TOLERANCE
     apart, together = torch.cat([encoder.encode_texts([text]) for text in TEXTS]), encoder.encode_texts(TEXTS)
-    assert (together - apart).abs().max() < TOLERANCE and (together[0] - together[1]).abs().max() > 100 * TOLERANCE
+    assert (together - apart).abs().max() < TOLERANCE and (
+        together[0] - together[1]
+    ).abs().max() > 100 * TOLERANCE
 
 
 def test_a_long_text_is_cut(folder):
@@ -325,7 +440,7 @@ def test_a_long_text_is_cut(folder):
 
 def test_features_are_raw_and_scaled_on_demand(load):
     found = features(encoder := load())["video_features"]
-    assert (found.norm(dim=-1) - 1).abs().min() > .01
+    assert (found.norm(dim=-1) - 1).abs().min() > 0.01
     assert (encoder.scaled(found) - TENSORS["output.video"]).abs().max() < TOLERANCE
     official, twice = (load(options={"video_scale": scale}) for scale in ("official", 2.5))
     factor = WEIGHTS["logit_scale"].exp().item()
@@ -345,23 +460,34 @@ def test_frames_are_sampled_by_its_policy(load):
 
 def test_wrong_calls_say_what_to_do(load):
     encoder = load()
-    with pytest.raises(ValueError, match="clips of 3 frames do not fit .* each of 4; read clips by policy 'ends' with frames=4.$"):
+    with pytest.raises(
+        ValueError,
+        match="clips of 3 frames do not fit .* each of 4; read clips by policy 'ends' with frames=4.$",
+    ):
         encoder.encode_clips(clips()[:, :3])
     with pytest.raises(NotImplementedError, match="languagebind gives no features of single frames."):
         encoder.encode_frames(clips())
     with pytest.raises(ValueError, match="resize 'nearest' is not known; choose one of bicubic, official."):
         load(options={"resize": "nearest"})
-    for scale in (0, -1., float("inf"), float("nan"), "exp"):
-        with pytest.raises(ValueError, match=f"video_scale is {scale!r}; give a number above 0, or 'official'"):
+    for scale in (0, -1.0, float("inf"), float("nan"), "exp"):
+        with pytest.raises(
+            ValueError, match=f"video_scale is {scale!r}; give a number above 0, or 'official'"
+        ):
             load(options={"video_scale": scale})
 
 
 def test_identity_is_of_what_decides_the_features(load):
     first = load().identity
     assert load(with_lora(WEIGHTS, "", ""), lora=True).identity.keys() == first.keys()
-    for same in (load(name="model.safetensors"), load(options={"video_scale": 3.})):
+    for same in (load(name="model.safetensors"), load(options={"video_scale": 3.0})):
         assert json.dumps(same.identity) == json.dumps(first)
-    others = [load({**WEIGHTS, "logit_scale": torch.tensor(1.)}), load(hidden_act="quick_gelu"), load(num_attention_heads=4),
-              load(layer_norm_eps=1e-6), load(options={"resize": "bicubic"}), load(options={"tokenizer": "another/one"})]
+    others = [
+        load({**WEIGHTS, "logit_scale": torch.tensor(1.0)}),
+        load(hidden_act="quick_gelu"),
+        load(num_attention_heads=4),
+        load(layer_norm_eps=1e-6),
+        load(options={"resize": "bicubic"}),
+        load(options={"tokenizer": "another/one"}),
+    ]
     assert len({json.dumps(first), *(json.dumps(other.identity) for other in others)}) == 1 + len(others)
     assert isinstance(load(), LanguageBindEncoder)

@@ -96,7 +96,9 @@ def test_cross_entropy_equals_fixture_and_info_nce_is_twice_it():
     query, target = FIXTURE["input.query"], FIXTURE["input.target"]
     for t, tau in enumerate(CONFIG["tau"]):
         expected = FIXTURE["output.cross_entropy"][t].item()
-        assert losses.symmetric_cross_entropy(query, target, tau).item() == pytest.approx(expected, rel=TOLERANCE)
+        assert losses.symmetric_cross_entropy(query, target, tau).item() == pytest.approx(
+            expected, rel=TOLERANCE
+        )
         assert losses.info_nce(query, target, tau).item() == pytest.approx(2 * expected, rel=TOLERANCE)
 
 
@@ -122,14 +124,18 @@ def test_released_loss_is_a_known_difference_from_the_formula():
 def test_hn_nce_equals_scalar_loops(n, seed, tau, beta, alpha):
     query, target = unit_batch(n, 5, seed)
     expected = looped_hn_nce(query, target, tau, beta, alpha)
-    assert losses.hn_nce(query, target, tau, beta, alpha).item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert losses.hn_nce(query, target, tau, beta, alpha).item() == pytest.approx(
+        expected, rel=1e-9, abs=1e-9
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(n=st.integers(1, 9), seed=st.integers(0, 10**6), labels=st.integers(1, 9), pull_all=st.booleans())
 def test_multi_positive_equals_scalar_loops(n, seed, labels, pull_all):
     query, target = unit_batch(n, 5, seed)
-    positives = torch.rand(n, n, generator=torch.Generator().manual_seed(seed)) < 1 / labels  # need not be symmetric
+    positives = (
+        torch.rand(n, n, generator=torch.Generator().manual_seed(seed)) < 1 / labels
+    )  # need not be symmetric
     loss = losses.multi_positive_nce(query, target, positives, 0.3, pull_all)
     expected = looped_multi_positive(query, target, positives, 0.3, pull_all)
     assert loss.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
@@ -142,7 +148,9 @@ def test_beta_zero_and_no_other_positive_are_info_nce():
     assert losses.hn_nce(query, target).item() == pytest.approx(expected, abs=1e-12)
     assert losses.hn_nce_official(query, target).item() == pytest.approx(expected, abs=1e-12)
     assert losses.multi_positive_nce(query, target, nobody).item() == pytest.approx(expected, abs=1e-12)
-    assert losses.multi_positive_nce(query, target, nobody, pull_all=True).item() == pytest.approx(expected, abs=1e-12)
+    assert losses.multi_positive_nce(query, target, nobody, pull_all=True).item() == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_info_nce_equals_hand_computed_case():
@@ -156,7 +164,9 @@ def test_other_right_answers_are_not_negatives():
     positives = label_mask(6)
     for pull_all in (False, True):
         everyone = torch.ones(6, 6, dtype=torch.bool)
-        value, grad = gradient(lambda q: losses.multi_positive_nce(q, target, everyone, pull_all=pull_all), query)
+        value, grad = gradient(
+            lambda q: losses.multi_positive_nce(q, target, everyone, pull_all=pull_all), query
+        )
         assert value == 0 and (grad == 0).all()
         masked = losses.multi_positive_nce(query, target, positives, pull_all=pull_all)
         assert masked.item() > 0
@@ -166,7 +176,9 @@ def test_other_right_answers_are_not_negatives():
 @pytest.mark.parametrize("name", EVERY_LOSS)
 def test_order_of_the_batch_changes_nothing(name):
     query, target = unit_batch(9, 5, seed=3)
-    order = (4 * torch.arange(9) + 1) % 9  # row i to class (i + 1) % 3: the classes of label_mask stay together
+    order = (
+        4 * torch.arange(9) + 1
+    ) % 9  # row i to class (i + 1) % 3: the classes of label_mask stay together
     before = EVERY_LOSS[name](query, target, 0.07).item()
     assert EVERY_LOSS[name](query[order], target[order], 0.07).item() == pytest.approx(before, abs=1e-12)
     assert EVERY_LOSS[name](query, target[order], 0.07).item() != pytest.approx(before, abs=1e-3)
@@ -209,7 +221,9 @@ def test_a_learned_temperature_gets_its_gradient():
     temperature = torch.tensor(0.07, dtype=torch.float64, requires_grad=True)
     losses.hn_nce(query, target, temperature, beta=0.5).backward()
     step = 1e-6
-    slope = losses.hn_nce(query, target, 0.07 + step, beta=0.5) - losses.hn_nce(query, target, 0.07 - step, beta=0.5)
+    slope = losses.hn_nce(query, target, 0.07 + step, beta=0.5) - losses.hn_nce(
+        query, target, 0.07 - step, beta=0.5
+    )
     assert temperature.grad.item() == pytest.approx(slope.item() / (2 * step), rel=1e-6)
 
 

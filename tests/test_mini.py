@@ -1,4 +1,5 @@
 """The rendered benchmark: labels, splits, determinism, resuming, and the rule that the middle frame tells no count."""
+
 import json
 import os
 import signal
@@ -13,12 +14,12 @@ import pytest
 
 from tfcovr_utils import rendering
 from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.profiles import PROFILES, ROOT
 from tfcovr_utils.rendering import shortcuts
 from tfcovr_utils.rendering.dataset import label_table, scene_of
 from tfcovr_utils.rendering.motion import MIDDLE_TILT, draw_window, perform
 from tfcovr_utils.rendering.skeleton import Body, forward_kinematics, pose, rotation
 from tfcovr_utils.rendering.skills import SKILLS, Skill
-from tfcovr_utils.profiles import PROFILES, ROOT
 from tfcovr_utils.video import read_clip
 
 TINY = replace(PROFILES["smoke"], clips_per_label=(3, 2, 2), sources_per_split=(4, 2, 2))
@@ -27,10 +28,16 @@ ALL_SKILLS = sorted({skill for make in SKILLS.values() for skill in make()}, key
 
 # ---- labels
 
+
 @pytest.mark.parametrize(("name", "count"), [("smoke", 20), ("mini", 59), ("sim", 306)])
 def test_labels_are_distinct_to_the_eye_of_the_grammar(name, count):
     skills = SKILLS[name]()
-    assert len(skills) == len({skill.text for skill in skills}) == len({parse_label(skill.text) for skill in skills}) == count
+    assert (
+        len(skills)
+        == len({skill.text for skill in skills})
+        == len({parse_label(skill.text) for skill in skills})
+        == count
+    )
     assert label_table(skills).label_id.is_unique
 
 
@@ -39,13 +46,22 @@ def test_a_label_says_what_the_skill_is(skill):
     said = parse_label(skill.text)
     assert said.residue == ""
     assert (said.apparatus, said.direction, said.saltos or 0, said.rotation, said.armstand) == (
-        skill.apparatus, skill.direction, skill.saltos, skill.twists, skill.armstand)
-    assert said.shape == skill.shape or skill.family == "leap"  # the grammar reads a pike jump as a jump, piked
+        skill.apparatus,
+        skill.direction,
+        skill.saltos,
+        skill.twists,
+        skill.armstand,
+    )
+    assert (
+        said.shape == skill.shape or skill.family == "leap"
+    )  # the grammar reads a pike jump as a jump, piked
 
 
 def test_sim_has_the_papers_shape():
     clips, factors = rendering.plan(PROFILES["sim"])
-    kinds = factors.drop_duplicates(["apparatus", "base", "direction", "shape", "saltos", "twists", "armstand"]).apparatus
+    kinds = factors.drop_duplicates(
+        ["apparatus", "base", "direction", "shape", "saltos", "twists", "armstand"]
+    ).apparatus
     assert (kinds == "DV").sum() == 47 and (kinds != "DV").sum() == 259
     assert 33_000 < len(clips) < 37_000
     per_label = clips.label_id.value_counts()
@@ -53,6 +69,7 @@ def test_sim_has_the_papers_shape():
 
 
 # ---- the plan
+
 
 @pytest.mark.parametrize("name", ["smoke", "mini", "sim"])
 def test_no_source_stands_in_two_splits(name):
@@ -69,6 +86,7 @@ def test_a_label_never_has_a_single_source_in_a_split():
 
 
 # ---- motion
+
 
 def middle_poses(skill, n=40):
     """Somersault and twist angles at the middle frame over n performances."""
@@ -94,20 +112,22 @@ def test_no_two_labels_look_alike():
     """The same body, camera path and dice give visibly other poses for every other label of the apparatus."""
     by_apparatus = {}
     for skill in SKILLS["sim"]() + SKILLS["mini"]():
-        motion = perform(skill, Body(), np.zeros(26), (.12, .88), np.random.default_rng(5))
-        by_apparatus.setdefault(skill.apparatus, {})[skill] = (motion.joints + motion.orientation[:, 0, None]).reshape(-1)
+        motion = perform(skill, Body(), np.zeros(26), (0.12, 0.88), np.random.default_rng(5))
+        by_apparatus.setdefault(skill.apparatus, {})[skill] = (
+            motion.joints + motion.orientation[:, 0, None]
+        ).reshape(-1)
     for performed in by_apparatus.values():
         poses = np.stack(list(performed.values()))
         apart = np.array([np.abs(poses - one).max(1) for one in poses])
         np.fill_diagonal(apart, np.inf)
         closest = np.unravel_index(apart.argmin(), apart.shape)
-        assert apart.min() > .1, [list(performed)[i].text for i in closest]
+        assert apart.min() > 0.1, [list(performed)[i].text for i in closest]
 
 
 def test_the_count_is_performed_in_full():
     for skill in ALL_SKILLS:
         rng = np.random.default_rng(1)
-        motion = perform(skill, Body(), np.zeros(26), (.1, .9), rng)
+        motion = perform(skill, Body(), np.zeros(26), (0.1, 0.9), rng)
         assert np.isclose(motion.twist[-1] - motion.twist[0], 360 * skill.twists)
         if skill.family in ("salto", "dive"):
             assert np.isclose(motion.somersault[-1] - motion.somersault[0], 360 * skill.saltos)
@@ -116,15 +136,18 @@ def test_the_count_is_performed_in_full():
 
 def test_bones_keep_their_length_and_rotations_are_rotations():
     body = Body()
-    joints = forward_kinematics(np.stack([pose(hip=120, knee=130, spine=40), pose(abduct=60, hip=80), pose()]), body)
+    joints = forward_kinematics(
+        np.stack([pose(hip=120, knee=130, spine=40), pose(abduct=60, hip=80), pose()]), body
+    )
     assert np.allclose(np.linalg.norm(joints[:, 4] - joints[:, 3], axis=1), body.thigh)
     assert np.allclose(np.linalg.norm(joints[:, 5] - joints[:, 4], axis=1), body.shin)
-    turned = rotation("y", np.array([90.])) @ np.array([0., 0., 1.])
+    turned = rotation("y", np.array([90.0])) @ np.array([0.0, 0.0, 1.0])
     assert np.allclose(turned, [[1, 0, 0]])  # forward: the head goes where the chest faces
     assert joints[2, 2, 2] > joints[2, 0, 2] > joints[2, 5, 2]  # standing: head over pelvis over foot
 
 
 # ---- pixels and files
+
 
 def one(skill_text="(FX) salto backward stretched with 1 twist", source="gym-train-000"):
     skill = next(skill for skill in ALL_SKILLS if skill.text == skill_text)
@@ -132,12 +155,25 @@ def one(skill_text="(FX) salto backward stretched with 1 twist", source="gym-tra
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process():
-    script = ("import hashlib, sys; sys.path.insert(0, 'tests'); from test_mini import one; from tfcovr_utils.rendering import render_clip; "
-              "print(hashlib.sha256(render_clip(*one()).tobytes()).hexdigest())")
-    runs = {subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True,
-                           env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
+    script = (
+        "import hashlib, sys; sys.path.insert(0, 'tests'); from test_mini import one; from tfcovr_utils.rendering import render_clip; "
+        "print(hashlib.sha256(render_clip(*one()).tobytes()).hexdigest())"
+    )
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
     assert len(runs) == 1
-    assert not np.array_equal(rendering.render_clip(*one(), seed=1)[:20], rendering.render_clip(*one(), seed=0)[:20])
+    assert not np.array_equal(
+        rendering.render_clip(*one(), seed=1)[:20], rendering.render_clip(*one(), seed=0)[:20]
+    )
 
 
 def test_painting_the_athlete_out_leaves_what_does_not_know_the_skill():
@@ -145,13 +181,17 @@ def test_painting_the_athlete_out_leaves_what_does_not_know_the_skill():
     skill, clip_id, source = one()
     hall = rendering.render_hall(skill.apparatus, clip_id, source, frames=12)
     clip = rendering.render_clip(skill, clip_id, source)
-    clip = clip[((np.arange(12) + .5) * len(clip) / 12).astype(int)]
+    clip = clip[((np.arange(12) + 0.5) * len(clip) / 12).astype(int)]
     changed = (np.abs(hall.astype(int) - clip).max(-1) > 40).mean((1, 2))
-    assert (.02 < changed).all() and (changed < .45).all()
+    assert (changed > 0.02).all() and (changed < 0.45).all()
 
 
 def folder_state(folder):
-    lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines() if line.endswith("}")]
+    lines = [
+        json.loads(line)
+        for line in (folder / "manifest.jsonl").read_text().splitlines()
+        if line.endswith("}")
+    ]
     return {line["clip_id"]: line["sha256"] for line in lines}
 
 
@@ -161,7 +201,9 @@ def rendered(tmp_path_factory):
 
 
 def test_what_is_written_is_what_was_planned(rendered):
-    clips, factors, labels = (pd.read_parquet(rendered / f"{name}.parquet") for name in ("clips", "factors", "labels"))
+    clips, factors, labels = (
+        pd.read_parquet(rendered / f"{name}.parquet") for name in ("clips", "factors", "labels")
+    )
     assert rendering.check(rendered) == {"missing": [], "changed": []}
     assert len(clips) == 20 * 7 and set(clips.label_id) == set(labels.label_id)
     for row in clips.merge(factors, on="clip_id").sample(8, random_state=0).itertuples():
@@ -169,7 +211,7 @@ def test_what_is_written_is_what_was_planned(rendered):
         skill = Skill(**{field.name: getattr(row, field.name) for field in fields(Skill)})
         exact = rendering.render_clip(skill, row.clip_id, row.source_video)
         error = np.mean((decoded.astype(float) - exact) ** 2)
-        assert decoded.shape == exact.shape and 10 * np.log10(255 ** 2 / error) > 26
+        assert decoded.shape == exact.shape and 10 * np.log10(255**2 / error) > 26
         assert row.fps == scene_of(0, row.source_video).fps and np.isclose(row.end_s, row.n_frames / row.fps)
 
 
@@ -178,23 +220,38 @@ def test_damage_is_named_and_mended_alone(rendered):
     broken, gone, *_ = sorted(before)
     (rendered / "clips" / f"{broken}.mp4").write_bytes(b"not what it was")
     (rendered / "clips" / f"{gone}.mp4").unlink()
-    whole = {path.name: path.stat().st_mtime_ns for path in (rendered / "clips").iterdir() if path.stem not in (broken, gone)}
+    whole = {
+        path.name: path.stat().st_mtime_ns
+        for path in (rendered / "clips").iterdir()
+        if path.stem not in (broken, gone)
+    }
     assert rendering.check(rendered) == {"missing": [], "changed": [broken, gone]}
     rendering.build(TINY, rendered, progress=False)
     assert rendering.check(rendered) == {"missing": [], "changed": []} and folder_state(rendered) == before
-    assert whole == {path.name: path.stat().st_mtime_ns for path in (rendered / "clips").iterdir() if path.stem not in (broken, gone)}
+    assert whole == {
+        path.name: path.stat().st_mtime_ns
+        for path in (rendered / "clips").iterdir()
+        if path.stem not in (broken, gone)
+    }
 
 
 def test_killed_in_the_middle_and_resumed(rendered, tmp_path):
     out = tmp_path / "mini"
-    script = ("import sys; from test_mini import TINY; from tfcovr_utils import mini; from pathlib import Path\n"
-              "if __name__ == '__main__': rendering.build(TINY, Path(sys.argv[1]), progress=False)")
+    script = (
+        "import sys; from test_mini import TINY; from tfcovr_utils import mini; from pathlib import Path\n"
+        "if __name__ == '__main__': rendering.build(TINY, Path(sys.argv[1]), progress=False)"
+    )
     (tmp_path / "killed.py").write_text(script)
-    process = subprocess.Popen([sys.executable, str(tmp_path / "killed.py"), str(out)], start_new_session=True,
-                               env={**os.environ, "PYTHONPATH": str(ROOT / "tests")})
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "killed.py"), str(out)],
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+    )
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (out / "manifest.jsonl").exists() or not (out / "manifest.jsonl").read_text():
-        time.sleep(.02)
+    while (time.monotonic() < deadline and not (out / "manifest.jsonl").exists()) or not (
+        out / "manifest.jsonl"
+    ).read_text():
+        time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     with open(out / "manifest.jsonl", "a") as manifest:
@@ -212,11 +269,20 @@ def test_two_renderings_do_not_mix(rendered):
 
 
 def test_command_line_says_what_is_wrong():
-    run = subprocess.run([sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "paper"], capture_output=True, text=True, cwd=ROOT)
-    assert run.returncode == 2 and run.stderr.strip() == "profile 'paper' has no clips to render; choose smoke, mini or sim."
+    run = subprocess.run(
+        [sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "paper"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (
+        run.returncode == 2
+        and run.stderr.strip() == "profile 'paper' has no clips to render; choose smoke, mini or sim."
+    )
 
 
 # ---- the probes that look for shortcuts
+
 
 def test_a_probe_finds_a_shortcut_that_is_there_and_none_that_is_not():
     """Groups of two labels; in one count's groups a bright corner gives the label away, in the other's nothing does."""
@@ -226,9 +292,12 @@ def test_a_probe_finds_a_shortcut_that_is_there_and_none_that_is_not():
     frames[label_idx == 1, :, :16, :16] += 90
     group = np.where(label_idx < 2, 0, 1)
     held_out = np.arange(240) % 3 == 0
-    found = [shortcuts.run("x", frames, label_idx, {"count": np.where(group == g, 0, -1)}, held_out, epochs=40)[0] for g in (0, 1)]
-    assert found[0]["accuracy"] > .95 and abs(found[1]["accuracy"] - .5) < .2
-    assert [row["chance"] for row in found] == [.5, .5] and [row["clips"] for row in found] == [40, 40]
+    found = [
+        shortcuts.run("x", frames, label_idx, {"count": np.where(group == g, 0, -1)}, held_out, epochs=40)[0]
+        for g in (0, 1)
+    ]
+    assert found[0]["accuracy"] > 0.95 and abs(found[1]["accuracy"] - 0.5) < 0.2
+    assert [row["chance"] for row in found] == [0.5, 0.5] and [row["clips"] for row in found] == [40, 40]
 
 
 def test_count_groups_differ_in_one_count_alone():

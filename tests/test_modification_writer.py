@@ -13,12 +13,12 @@ import pytest
 from fake_openai_server import KEY, FakeOpenAI
 
 from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.labels.pairing import pair_labels, spell_out
+from tfcovr_utils.sources.source import label_row
 from tfcovr_utils.texts import Asking, check_table, dry_run, make_jobs, write_by_model, write_by_rule
 from tfcovr_utils.texts.__main__ import main
 from tfcovr_utils.texts.llm.cache import Answers
 from tfcovr_utils.texts.llm.prompt import PRICES, cost, prompt_sha, request_body
-from tfcovr_utils.labels.pairing import pair_labels, spell_out
-from tfcovr_utils.sources.source import label_row
 
 TWISTS = [f"(FX) salto backward stretched with {n} twist" for n in (0.5, 1, 1.5, 2)]
 PLAIN = "(FX) salto backward stretched"
@@ -150,14 +150,11 @@ def test_a_dry_run_sends_nothing_and_counts_what_is_left(jobs, tmp_path):
         said = dry_run(jobs[:1], asking)
         assert not server.requests and not asking.cache_path.exists()
         assert (
-            f"1 pairs, 1 requests to gpt-4o at {server.url}: {int(tokens)} prompt and 20 completion"
-            in said
+            f"1 pairs, 1 requests to gpt-4o at {server.url}: {int(tokens)} prompt and 20 completion" in said
         )
         _write(jobs[:5], asking)
         assert "20 pairs, 15 requests" in dry_run(jobs, asking)
-    assert "cost unknown, as no price is listed for model 'my-own'" in dry_run(
-        jobs, Asking(model="my-own")
-    )
+    assert "cost unknown, as no price is listed for model 'my-own'" in dry_run(jobs, Asking(model="my-own"))
 
 
 def test_prices_hold_for_dated_models_and_batches():
@@ -173,9 +170,7 @@ def test_a_server_that_stays_down_stops_the_run_and_keeps_what_came(jobs, tmp_pa
         asking = _asking(server, tmp_path, retries=0, concurrency=1)
         for job in jobs[3:]:
             server.faults[_pair(job)] = ["500"] * 9
-        with pytest.raises(
-            RuntimeError, match="did not answer 10 requests in a row; what came is kept in"
-        ):
+        with pytest.raises(RuntimeError, match="did not answer 10 requests in a row; what came is kept in"):
             _write(jobs, asking)
         assert len(server.requests) == 13
         server.faults.clear()
@@ -298,10 +293,7 @@ def test_a_whole_answer_without_its_line_end_is_kept_and_a_torn_one_dropped(tmp_
 def test_a_damaged_cache_and_a_second_run_are_refused(tmp_path):
     path = tmp_path / "answers.jsonl"
     path.write_text('{"key": "a"}\nnot json\n{"key": "b"}\n')
-    with (
-        pytest.raises(ValueError, match="line 2 is not an answer in JSON; remove that line"),
-        Answers(path),
-    ):
+    with pytest.raises(ValueError, match="line 2 is not an answer in JSON; remove that line"), Answers(path):
         pass
     path.unlink()
     with Answers(path), pytest.raises(RuntimeError, match="in use by another run"), Answers(path):
@@ -367,10 +359,7 @@ def test_a_failed_batch_says_why(jobs, tmp_path):
 
         def fail(batch: dict) -> None:
             batch["status"] = "failed"
-            batch["errors"] = {
-                "object": "list",
-                "data": [{"code": "x", "message": "line 3 is too long"}],
-            }
+            batch["errors"] = {"object": "list", "data": [{"code": "x", "message": "line 3 is too long"}]}
 
         server.run_batch, server.polls = fail, 0
         with pytest.raises(RuntimeError, match="batch batch_0 failed: line 3 is too long; correct"):
@@ -382,8 +371,6 @@ def test_a_failed_batch_says_why(jobs, tmp_path):
 def test_importing_the_writer_does_not_import_the_client():
     code = "import sys, tfcovr_utils.texts; sys.exit('openai' in sys.modules)"
     assert (
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=Path(__file__).parents[1], env=os.environ
-        ).returncode
+        subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], env=os.environ).returncode
         == 0
     )

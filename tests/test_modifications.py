@@ -11,17 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfcovr_utils.labels.grammar import Attributes, label_text, parse_label
-from tfcovr_utils.rendering.skills import SKILLS
-from tfcovr_utils.texts import apply_text, describe, describe_labels, make_jobs, satisfies, write_by_rule, write_rules
-from tfcovr_utils.texts.__main__ import main
-from tfcovr_utils.texts.checks import CHECKS, check_table, check_text
-from tfcovr_utils.texts.reading.counting import to_digits
-from tfcovr_utils.texts.dense import write_dense
-from tfcovr_utils.texts.llm.prompt import EXAMPLES
-from tfcovr_utils.texts.words import count_words
 from tfcovr_utils.labels.pairing import pair_labels
+from tfcovr_utils.rendering.skills import SKILLS
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.sources.source import label_row
+from tfcovr_utils.texts import (
+    apply_text,
+    describe,
+    describe_labels,
+    make_jobs,
+    satisfies,
+    write_by_rule,
+    write_rules,
+)
+from tfcovr_utils.texts.__main__ import main
+from tfcovr_utils.texts.checks import CHECKS, check_table, check_text
+from tfcovr_utils.texts.dense import write_dense
+from tfcovr_utils.texts.llm.prompt import EXAMPLES
+from tfcovr_utils.texts.reading.counting import to_digits
+from tfcovr_utils.texts.words import count_words
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parent.parent
@@ -52,16 +60,8 @@ def real():
             "show with 2.5 twists",
         ),
         ("(FX) switch leap with 1 turn", "(BB) switch leap with 1 turn", "show on Balance Beam"),
-        (
-            "(FX) salto backward stretched with 2 twist",
-            "(FX) salto backward stretched",
-            "show with no twist",
-        ),
-        (
-            "(FX) salto backward tucked",
-            "(FX) double salto backward piked",
-            "show with a double salto, piked",
-        ),
+        ("(FX) salto backward stretched with 2 twist", "(FX) salto backward stretched", "show with no twist"),
+        ("(FX) salto backward tucked", "(FX) double salto backward piked", "show with a double salto, piked"),
         ("107b", "105b", "show with 2.5 somersaults"),
         ("5253b", "107c", "instead show a forward tuck dive with 3.5 somersaults"),
         (
@@ -133,9 +133,7 @@ def test_every_real_pair_leads_to_its_target_and_passes_all_checks(real):
 @pytest.mark.parametrize("categories", ["gym288", "gym530"])
 def test_every_pair_of_the_full_lists_leads_to_its_target(categories):
     lines = (Path(ANNOTATIONS) / f"{categories}_categories.txt").read_text().splitlines()
-    read = [
-        re.search(r"(\d+); *set: *(\d+);.*?(\((?:VT|FX|BB|UB)\).*)", line).groups() for line in lines
-    ]
+    read = [re.search(r"(\d+); *set: *(\d+);.*?(\((?:VT|FX|BB|UB)\).*)", line).groups() for line in lines]
     labels = pd.DataFrame(
         [label_row(key, text, "finegym", parse_label(text), group) for key, group, text in read]
     )
@@ -202,15 +200,12 @@ def test_counts_may_be_relative_and_say_what_they_started_from():
         result = apply_text(source, text)
         assert (result.rotation, result.saltos) == (twists, 1.0), text
     assert (
-        to_digits("two and a half twists, a full turn and half a twist")
-        == "2.5 twists, 1 turn and 0.5 twist"
+        to_digits("two and a half twists, a full turn and half a twist") == "2.5 twists, 1 turn and 0.5 twist"
     )
 
 
 def test_a_text_without_a_change_says_what_to_type():
-    with pytest.raises(
-        ValueError, match="'wonderful' names no change that can be read; say one such as"
-    ):
+    with pytest.raises(ValueError, match="'wonderful' names no change that can be read; say one such as"):
         apply_text(parse_label("105b"), "wonderful")
 
 
@@ -317,7 +312,9 @@ def test_the_command_says_what_is_missing(tmp_path):
 
 
 def test_labels_in_free_words_are_said_as_they_are():
-    slicing, dicing = (Attributes(apparatus="", family="", base=base) for base in ("slicing bread", "dicing onions"))
+    slicing, dicing = (
+        Attributes(apparatus="", family="", base=base) for base in ("slicing bread", "dicing onions")
+    )
     assert write_rules(slicing, dicing) == "show dicing onions"
     assert describe(slicing) == "slicing bread"
 
@@ -326,5 +323,9 @@ def test_labels_in_free_words_are_said_as_they_are():
 def test_the_texts_that_ship_are_the_rule_writers_for_todays_pairs():
     """`data/modifications/tfcovr_short.csv` is made by the command in data/README.md; a change of pairs or rules asks for it again."""
     labels = load_source("tfcovr", Path(ANNOTATIONS)).labels
-    shipped = pd.read_csv(ROOT / "data" / "modifications" / "tfcovr_short.csv", dtype=str, keep_default_na=False)
-    pd.testing.assert_frame_equal(shipped, write_by_rule(make_jobs(pair_labels(labels), labels)), check_dtype=False)
+    shipped = pd.read_csv(
+        ROOT / "data" / "modifications" / "tfcovr_short.csv", dtype=str, keep_default_na=False
+    )
+    pd.testing.assert_frame_equal(
+        shipped, write_by_rule(make_jobs(pair_labels(labels), labels)), check_dtype=False
+    )

@@ -1,13 +1,14 @@
 """The pair reviewer, without a browser: what it writes, and that later runs obey it."""
+
 import json
 
 import pandas as pd
 import pytest
 
 from tfcovr_utils.explorer import KEYS, PairReviewer
+from tfcovr_utils.labels.pairing import pair_labels, read_decisions
 from tfcovr_utils.rendering.dataset import label_table
 from tfcovr_utils.rendering.skills import SKILLS
-from tfcovr_utils.labels.pairing import pair_labels, read_decisions
 
 
 @pytest.fixture
@@ -15,7 +16,11 @@ def reviewing(tmp_path):
     labels = label_table(SKILLS["smoke"]())
     pairs = pair_labels(labels)
     undirected = pairs[pairs.source_label < pairs.target_label]
-    return labels, undirected, PairReviewer(undirected, dict(zip(labels.label_id, labels.text)), tmp_path / "decisions.csv")
+    return (
+        labels,
+        undirected,
+        PairReviewer(undirected, dict(zip(labels.label_id, labels.text)), tmp_path / "decisions.csv"),
+    )
 
 
 def test_each_decision_is_written_at_once_and_obeyed(reviewing):
@@ -55,5 +60,8 @@ def test_one_letter_typed_is_enough_and_nonsense_does_nothing(reviewing):
 def test_the_pair_and_its_texts_are_shown(reviewing):
     labels, pairs, reviewer = reviewing
     text = dict(zip(labels.label_id, labels.text))
-    assert text[pairs.iloc[0].source_label] in reviewer._shown.value and f"1 of {len(pairs)}" in reviewer._shown.value
+    assert (
+        text[pairs.iloc[0].source_label] in reviewer._shown.value
+        and f"1 of {len(pairs)}" in reviewer._shown.value
+    )
     assert json.dumps(reviewer._shown.value)

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfcovr_utils.labels.grammar import label_text, parse_label
-from tfcovr_utils.labels.pairing import DECISION_COLUMNS, PAIR_COLUMNS, calibrate_threshold, pair_labels, propose_pairs, read_decisions, similarity_matrix, spell_out
+from tfcovr_utils.labels.pairing import (
+    DECISION_COLUMNS,
+    PAIR_COLUMNS,
+    calibrate_threshold,
+    pair_labels,
+    propose_pairs,
+    read_decisions,
+    similarity_matrix,
+    spell_out,
+)
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.sources.source import label_row
 

@@ -2,14 +2,14 @@
 
 import pandas as pd
 import pytest
-
 from small_benchmark import small_benchmark
+
 from tfcovr_utils import plots
+from tfcovr_utils.evaluation.qualitative import choose_queries, read_rankings, top_ranked
 from tfcovr_utils.evaluation.scoring import run
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.plots.paper_export import Missing, draw, export
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.evaluation.qualitative import choose_queries, read_rankings, top_ranked
 
 PAIR = ["random", "label-oracle"]
 
@@ -21,12 +21,24 @@ def left(tmp_path_factory):
     benchmark = small_benchmark(folder / "clips")
     benchmark.save(folder / "benchmark")
     for name in PAIR:
-        run(METHODS[name], Setting(benchmark, folder / "clips", PROFILES["smoke"]), ["full"], folder / "results")
+        run(
+            METHODS[name],
+            Setting(benchmark, folder / "clips", PROFILES["smoke"]),
+            ["full"],
+            folder / "results",
+        )
     rankings = read_rankings(folder / "results", PAIR)
     chosen = choose_queries(rankings, PAIR)
     ranked = top_ranked(rankings, benchmark, list(chosen.query_id))
-    cells = plots.retrieved_cells(chosen, ranked, benchmark.queries.merge(benchmark.modifications).set_index("query_id").text)
-    plots.save_figure(plots.strips(cells, plots.read_strips(cells, folder / "clips")), "08_retrieved", cells, folder / "figures")
+    cells = plots.retrieved_cells(
+        chosen, ranked, benchmark.queries.merge(benchmark.modifications).set_index("query_id").text
+    )
+    plots.save_figure(
+        plots.strips(cells, plots.read_strips(cells, folder / "clips")),
+        "08_retrieved",
+        cells,
+        folder / "figures",
+    )
     return folder
 
 
@@ -48,7 +60,10 @@ def test_what_is_there_is_drawn_and_the_rest_is_named(drawn, tmp_path):
         "table_kinds",
     } <= made
     assert drawn["stage2_losses"].shown == "`figures/05_losses.csv` is not there; run notebook 05."
-    assert "run notebook 05" in drawn["figure_3_architecture"].shown and "Not made" in drawn["table_5"].shown._repr_markdown_()
+    assert (
+        "run notebook 05" in drawn["figure_3_architecture"].shown
+        and "Not made" in drawn["table_5"].shown._repr_markdown_()
+    )
     index = export(drawn, tmp_path).set_index("name").files
     assert (
         index["figure_1_triplets"] == "pdf, svg, png, csv"
@@ -59,8 +74,12 @@ def test_what_is_there_is_drawn_and_the_rest_is_named(drawn, tmp_path):
 
 
 def test_a_figure_drawn_again_from_its_csv_is_the_same_file(left, drawn, tmp_path):
-    again = plots.save_figure(drawn["figure_4_retrieved"].shown, "08_retrieved", drawn["figure_4_retrieved"].table, tmp_path)
-    assert [path.read_bytes() for path in again] == [(left / "figures" / path.name).read_bytes() for path in again]
+    again = plots.save_figure(
+        drawn["figure_4_retrieved"].shown, "08_retrieved", drawn["figure_4_retrieved"].table, tmp_path
+    )
+    assert [path.read_bytes() for path in again] == [
+        (left / "figures" / path.name).read_bytes() for path in again
+    ]
 
 
 def test_an_empty_run_makes_what_needs_none(tmp_path):
@@ -71,13 +90,20 @@ def test_an_empty_run_makes_what_needs_none(tmp_path):
 def test_the_papers_numbers_stand_beside_ours(drawn):
     table = drawn["table_3"].table.set_index("row here")
     assert (
-        table.loc["tfcovr-base", "paper mAP@50"] == 27.22 and pd.isna(table.loc["tfcovr-base", "here mAP@50"]) and table.seeds.eq(0).all()
+        table.loc["tfcovr-base", "paper mAP@50"] == 27.22
+        and pd.isna(table.loc["tfcovr-base", "here mAP@50"])
+        and table.seeds.eq(0).all()
     )
     assert len(table) == 10 and drawn["table_2"].table["paper mAP@50"].max() == 7.51
 
 
 TABLE = pd.DataFrame(
-    {"method": ["a_b", "50 % & |x|", "oracle"], "mAP@5": [1.005, 2.0, 9.0], "n": [1200, 3, 4], "sd": [float("nan"), 0.5, 0.5]}
+    {
+        "method": ["a_b", "50 % & |x|", "oracle"],
+        "mAP@5": [1.005, 2.0, 9.0],
+        "n": [1200, 3, 4],
+        "sd": [float("nan"), 0.5, 0.5],
+    }
 )
 BEST = {"mAP@5": TABLE["method"] != "oracle", "sd": pd.Series(True, index=TABLE.index)}
 

@@ -1,4 +1,5 @@
 """Several processes agree with one: two real ones are launched by Accelerate on the CPU, and share the work exactly."""
+
 import json
 import os
 import subprocess
@@ -14,19 +15,49 @@ from small_benchmark import small_setting
 from test_embedding import shards, write_drawn
 from test_stage2 import SMALL, fit
 
+from tfcovr_utils.embedding.store import safe_open
 from tfcovr_utils.machine import processes
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.embedding.store import safe_open
 
-TASKS = ["gradients", "draws", "stage2", "stage2_resumed", "stage1", "stage1_pixels", "clips", "pixels", "commands"]
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-          "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+TASKS = [
+    "gradients",
+    "draws",
+    "stage2",
+    "stage2_resumed",
+    "stage1",
+    "stage1_pixels",
+    "clips",
+    "pixels",
+    "commands",
+]
+LAUNCH = [
+    sys.executable,
+    "-m",
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+    "--main_process_port",
+    "0",
+]
 
 
 def launch(home, *arguments, **environment):
     """Run a script, or -m and a module, in two processes without GPUs; `home` holds no configuration of Accelerate's."""
     here = {"PYTHONPATH": str(ROOT), "HF_HOME": str(home), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*LAUNCH, *map(str, arguments)], env=os.environ | here | environment, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [*LAUNCH, *map(str, arguments)],
+        env=os.environ | here | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +106,17 @@ def close(found, expected, atol):
 def test_the_sum_of_the_gradients_is_that_of_the_whole_batch(one, two):
     for process in two:
         close(process["gradients"], one["gradients"], 1e-6)
-    assert one["gradients"]["gradients"][0].abs().max() > .01
+    assert one["gradients"]["gradients"][0].abs().max() > 0.01
 
 
 def test_processes_begin_alike_and_draw_apart(one, two):
     first, second = (process["draws"] for process in two)
-    assert torch.equal(first["drawn"], one["draws"]["drawn"]) and not torch.equal(second["drawn"], first["drawn"])
-    assert torch.equal(first["weight"], one["draws"]["weight"]) and torch.equal(second["weight"], first["weight"])
+    assert torch.equal(first["drawn"], one["draws"]["drawn"]) and not torch.equal(
+        second["drawn"], first["drawn"]
+    )
+    assert torch.equal(first["weight"], one["draws"]["weight"]) and torch.equal(
+        second["weight"], first["weight"]
+    )
     assert (first["seed"], second["seed"], one["draws"]["seed"]) == ([7, 1], [7, 1, 1], [7, 1])
     assert first["each"] == second["each"] == [0, 1] and first["first"] == second["first"] == 0
     assert (first["rows"], second["rows"], one["draws"]["rows"]) == ([0, 1, 2], [3, 4, 5], list(range(6)))
@@ -92,20 +127,29 @@ def test_stage_2_on_two_is_stage_2_on_one(one, two, loss):
     expected = one["stage2"][loss]
     for process in two:
         found = process["stage2"][loss]
-        assert found["loss"] == pytest.approx(expected["loss"], abs=1e-4) and found["val"] == pytest.approx(expected["val"], abs=1e-4)
+        assert found["loss"] == pytest.approx(expected["loss"], abs=1e-4) and found["val"] == pytest.approx(
+            expected["val"], abs=1e-4
+        )
         close(found["weights"], expected["weights"], 1e-3)
-    assert all(torch.equal(value, two[1]["stage2"][loss]["weights"][name]) for name, value in two[0]["stage2"][loss]["weights"].items())
-    assert expected["loss"][-1] < .8 * expected["loss"][0]
+    assert all(
+        torch.equal(value, two[1]["stage2"][loss]["weights"][name])
+        for name, value in two[0]["stage2"][loss]["weights"].items()
+    )
+    assert expected["loss"][-1] < 0.8 * expected["loss"][0]
 
 
 def test_stage_2_goes_on_where_two_processes_stopped(one, two, folder):
     for process in two:
         whole, resumed = process["stage2_resumed"]["whole"], process["stage2_resumed"]["resumed"]
-        assert resumed[0] == whole[0] and all(torch.equal(value, resumed[1][name]) for name, value in whole[1].items())
-    assert two[0]["stage2_resumed"]["whole"][0] != one["stage2_resumed"]["whole"][0]  # dropout is on: its states had to be kept
+        assert resumed[0] == whole[0] and all(
+            torch.equal(value, resumed[1][name]) for name, value in whole[1].items()
+        )
+    assert (
+        two[0]["stage2_resumed"]["whole"][0] != one["stage2_resumed"]["whole"][0]
+    )  # dropout is on: its states had to be kept
     sentence = "cut.pt was written by a run on 2 and this one is on 1 processes; resume on as many, or remove it to begin again"
     with pytest.raises(ValueError, match=sentence):
-        fit(parallel_worker.replace(SMALL, dropout=.5), checkpoint=folder / "two" / "cut.pt", resume=True)
+        fit(parallel_worker.replace(SMALL, dropout=0.5), checkpoint=folder / "two" / "cut.pt", resume=True)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_in_a_sentence(two):
@@ -119,7 +163,7 @@ def test_stage_1_on_two_is_stage_1_on_one(one, two, task):
         for column in ("loss", "val_loss", "val_top1"):
             assert process[task][column] == pytest.approx(one[task][column], abs=1e-4), column
         close(process[task]["weights"], one[task]["weights"], 1e-3)
-    assert one[task]["loss"][-1] < .9 * one[task]["loss"][0]
+    assert one[task]["loss"][-1] < 0.9 * one[task]["loss"][0]
 
 
 def rows_in(folder):
@@ -150,23 +194,52 @@ def test_clips_are_shared_out_and_each_embedded_once(one, two, folder):
 
 def test_frames_on_disk_are_decoded_in_shares(one, two):
     for process in two:
-        assert torch.equal(process["pixels"]["frames"], one["pixels"]["frames"]) and process["pixels"]["broken"] == one["pixels"]["broken"]
+        assert (
+            torch.equal(process["pixels"]["frames"], one["pixels"]["frames"])
+            and process["pixels"]["broken"] == one["pixels"]["broken"]
+        )
     assert one["pixels"]["frames"].flatten(1).any(1).sum() == 11
 
 
 def test_the_commands_write_and_say_once(one, two, launched, folder):
     assert [process["commands"]["code"] for process in two] == [0, 0]
     assert launched.stdout.count("clips are embedded") == 1 and launched.stdout.count("val mAP@50") == 1
-    history, expected = (pd.read_parquet(folder / name / "run" / "history.parquet") for name in ("two", "one"))
+    history, expected = (
+        pd.read_parquet(folder / name / "run" / "history.parquet") for name in ("two", "one")
+    )
     assert history["loss"].tolist() == pytest.approx(expected["loss"].tolist(), abs=1e-4)
-    assert [json.loads((folder / name / "run" / "run.json").read_text())["processes"] for name in ("one", "two")] == [1, 2]
+    assert [
+        json.loads((folder / name / "run" / "run.json").read_text())["processes"] for name in ("one", "two")
+    ] == [1, 2]
 
 
 def test_stage_1_is_launched_by_its_command(here, folder):
     """Embedding and training, with dropout: near what one process gives, and written once."""
-    read = ["--benchmark", folder / "tables", "--clips", here.clips_dir, "--weights", here.clip_weights, "--profile", "smoke"]
-    ran = launch(folder, "-m", "tfcovr_utils.training", "stage1", *read, "--recipe", "frozen-supcon", "--out", folder / "cli",
-                 "--set", "epochs=2", "batch=16", TFCOVR_DATA=str(folder / "cli-data"))
+    read = [
+        "--benchmark",
+        folder / "tables",
+        "--clips",
+        here.clips_dir,
+        "--weights",
+        here.clip_weights,
+        "--profile",
+        "smoke",
+    ]
+    ran = launch(
+        folder,
+        "-m",
+        "tfcovr_utils.training",
+        "stage1",
+        *read,
+        "--recipe",
+        "frozen-supcon",
+        "--out",
+        folder / "cli",
+        "--set",
+        "epochs=2",
+        "batch=16",
+        TFCOVR_DATA=str(folder / "cli-data"),
+    )
     assert ran.returncode == 0 and ran.stdout.count("top-1 on val") == 1, ran.stderr[-3000:]
     told = json.loads((folder / "cli" / "run.json").read_text())
     assert told["processes"] == 2 and len(pd.read_csv(folder / "cli" / "curve.csv")) == 2
@@ -183,7 +256,12 @@ def test_a_process_that_fails_does_not_leave_the_others_waiting(folder):
 def test_a_process_of_its_own_makes_no_group(monkeypatch):
     processes.barrier()
     processes.copy_weights_from_main(torch.nn.Linear(1, 1))
-    assert (processes.world_size(), processes.rank(), processes.gather_values("x"), processes.broadcast_from_main(3)) == (1, 0, ["x"], 3)
+    assert (
+        processes.world_size(),
+        processes.rank(),
+        processes.gather_values("x"),
+        processes.broadcast_from_main(3),
+    ) == (1, 0, ["x"], 3)
     monkeypatch.setenv("WORLD_SIZE", "1")  # one process of a launcher's is its own too
     monkeypatch.setenv("LOCAL_RANK", "0")
     assert processes.is_main() and not torch.distributed.is_initialized()

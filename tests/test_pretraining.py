@@ -1,4 +1,5 @@
 """The mini weights: what captions may say and what they get right, that no source is shared, and what the training makes."""
+
 import json
 import math
 import re
@@ -17,26 +18,41 @@ from transformers import AutoTokenizer, CLIPModel
 
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.labels.grammar import label_text
-from tfcovr_utils.rendering import captions, dataset, pretraining_pictures as pictures, plan, scene
+from tfcovr_utils.profiles import PROFILES, ROOT
+from tfcovr_utils.rendering import captions, dataset, plan, scene
+from tfcovr_utils.rendering import pretraining_pictures as pictures
 from tfcovr_utils.rendering.captions import caption, frame_facts
 from tfcovr_utils.rendering.motion import ARMS_UP, SHAPE_POSES, STAND
 from tfcovr_utils.rendering.skeleton import Body, forward_kinematics, pose, rotation
 from tfcovr_utils.rendering.skills import SKILLS
-from tfcovr_utils.training.pretraining.mini_clip import FACTS, Pretraining, build_tokenizer, draw_captions, pretrain, save, vocabulary_texts
-from tfcovr_utils.profiles import PROFILES, ROOT
+from tfcovr_utils.training.pretraining.mini_clip import (
+    FACTS,
+    Pretraining,
+    build_tokenizer,
+    draw_captions,
+    pretrain,
+    save,
+    vocabulary_texts,
+)
 
-LABELLED = sorted({skill for name in ("sim", "mini") for skill in SKILLS[name]()}, key=lambda skill: (skill.apparatus, skill.text))
+LABELLED = sorted(
+    {skill for name in ("sim", "mini") for skill in SKILLS[name]()},
+    key=lambda skill: (skill.apparatus, skill.text),
+)
 COMMITTED = ROOT / "data" / "weights" / "mini-clip"
 
 
 # ---- what captions may say
+
 
 @pytest.fixture(scope="module")
 def performed():
     """Joints (T, 15, 3) and facts of each frame of each skill, in one scene."""
     motions, perform = [], captions.perform
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(captions, "perform", lambda *arguments: motions.append(perform(*arguments)) or motions[-1])
+        patch.setattr(
+            captions, "perform", lambda *arguments: motions.append(perform(*arguments)) or motions[-1]
+        )
         facts = [frame_facts(skill, "a_clip", pictures.source_name(1)) for skill in LABELLED]
     return [(skill, motion.joints, frames) for skill, motion, frames in zip(LABELLED, motions, facts)]
 
@@ -47,17 +63,23 @@ def words(texts):
 
 COUNTS_AND_WAYS = re.compile(
     r"\d|\b(one|two|three|four|five|once|twice|single|double|triple|half|halves|quarter|full|first|second|third|"
-    r"forwards?|backwards?|reverse|inwards?|outwards?|salto|somersaults?|soms?|flip|twist\w*|turn\w*|spin\w*|rotat\w*|revolution)\b")
+    r"forwards?|backwards?|reverse|inwards?|outwards?|salto|somersaults?|soms?|flip|twist\w*|turn\w*|spin\w*|rotat\w*|revolution)\b"
+)
 
 
 def test_no_caption_holds_a_count_or_a_way_of_travel(performed):
     said = {caption(facts) for _, _, frames in performed for facts in frames}
     assert len(said) > 1000
-    wrong = [text for text in said if COUNTS_AND_WAYS.search(text.replace("one knee bent", ""))]  # a knee of that frame's
+    wrong = [
+        text for text in said if COUNTS_AND_WAYS.search(text.replace("one knee bent", ""))
+    ]  # a knee of that frame's
     assert wrong == []
 
 
-@pytest.mark.parametrize("text", ["an athlete, 2 in the air", "an athlete twisting", "an athlete backward", "an athlete, one and a half"])
+@pytest.mark.parametrize(
+    "text",
+    ["an athlete, 2 in the air", "an athlete twisting", "an athlete backward", "an athlete, one and a half"],
+)
 def test_a_word_that_no_caption_may_hold_is_found(text):
     assert COUNTS_AND_WAYS.search(text)
 
@@ -66,7 +88,14 @@ def test_no_caption_holds_a_label(performed):
     """With labels captions share three shapes that a picture shows, and words that say nothing of a skill."""
     texts = [label_text(skill.text) if skill.family == "dive" else skill.text for skill in LABELLED]
     said = {caption(facts) for _, _, frames in performed for facts in frames}
-    assert words(said) & words(texts) == {"piked", "split", "tucked"} | {"at", "in", "knee", "on", "one", "with"}
+    assert words(said) & words(texts) == {"piked", "split", "tucked"} | {
+        "at",
+        "in",
+        "knee",
+        "on",
+        "one",
+        "with",
+    }
     assert not any(text.lower() in one for text in texts for one in said)
 
 
@@ -89,7 +118,9 @@ def test_words_come_from_the_joints_and_not_from_the_skill(monkeypatch):
     for skill in LABELLED:
         found = frame_facts(skill, "a_clip", "a_source")
         if skill.apparatus == "FX":
-            assert [{**facts, "phase": ""} for facts in found] == [{**facts, "phase": ""} for facts in expected]
+            assert [{**facts, "phase": ""} for facts in found] == [
+                {**facts, "phase": ""} for facts in expected
+            ]
             assert skill.family == "turn" or found == expected
     assert {facts["phase"] for facts in expected} == {"in the air", "with support"}
 
@@ -98,58 +129,68 @@ def test_a_caption_says_what_its_facts_say():
     facts = frame_facts(LABELLED[0], "a_clip", "a_source")
     assert set(facts[0]) == set(FACTS) and caption(facts[0]) == "an athlete " + ", ".join(facts[0].values())
     table = pd.DataFrame(facts)
-    drawn = draw_captions(table, np.random.default_rng(0), 1.)
-    assert [sorted(text.removeprefix("an athlete ").split(", ")) for text in drawn] == [sorted(row.values()) for row in facts]
-    some = [text for seed in range(40) for text in draw_captions(table, np.random.default_rng(seed), .5)]
+    drawn = draw_captions(table, np.random.default_rng(0), 1.0)
+    assert [sorted(text.removeprefix("an athlete ").split(", ")) for text in drawn] == [
+        sorted(row.values()) for row in facts
+    ]
+    some = [text for seed in range(40) for text in draw_captions(table, np.random.default_rng(seed), 0.5)]
     kept = [0 if text == "an athlete " else 1 + text.count(",") for text in some]
-    assert abs(np.mean(kept) / len(FACTS) - .5) < .05
+    assert abs(np.mean(kept) / len(FACTS) - 0.5) < 0.05
 
 
 # ---- what captions get right
 
-FROM_THE_SIDE = np.eye(3)            # right, away, up are x, y, z: the athlete's front, left and head
-FROM_THE_OTHER = np.diag([-1., -1., 1.])
+FROM_THE_SIDE = np.eye(3)  # right, away, up are x, y, z: the athlete's front, left and head
+FROM_THE_OTHER = np.diag([-1.0, -1.0, 1.0])
 
 
 def describe(angles, turn=None, view=FROM_THE_SIDE):
     joints = forward_kinematics(angles[None], Body())[0]
-    return captions._describe(joints if turn is None else joints @ rotation(turn[0], np.array([turn[1]]))[0].T, view)
+    return captions._describe(
+        joints if turn is None else joints @ rotation(turn[0], np.array([turn[1]]))[0].T, view
+    )
 
 
-@pytest.mark.parametrize(("turn", "view", "head", "chest"), [
-    (None, FROM_THE_SIDE, "head up", "chest rightward"),
-    (None, FROM_THE_OTHER, "head up", "chest leftward"),
-    (("y", 180.), FROM_THE_SIDE, "head down", "chest leftward"),
-    (("y", 180.), FROM_THE_OTHER, "head down", "chest rightward"),
-    (("z", 90.), FROM_THE_SIDE, "head up", "chest rearward"),
-    (("z", -90.), FROM_THE_SIDE, "head up", "chest frontal"),
-    (("z", 90.), FROM_THE_OTHER, "head up", "chest frontal"),
-    (("y", 90.), FROM_THE_SIDE, "head right", "chest groundward"),
-    (("y", -90.), FROM_THE_SIDE, "head left", "chest skyward"),
-    (("y", -90.), FROM_THE_OTHER, "head right", "chest skyward"),
-    (("x", 90.), FROM_THE_SIDE, "head near", "chest rightward"),
-    (("x", -90.), FROM_THE_SIDE, "head far", "chest rightward"),
-    (("y", 45.), FROM_THE_SIDE, "head right head up", "chest rightward chest groundward"),
-    (("y", 20.), FROM_THE_SIDE, "head up", "chest rightward"),
-])
+@pytest.mark.parametrize(
+    ("turn", "view", "head", "chest"),
+    [
+        (None, FROM_THE_SIDE, "head up", "chest rightward"),
+        (None, FROM_THE_OTHER, "head up", "chest leftward"),
+        (("y", 180.0), FROM_THE_SIDE, "head down", "chest leftward"),
+        (("y", 180.0), FROM_THE_OTHER, "head down", "chest rightward"),
+        (("z", 90.0), FROM_THE_SIDE, "head up", "chest rearward"),
+        (("z", -90.0), FROM_THE_SIDE, "head up", "chest frontal"),
+        (("z", 90.0), FROM_THE_OTHER, "head up", "chest frontal"),
+        (("y", 90.0), FROM_THE_SIDE, "head right", "chest groundward"),
+        (("y", -90.0), FROM_THE_SIDE, "head left", "chest skyward"),
+        (("y", -90.0), FROM_THE_OTHER, "head right", "chest skyward"),
+        (("x", 90.0), FROM_THE_SIDE, "head near", "chest rightward"),
+        (("x", -90.0), FROM_THE_SIDE, "head far", "chest rightward"),
+        (("y", 45.0), FROM_THE_SIDE, "head right head up", "chest rightward chest groundward"),
+        (("y", 20.0), FROM_THE_SIDE, "head up", "chest rightward"),
+    ],
+)
 def test_head_and_chest_point_where_the_camera_sees_them(turn, view, head, chest):
     found = describe(STAND, turn, view)
     assert (found["head"], found["chest"], found["shape"]) == (head, chest, "straight")
 
 
-@pytest.mark.parametrize(("angles", "shape", "arms"), [
-    (STAND, "straight", "arms low"),
-    (ARMS_UP, "straight", "arms overhead"),
-    (SHAPE_POSES["stretched"], "straight", "arms out"),
-    (SHAPE_POSES["tucked"], "tucked", "arms out"),
-    (SHAPE_POSES["piked"], "piked", "arms out"),
-    (pose(hip_l=86, hip_r=-80), "legs split", "arms low"),
-    (pose(hip_l=90, knee_l=100), "one knee bent", "arms low"),
-    (pose(knee=60), "knees bent", "arms low"),
-    (pose(hip_l=88, hip_r=92, knee_l=120), "folded", "arms low"),
-    (pose(hip=50), "hunched", "arms low"),
-])
-@pytest.mark.parametrize("turn", [None, ("y", 130.), ("x", 200.)])
+@pytest.mark.parametrize(
+    ("angles", "shape", "arms"),
+    [
+        (STAND, "straight", "arms low"),
+        (ARMS_UP, "straight", "arms overhead"),
+        (SHAPE_POSES["stretched"], "straight", "arms out"),
+        (SHAPE_POSES["tucked"], "tucked", "arms out"),
+        (SHAPE_POSES["piked"], "piked", "arms out"),
+        (pose(hip_l=86, hip_r=-80), "legs split", "arms low"),
+        (pose(hip_l=90, knee_l=100), "one knee bent", "arms low"),
+        (pose(knee=60), "knees bent", "arms low"),
+        (pose(hip_l=88, hip_r=92, knee_l=120), "folded", "arms low"),
+        (pose(hip=50), "hunched", "arms low"),
+    ],
+)
+@pytest.mark.parametrize("turn", [None, ("y", 130.0), ("x", 200.0)])
 def test_a_shape_is_named_whichever_way_the_body_lies(angles, shape, arms, turn):
     found = describe(angles, turn)
     assert (found["shape"], found["arms"]) == (shape, arms)
@@ -165,6 +206,7 @@ def test_facts_are_of_the_performance_and_the_camera_that_are_rendered(monkeypat
 
     def recorded(name, perform):
         return lambda *arguments: seen[name].append(perform(*arguments)) or seen[name][-1]
+
     monkeypatch.setattr(scene, "Camera", Camera)
     monkeypatch.setattr(captions, "Camera", Camera)
     monkeypatch.setattr(dataset, "perform", recorded("rendered", dataset.perform))
@@ -173,16 +215,22 @@ def test_facts_are_of_the_performance_and_the_camera_that_are_rendered(monkeypat
         arguments = LABELLED[60 * take], f"clip_{take}", "a_source", 3
         facts, frames = frame_facts(*arguments), dataset.render_clip(*arguments, size=8)
         assert len(facts) == len(frames)
-    assert seen["camera"][::2] == seen["camera"][1::2] and {side for side, *_ in seen["camera"]} == {-1., 1.}
+    assert seen["camera"][::2] == seen["camera"][1::2] and {side for side, *_ in seen["camera"]} == {
+        -1.0,
+        1.0,
+    }
     for rendered, described in zip(seen["rendered"], seen["described"], strict=True):
         assert np.array_equal(rendered.joints, described.joints)
 
 
 # ---- sources of their own
 
+
 @pytest.mark.parametrize("name", ["smoke", "mini", "sim"])
 def test_no_source_of_the_pictures_is_one_of_a_benchmark(name, monkeypatch):
-    monkeypatch.setattr(dataset, "_draw_clip", lambda *_: (24, 25))  # lengths and rates of clips, which take long to draw
+    monkeypatch.setattr(
+        dataset, "_draw_clip", lambda *_: (24, 25)
+    )  # lengths and rates of clips, which take long to draw
     own = {pictures.source_name(source) for source in range(pictures.SOURCES)}
     theirs = set(plan(PROFILES[name])[0].source_video)
     assert len(own) == pictures.SOURCES and own.isdisjoint(theirs)
@@ -191,17 +239,30 @@ def test_no_source_of_the_pictures_is_one_of_a_benchmark(name, monkeypatch):
 
 
 def test_scenes_of_the_pictures_are_not_those_of_a_benchmark():
-    names = [*map(pictures.source_name, range(4)), "gym-train-000", "dive-train-000", "gym-test-000", "dive-val-000"]
+    names = [
+        *map(pictures.source_name, range(4)),
+        "gym-train-000",
+        "dive-train-000",
+        "gym-test-000",
+        "dive-val-000",
+    ]
     scenes = [dataset.scene_of(0, name) for name in names]
-    for part in ({one.body for one in scenes}, {one.azimuth for one in scenes}, {one.wall.tobytes() for one in scenes}):
+    for part in (
+        {one.body for one in scenes},
+        {one.azimuth for one in scenes},
+        {one.wall.tobytes() for one in scenes},
+    ):
         assert len(part) == len(names)
 
 
 # ---- the tokenizer
 
+
 @pytest.fixture(scope="module")
 def tokenizer(performed):
-    return build_tokenizer([caption(facts) for _, _, frames in performed for facts in frames] + vocabulary_texts())
+    return build_tokenizer(
+        [caption(facts) for _, _, frames in performed for facts in frames] + vocabulary_texts()
+    )
 
 
 def read_back(tokenizer, text):
@@ -222,12 +283,22 @@ def test_letters_count_alike_in_both_cases(tokenizer):
 
 
 def test_every_known_word_is_one_token(tokenizer, performed):
-    known = words(vocabulary_texts()) | words(caption(facts) for _, _, frames in performed for facts in frames)
-    assert [word for word in sorted(known) if len(tokenizer(word)["input_ids"]) != 3] == []  # the start, the word, the end
+    known = words(vocabulary_texts()) | words(
+        caption(facts) for _, _, frames in performed for facts in frames
+    )
+    assert [
+        word for word in sorted(known) if len(tokenizer(word)["input_ids"]) != 3
+    ] == []  # the start, the word, the end
 
 
 def test_numbers_are_kept_apart(tokenizer):
-    texts = ["show with 2.5 twists", "show with 25 twists", "show with 5.2 twists", "show with 2 twists", "show with twists"]
+    texts = [
+        "show with 2.5 twists",
+        "show with 25 twists",
+        "show with 5.2 twists",
+        "show with 2 twists",
+        "show with twists",
+    ]
     assert len({tuple(tokenizer(text)["input_ids"]) for text in texts}) == len(texts)
 
 
@@ -243,7 +314,18 @@ def test_a_saved_tokenizer_is_the_same(tokenizer, tmp_path):
 
 # ---- a small training
 
-SMALL = Pretraining(width=32, layers=1, heads=2, text_layers=1, projection=32, steps=50, batch=32, warm_up=5, lr=5e-3, kept_facts=1.)
+SMALL = Pretraining(
+    width=32,
+    layers=1,
+    heads=2,
+    text_layers=1,
+    projection=32,
+    steps=50,
+    batch=32,
+    warm_up=5,
+    lr=5e-3,
+    kept_facts=1.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -269,18 +351,29 @@ def trained(rendered):
 
 def test_pictures_and_facts_belong_together(rendered, monkeypatch):
     frames, facts = rendered
-    assert frames.shape == (8 * pictures.CLIPS_PER_SOURCE * pictures.FRAMES_PER_CLIP, pictures.SIZE, pictures.SIZE, 3)
+    assert frames.shape == (
+        8 * pictures.CLIPS_PER_SOURCE * pictures.FRAMES_PER_CLIP,
+        pictures.SIZE,
+        pictures.SIZE,
+        3,
+    )
     assert list(facts.source_video.unique()) == [pictures.source_name(source) for source in range(8)]
     assert len(facts) == len(frames) and not facts.isna().any(axis=None)
 
     clips, render = [], pictures.render_clip
-    monkeypatch.setattr(pictures, "render_clip", lambda *clip: clips.append((clip, render(*clip))) or clips[-1][1])
+    monkeypatch.setattr(
+        pictures, "render_clip", lambda *clip: clips.append((clip, render(*clip))) or clips[-1][1]
+    )
     again, _ = pictures._render_source(5, 0)
     rows = facts.source_video == pictures.source_name(5)
     assert np.array_equal(frames[rows], again)
     shown = []
-    for ((*performance, _), exact), decoded in zip(clips, np.split(again.astype(float), pictures.CLIPS_PER_SOURCE), strict=True):
-        nearest = ((decoded[:, None] - exact) ** 2).mean((2, 3, 4)).argmin(1)  # of the clip's frames, before they were compressed
+    for ((*performance, _), exact), decoded in zip(
+        clips, np.split(again.astype(float), pictures.CLIPS_PER_SOURCE), strict=True
+    ):
+        nearest = (
+            ((decoded[:, None] - exact) ** 2).mean((2, 3, 4)).argmin(1)
+        )  # of the clip's frames, before they were compressed
         by_frame = frame_facts(*performance)
         shown += [by_frame[frame] for frame in nearest]
     assert facts.loc[rows, list(FACTS)].to_dict("records") == shown
@@ -289,13 +382,18 @@ def test_pictures_and_facts_belong_together(rendered, monkeypatch):
 def test_both_losses_fall(trained):
     losses = trained[2]
     assert list(losses.step) == list(range(SMALL.steps))
-    assert losses.words.tail(5).mean() < .5 * losses.words.iloc[0]
-    assert losses.contrast.tail(5).mean() < .95 * 2 * math.log(SMALL.batch)  # two cross-entropies among a batch, by chance
+    assert losses.words.tail(5).mean() < 0.5 * losses.words.iloc[0]
+    assert losses.contrast.tail(5).mean() < 0.95 * 2 * math.log(
+        SMALL.batch
+    )  # two cross-entropies among a batch, by chance
 
 
 def test_a_seed_decides_the_weights(rendered, trained):
     short = Pretraining(**{**asdict(SMALL), "steps": 3})
-    runs = [pretrain(Pretraining(**{**asdict(short), "seed": seed}), *some(rendered), progress=False) for seed in (0, 0, 1)]
+    runs = [
+        pretrain(Pretraining(**{**asdict(short), "seed": seed}), *some(rendered), progress=False)
+        for seed in (0, 0, 1)
+    ]
     first, again, other = (run[0].state_dict() for run in runs)
     assert all(torch.equal(first[name], again[name]) for name in first) and runs[0][2].equals(runs[1][2])
     assert not any(torch.equal(first[name], other[name]) for name in first if first[name].ndim > 1)
@@ -303,46 +401,65 @@ def test_a_seed_decides_the_weights(rendered, trained):
 
 def test_what_is_saved_gives_the_same_features(rendered, trained, tmp_path):
     model, tokenizer, _ = trained
-    frames, texts = np.array(rendered[0][:4])[None], ["an athlete, tucked, in the air", "show with 2.5 twists"]
+    frames, texts = (
+        np.array(rendered[0][:4])[None],
+        ["an athlete, tucked, in the air", "show with 2.5 twists"],
+    )
     save(model, tokenizer, tmp_path)
     assert next(model.parameters()).dtype == torch.float32  # saving changes nothing but the disk
     encoder = load_encoder("clip", str(tmp_path))
     assert encoder.image_size == pictures.SIZE
     with torch.no_grad():
         tokens = tokenizer(texts, padding=True, return_tensors="pt")
-        expected = model.get_image_features(encoder.prepare(frames)).pooler_output, model.get_text_features(**tokens).pooler_output
-        loaded = CLIPModel.from_pretrained(tmp_path, dtype=torch.float32).get_text_features(**tokens).pooler_output
-    for found, reference in zip((encoder.encode_frames(frames)[0], encoder.encode_texts(texts), loaded), (*expected, expected[1])):
+        expected = (
+            model.get_image_features(encoder.prepare(frames)).pooler_output,
+            model.get_text_features(**tokens).pooler_output,
+        )
+        loaded = (
+            CLIPModel.from_pretrained(tmp_path, dtype=torch.float32).get_text_features(**tokens).pooler_output
+        )
+    for found, reference in zip(
+        (encoder.encode_frames(frames)[0], encoder.encode_texts(texts), loaded), (*expected, expected[1])
+    ):
         assert F.cosine_similarity(found, reference).min() > 1 - 1e-5
         assert (found - reference).abs().max() < 5e-3 * reference.abs().max()
 
 
 # ---- the committed weights
 
+
 @pytest.fixture(scope="module")
 def committed():
     if not COMMITTED.is_dir():
-        pytest.skip(f"{COMMITTED.relative_to(ROOT)} is not there; `python -m tfcovr_utils.training.pretraining.mini_clip` makes it")
+        pytest.skip(
+            f"{COMMITTED.relative_to(ROOT)} is not there; `python -m tfcovr_utils.training.pretraining.mini_clip` makes it"
+        )
     return load_encoder("clip", str(COMMITTED))
 
 
 def test_the_committed_weights_are_small_and_whole(committed):
     from safetensors import safe_open
 
-    assert sum(path.stat().st_size for path in COMMITTED.iterdir()) <= 8 * 1024 ** 2
+    assert sum(path.stat().st_size for path in COMMITTED.iterdir()) <= 8 * 1024**2
     with safe_open(COMMITTED / "model.safetensors", "pt") as file:
         assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}
     _, info = CLIPModel.from_pretrained(COMMITTED, output_loading_info=True)
     assert not any(info.values()), info
-    assert committed.identity["weights"] == load_encoder("clip", PROFILES["mini"].clip_weights).identity["weights"]
+    assert (
+        committed.identity["weights"]
+        == load_encoder("clip", PROFILES["mini"].clip_weights).identity["weights"]
+    )
 
 
 def test_the_card_names_what_pretraining_printed(committed):
     """As a block of JSON: what `python -m tfcovr_utils.training.pretraining.mini_clip` prints at its end."""
     card = (COMMITTED / "README.md").read_text()
     printed = json.loads(re.search(r"```json\n(.*?)```", card, re.DOTALL)[1])
-    expected = {**asdict(Pretraining()), "frames": pictures.SOURCES * pictures.CLIPS_PER_SOURCE * pictures.FRAMES_PER_CLIP,
-                "parameters": committed.model.num_parameters()}
+    expected = {
+        **asdict(Pretraining()),
+        "frames": pictures.SOURCES * pictures.CLIPS_PER_SOURCE * pictures.FRAMES_PER_CLIP,
+        "parameters": committed.model.num_parameters(),
+    }
     assert {name: printed[name] for name in expected} == expected
     assert printed["seconds"] > 0 and set(printed["last losses"]) >= {"contrast", "words"}
 
@@ -365,9 +482,15 @@ def test_the_committed_weights_choose_the_right_caption(committed, held_out, fac
     values = sorted(facts[fact].unique())
     with torch.no_grad():
         image_emb = F.normalize(committed.encode_frames(frames[:, None])[:, 0], dim=-1)
-        options = [caption({**row, fact: value}) for row in facts[list(FACTS)].to_dict("records") for value in values]
-        text_emb = torch.cat([committed.encode_texts(options[start:start + 500]) for start in range(0, len(options), 500)])
-    scores = torch.einsum("nd,nvd->nv", image_emb, F.normalize(text_emb, dim=-1).unflatten(0, (len(frames), len(values))))
+        options = [
+            caption({**row, fact: value}) for row in facts[list(FACTS)].to_dict("records") for value in values
+        ]
+        text_emb = torch.cat(
+            [committed.encode_texts(options[start : start + 500]) for start in range(0, len(options), 500)]
+        )
+    scores = torch.einsum(
+        "nd,nvd->nv", image_emb, F.normalize(text_emb, dim=-1).unflatten(0, (len(frames), len(values)))
+    )
     right = (np.array(values)[scores.argmax(1)] == facts[fact]).mean()
     commonest = facts[fact].value_counts(normalize=True).max()
     assert right > (1 + commonest) / 2

@@ -3,13 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 from small_benchmark import small_benchmark
+
+from tfcovr_utils.evaluation.qualitative import (
+    choose_queries,
+    failures,
+    misses_by_factor,
+    read_rankings,
+    top_ranked,
+    typical_failures,
+    wrong_factors,
+)
 from tfcovr_utils.evaluation.scoring import run
 from tfcovr_utils.labels.grammar import Attributes, difference
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.evaluation.qualitative import choose_queries, failures, misses_by_factor, read_rankings, top_ranked, typical_failures, wrong_factors
 
 PAIR = ["random", "label-oracle"]
 
@@ -23,10 +31,14 @@ def answered(tmp_path_factory):
 
 
 def test_rankings_that_are_not_there_are_named(answered):
-    with pytest.raises(ValueError, match="no result of 'clip-mlp-1' under 'full' with seed 0; run notebook 05"):
+    with pytest.raises(
+        ValueError, match="no result of 'clip-mlp-1' under 'full' with seed 0; run notebook 05"
+    ):
         read_rankings(answered[1], ["random", "clip-mlp-1"])
     with pytest.raises(ValueError, match="with seed 3"):
-        read_rankings(answered[1], ["label-oracle", "random"], seed=3)  # the oracle knows no seed, random has no third
+        read_rankings(
+            answered[1], ["label-oracle", "random"], seed=3
+        )  # the oracle knows no seed, random has no third
     with pytest.raises(FileNotFoundError):
         read_rankings(answered[1] / "nowhere", PAIR)
 
@@ -52,7 +64,9 @@ def test_each_rule_chooses_the_query_it_says():
         "median temporal change of y": "d",
     }  # of events a, e, b none is left; of temporal d is nearest the middle
     assert chosen.loc["best of y", ["x", "y"]].tolist() == [10, 100]
-    never_behind = pd.DataFrame(rows).assign(**{"ap@50": [row["ap@50"] * (row["method"] == "y") for row in rows]})
+    never_behind = pd.DataFrame(rows).assign(
+        **{"ap@50": [row["ap@50"] * (row["method"] == "y") for row in rows]}
+    )
     assert not choose_queries(never_behind, ["x", "y"]).rule.str.contains("x furthest").any()
 
 
@@ -60,11 +74,22 @@ def test_the_top_of_a_ranking_is_right_where_the_targets_say_so(answered):
     benchmark, _, rankings = answered
     queries = sorted(set(rankings.query_id))[:6]
     ranked = top_ranked(rankings, benchmark, queries, depth=4)
-    targets = set(benchmark.targets[benchmark.targets.gallery == "full"][["query_id", "clip_id"]].itertuples(index=False, name=None))
+    targets = set(
+        benchmark.targets[benchmark.targets.gallery == "full"][["query_id", "clip_id"]].itertuples(
+            index=False, name=None
+        )
+    )
     found = ranked[ranked["rank"] > 0]
-    assert found.right.tolist() == [key in targets for key in found[["query_id", "clip_id"]].itertuples(index=False, name=None)]
-    assert ranked[ranked["rank"] == 0].clip_id.tolist() == benchmark.queries.set_index("query_id").loc[queries, "query_clip"].tolist()
-    assert found.groupby(["query_id", "method"]).score.apply(lambda scores: scores.is_monotonic_decreasing).all()
+    assert found.right.tolist() == [
+        key in targets for key in found[["query_id", "clip_id"]].itertuples(index=False, name=None)
+    ]
+    assert (
+        ranked[ranked["rank"] == 0].clip_id.tolist()
+        == benchmark.queries.set_index("query_id").loc[queries, "query_clip"].tolist()
+    )
+    assert (
+        found.groupby(["query_id", "method"]).score.apply(lambda scores: scores.is_monotonic_decreasing).all()
+    )
     assert found.right.nunique() == 2 and (found.path == found.clip_id + ".mp4").all()
 
 
@@ -74,7 +99,10 @@ def test_failures_are_the_fewest_attributes_from_right(answered):
     attributes = benchmark.labels.set_index("label_id").attributes.map(Attributes.from_json)
     right = benchmark.queries.set_index("query_id").target_labels
     for row in failed.itertuples():
-        apart = {label: len(difference(attributes[label], attributes[row.label_id])) for label in right[row.query_id]}
+        apart = {
+            label: len(difference(attributes[label], attributes[row.label_id]))
+            for label in right[row.query_id]
+        }
         assert row.distance == min(apart.values()) == apart[row.right_label]
     oracle = failed.method == "label-oracle"
     assert (failed[oracle].distance == 0).all() and (failed[~oracle].distance > 0).any()
@@ -83,28 +111,61 @@ def test_failures_are_the_fewest_attributes_from_right(answered):
 
 def test_a_wrong_factor_has_its_values_its_sign_and_whether_it_was_asked_for(answered):
     benchmark = answered[0]
-    said = benchmark.queries[(benchmark.queries.split == "test")].merge(benchmark.modifications, on="modification_id")
+    said = benchmark.queries[(benchmark.queries.split == "test")].merge(
+        benchmark.modifications, on="modification_id"
+    )
     query = said[(said.source_label == "one") & (said.target_label == "two")].iloc[0]
-    shown = benchmark.clips[(benchmark.clips.split == "test") & (benchmark.clips.label_id == "beam")].clip_id.iloc[0]
+    shown = benchmark.clips[
+        (benchmark.clips.split == "test") & (benchmark.clips.label_id == "beam")
+    ].clip_id.iloc[0]
     rankings = pd.DataFrame(
         [
-            {"method": "x", "query_id": query.query_id, "kind": "temporal", "changed": "rotation", "first_rank": 9.0, "retrieved": [shown]},
-            {"method": "x", "query_id": "none", "kind": "", "changed": "", "first_rank": np.inf, "retrieved": []},
+            {
+                "method": "x",
+                "query_id": query.query_id,
+                "kind": "temporal",
+                "changed": "rotation",
+                "first_rank": 9.0,
+                "retrieved": [shown],
+            },
+            {
+                "method": "x",
+                "query_id": "none",
+                "kind": "",
+                "changed": "",
+                "first_rank": np.inf,
+                "retrieved": [],
+            },
         ]
     )
     failed = failures(rankings, benchmark)
     wrong = wrong_factors(failed, benchmark).set_index("factor")
     assert failed.distance.tolist() == [2] and set(wrong.index) == {"apparatus", "rotation"}
     assert wrong.loc["rotation", ["wanted", "got", "asked", "step"]].tolist() == ["2", "1", True, -1]
-    assert wrong.loc["apparatus", ["wanted", "got", "asked"]].tolist() == ["FX", "BB", False] and np.isnan(wrong.loc["apparatus", "step"])
+    assert wrong.loc["apparatus", ["wanted", "got", "asked"]].tolist() == ["FX", "BB", False] and np.isnan(
+        wrong.loc["apparatus", "step"]
+    )
 
 
 def test_misses_are_shares_of_the_queries_that_ask_and_of_those_that_do_not():
-    failed = pd.DataFrame({"method": "x", "query_id": list("abcd"), "changed": ["shape", "shape", "rotation,shape", "rotation"]})
-    wrong = pd.DataFrame({"method": "x", "query_id": ["a", "d"], "factor": "shape", "asked": [True, False], "first_rank": [3.0, 7.0]})
+    failed = pd.DataFrame(
+        {"method": "x", "query_id": list("abcd"), "changed": ["shape", "shape", "rotation,shape", "rotation"]}
+    )
+    wrong = pd.DataFrame(
+        {
+            "method": "x",
+            "query_id": ["a", "d"],
+            "factor": "shape",
+            "asked": [True, False],
+            "first_rank": [3.0, 7.0],
+        }
+    )
     misses = misses_by_factor(failed, wrong).set_index("asked")
     assert misses.queries.to_dict() == {True: 3, False: 1}
-    assert misses.missed.round(6).to_dict() == {True: round(100 / 3, 6), False: 100} and misses.median_rank.to_dict() == {True: 3, False: 7}
+    assert misses.missed.round(6).to_dict() == {
+        True: round(100 / 3, 6),
+        False: 100,
+    } and misses.median_rank.to_dict() == {True: 3, False: 7}
 
 
 def test_examples_are_near_misses_with_the_right_clip_ranked_highest(answered):
@@ -115,5 +176,8 @@ def test_examples_are_near_misses_with_the_right_clip_ranked_highest(answered):
     retrieved = rankings[rankings.method == "random"].set_index("query_id").retrieved
     for row in examples.itertuples():
         assert row.distance == wrong[wrong.factor == row.factor].distance.min()
-        assert list(retrieved[row.query_id]).index(row.right_clip) == row.first_rank - 1 and retrieved[row.query_id][0] == row.clip_id
+        assert (
+            list(retrieved[row.query_id]).index(row.right_clip) == row.first_rank - 1
+            and retrieved[row.query_id][0] == row.clip_id
+        )
     assert typical_failures(wrong, "label-oracle", rankings, benchmark).empty

@@ -1,4 +1,5 @@
 """README as the front door: its examples run, its tables are what the committed numbers give, its links lead somewhere."""
+
 import re
 import subprocess
 
@@ -6,16 +7,18 @@ import pandas as pd
 import pytest
 from small_benchmark import small_setting
 
+from tfcovr_utils.benchmark.protocols import make_task
 from tfcovr_utils.methods import METHODS
 from tfcovr_utils.plots.tables import to_markdown
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.benchmark.protocols import make_task
 from tfcovr_utils.reproduce.publish import refresh_readme, results_of
 from tfcovr_utils.sources import SOURCES
 from tfcovr_utils.training.settings import paper_and_code
 
 README = (ROOT / "README.md").read_text("utf-8")
-EXAMPLES = [text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "search_exact" not in text]
+EXAMPLES = [
+    text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "search_exact" not in text
+]
 
 
 @pytest.fixture
@@ -23,7 +26,12 @@ def names(tmp_path_factory, tmp_path, monkeypatch):
     """What README says that its examples know."""
     monkeypatch.setenv("TFCOVR_DATA", str(tmp_path))
     setting = small_setting(tmp_path_factory)
-    return {"setting": setting, "results": tmp_path / "results", "benchmark": setting.benchmark, "folder": setting.clips_dir}
+    return {
+        "setting": setting,
+        "results": tmp_path / "results",
+        "benchmark": setting.benchmark,
+        "folder": setting.clips_dir,
+    }
 
 
 def test_a_method_in_twenty_lines(names, monkeypatch):
@@ -36,7 +44,10 @@ def test_a_method_in_twenty_lines(names, monkeypatch):
 
 def test_an_encoder_in_twenty_lines(names):
     exec(EXAMPLES[1].replace('"resnet18"', '"resnet18", pretrained=False'), names)
-    assert names["embedded"].values.shape == (len(names["benchmark"].clips), 4, 512) and not names["embedded"].missing
+    assert (
+        names["embedded"].values.shape == (len(names["benchmark"].clips), 4, 512)
+        and not names["embedded"].missing
+    )
 
 
 def test_a_dataset_in_twenty_lines(names, tmp_path):
@@ -50,8 +61,19 @@ def test_a_dataset_in_twenty_lines(names, tmp_path):
 def test_a_gallery_on_disk(names, tmp_path):
     benchmark, fitted = names["benchmark"], METHODS["clip-avg-zs"].fit(names["setting"])
     queries = make_task(benchmark, "full", "test").queries
-    names |= {"fitted": fitted, "queries": queries, "gallery_folder": tmp_path / "gallery", "clip_ids": benchmark.clips["clip_id"].tolist()}
-    example, position = re.subn("k=50", "k=5", next(text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "search_exact" in text))
+    names |= {
+        "fitted": fitted,
+        "queries": queries,
+        "gallery_folder": tmp_path / "gallery",
+        "clip_ids": benchmark.clips["clip_id"].tolist(),
+    }
+    example, position = re.subn(
+        "k=50",
+        "k=5",
+        next(
+            text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "search_exact" in text
+        ),
+    )
     exec(example, names)
     assert position == 1 and names["found"].idx.shape == (len(queries), 5)
 
@@ -68,7 +90,9 @@ def test_tables_are_those_of_the_committed_numbers():
 def test_a_lost_marker_is_said(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("# no markers\n")
-    with pytest.raises(ValueError, match="README.md has lost a marker; put back <!-- results of mini: begin -->"):
+    with pytest.raises(
+        ValueError, match="README.md has lost a marker; put back <!-- results of mini: begin -->"
+    ):
         refresh_readme(path, ROOT / "figures" / "results_mini_queries.parquet")
     assert path.read_text() == "# no markers\n"
 

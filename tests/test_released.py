@@ -16,16 +16,16 @@ import pytest
 import torch
 
 from tfcovr_utils.benchmark import benchmark as triplets
-from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.benchmark.benchmark import TABLES, Benchmark
 from tfcovr_utils.benchmark.export import main
+from tfcovr_utils.labels.grammar import parse_label
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.sources import Source, load_source
 from tfcovr_utils.sources.release import released
-from tfcovr_utils.sources.release.embedding_files import read_embeddings, stream_embeddings, write_embeddings
 from tfcovr_utils.sources.release.csv_files import MAX_CELL, QUERY_COLUMNS, TRAIN_COLUMNS
+from tfcovr_utils.sources.release.embedding_files import read_embeddings, stream_embeddings, write_embeddings
 from tfcovr_utils.sources.release.released import export_official, read_release, target_column
 from tfcovr_utils.sources.source import label_row
-from tfcovr_utils.benchmark.benchmark import TABLES, Benchmark
 
 ANNOTATIONS = os.environ.get("TFCOVR_ANNOTATIONS")
 GYM = "-_a_E_b-c_D_E_000100_000120_A_0003_0005"
@@ -54,9 +54,11 @@ def release(tmp_path):
 def made_benchmark() -> Benchmark:
     """A small one with what the official files have no place for: dots, times, a second gallery."""
     labels = pd.DataFrame(
-        [label_row(f"l{k}.5", f"(BB) salto {way}", "made", parse_label(f"(BB) salto {way}"), "1")
-         for k, way in enumerate(["forward tucked", "forward piked", "backward piked", "sideward"])]
-    )  # fmt: skip
+        [
+            label_row(f"l{k}.5", f"(BB) salto {way}", "made", parse_label(f"(BB) salto {way}"), "1")
+            for k, way in enumerate(["forward tucked", "forward piked", "backward piked", "sideward"])
+        ]
+    )
     rows = [
         (f"{split} video/{n}é_{label}_2.5%", split, label, f"{split}{n}")
         for split, n_videos in (("train", 6), ("val", 4), ("test", 9))
@@ -86,14 +88,13 @@ def test_ids_stay_strings_and_cells_give_their_text(release):
         ["01_10", GYM, "107b", "12", 'say "it", or not'],
         ["01_11", GYM, "107b", "12", "another way to say it"],
     ]
-    assert triplets["modification_id"].tolist() == [
-        "short:12>107b", "short:107b>12#2", "short:107b>12",
-    ]  # fmt: skip
+    assert triplets["modification_id"].tolist() == ["short:12>107b", "short:107b>12#2", "short:107b>12"]
     assert benchmark.labels["label_id"].tolist() == ["107b", "12"]
     assert benchmark.labels["text"].tolist() == ["Forward, 3.5 Soms.Pike, Entry", "12"]
     assert benchmark.pairs[["source_label", "target_label"]].to_numpy().tolist() == [
-        ["107b", "12"], ["12", "107b"],
-    ]  # fmt: skip
+        ["107b", "12"],
+        ["12", "107b"],
+    ]
 
 
 def test_labels_that_all_are_numbers_stay_as_they_are_written(release):
@@ -120,8 +121,10 @@ def test_queries_keep_all_their_targets_and_the_official_one(release):
     assert queries["target_clip"].tolist() == ["05_3", "07_4", "07_5"]
     texts = benchmark.modifications.set_index("modification_id")["text"]
     assert queries["modification_id"].map(texts).tolist() == [
-        "show with 1.5 twists", "show with 1.5 twists", "show in pike",
-    ]  # fmt: skip
+        "show with 1.5 twists",
+        "show with 1.5 twists",
+        "show in pike",
+    ]
     # The query clip stands among its own targets in the file, and is no answer.
     assert benchmark.targets[["query_id", "clip_id"]].to_numpy().tolist() == [
         ["val-0003", "05_3"],
@@ -137,9 +140,15 @@ def test_clips_have_their_split_and_source(release):
     clips = import_release(release).clips.set_index("clip_id")
     assert clips.loc[[GYM, "Cup_r2_1", "05_2"], "source_video"].tolist() == ["-_a_E_b-c_D", "Cup", "05"]
     assert clips["split"].to_dict() == {
-        "01_10": "train", "01_11": "train", GYM: "train", "05_2": "val", "05_3": "val",
-        "07_4": "test", "07_5": "test", "Cup_r2_1": "test",
-    }  # fmt: skip
+        "01_10": "train",
+        "01_11": "train",
+        GYM: "train",
+        "05_2": "val",
+        "05_3": "val",
+        "07_4": "test",
+        "07_5": "test",
+        "Cup_r2_1": "test",
+    }
     assert clips.loc["07_4", "label_id"] == "" and clips.loc["01_11", "label_id"] == "107b"
     source = load_source("released", release)
     assert source.notes["released_clips_without_label"] == 5
@@ -321,7 +330,9 @@ def test_a_hostile_cell_is_refused_and_nothing_runs(release, tmp_path, split, na
     column = "modification" if split == "train" else "target_videos_ids"
     rows.loc[rows.index[-1], column] = cell
     rows.to_csv(path, index=False)
-    with pytest.raises(ValueError, match=rf"{split}_finegd.csv, row {len(rows)}: the cell.*nothing of it was run"):
+    with pytest.raises(
+        ValueError, match=rf"{split}_finegd.csv, row {len(rows)}: the cell.*nothing of it was run"
+    ):
         read_release(release)
     assert not canary.exists()
 
@@ -388,10 +399,10 @@ def hostile_pickles(canary: Path) -> dict[str, bytes]:
         b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04NtQ.",
         "bare persistent id": b"\x80\x02X\x01\x00\x00\x00aQ.",
         "its own loader": pickle.dumps({"a": Call(torch.load, io.BytesIO(evil))}),
-        "storage that is a tensor": pickle.dumps({"a": Call(rebuild, torch.ones(2), 0, (2,), (1,), False, None)}),
-        "larger than its storage": pickle.dumps(
-            {"a": Call(rebuild, typed, 0, (2**40,), (0,), False, None)}
+        "storage that is a tensor": pickle.dumps(
+            {"a": Call(rebuild, torch.ones(2), 0, (2,), (1,), False, None)}
         ),
+        "larger than its storage": pickle.dumps({"a": Call(rebuild, typed, 0, (2**40,), (0,), False, None)}),
         "beyond its storage": pickle.dumps({"a": Call(rebuild, typed, 3, (2,), (1,), False, None)}),
         "parameter": pickle.dumps({"a": torch.nn.Parameter(torch.ones(2))}),
         "no dict": pickle.dumps([torch.ones(2)]),

@@ -1,4 +1,5 @@
 """The runner and the publisher, on small notebooks made here."""
+
 import base64
 import io
 import json
@@ -15,12 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfcovr_utils.profiles import ROOT, get_profile, runs_dir
 from tfcovr_utils.reproduce import publish as publish_module
 from tfcovr_utils.reproduce import run as reproduce
-from tfcovr_utils.profiles import ROOT, get_profile, runs_dir
 
 HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     display_name: Python 3\n#     language: python\n#     name: python3\n# ---\n\n"
-GOOD = HEADER + '# %% tags=["parameters"]\nprofile = "mini"\nlr = 1.0\n\n# %%\nimport sys\nprint("RAN", profile, lr, type(lr).__name__, sys.prefix)\n'
+GOOD = (
+    HEADER
+    + '# %% tags=["parameters"]\nprofile = "mini"\nlr = 1.0\n\n# %%\nimport sys\nprint("RAN", profile, lr, type(lr).__name__, sys.prefix)\n'
+)
 
 
 def make_notebook(folder, name, text):
@@ -56,16 +60,25 @@ def test_parameters_reach_the_notebook_as_numbers(notebooks, tmp_path, capsys):
 
 
 def test_each_seed_has_a_folder(notebooks, tmp_path, capsys):
-    make_notebook(notebooks, "00_good", GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0").replace('"RAN", profile', '"RAN", seed'))
+    make_notebook(
+        notebooks,
+        "00_good",
+        GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0").replace('"RAN", profile', '"RAN", seed'),
+    )
     assert reproduce.main(["--profile", "smoke", "--seeds", "0", "2"]) == 0
     runs = tmp_path / "runs" / "smoke"
-    assert "RAN 0 " in outputs(runs / "00_good.ipynb") and "RAN 2 " in outputs(runs / "seed-2" / "00_good.ipynb")
+    assert "RAN 0 " in outputs(runs / "00_good.ipynb") and "RAN 2 " in outputs(
+        runs / "seed-2" / "00_good.ipynb"
+    )
 
 
 def test_unknown_names_are_refused_before_anything_runs(notebooks, tmp_path, capsys):
     make_notebook(notebooks, "00_good", GOOD)
     assert reproduce.main(["-p", "learning_rate", "1"]) == 2
-    assert "'learning_rate' is not declared by any chosen notebook; known are lr, profile" in capsys.readouterr().err
+    assert (
+        "'learning_rate' is not declared by any chosen notebook; known are lr, profile"
+        in capsys.readouterr().err
+    )
     assert reproduce.main(["--profile", "tiny"]) == 2
     assert "profile 'tiny' is not known; choose one of smoke, mini" in capsys.readouterr().err
     assert reproduce.main(["--only", "07"]) == 2
@@ -82,20 +95,36 @@ def test_a_failing_cell_is_told_and_those_that_do_not_need_it_go_on(notebooks, t
     assert "05_bad" in heard.err and "ZeroDivisionError" in heard.err and "half = 1 / 0" in heard.err
     runs = tmp_path / "runs" / "smoke"
     assert "RAN smoke" in outputs(runs / "05_bad.ipynb") and "RAN smoke" in outputs(runs / "06_later.ipynb")
-    assert not (runs / "08_needs_it.ipynb").exists() and "08_needs_it: left out, since it needs 05_bad" in heard.err
+    assert (
+        not (runs / "08_needs_it.ipynb").exists()
+        and "08_needs_it: left out, since it needs 05_bad" in heard.err
+    )
     assert reproduce.main(["--profile", "smoke"]) == 1  # the failed one is tried again, the good one is not
     heard = capsys.readouterr()
     assert "06_later: up to date" in heard.out and "ZeroDivisionError" in heard.err
 
 
 def test_a_failure_is_that_of_its_seed(notebooks, tmp_path, capsys):
-    make_notebook(notebooks, "05_bad", GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0") + '\n# %%\nassert seed == 1, f"none of {seed}"\n')
+    make_notebook(
+        notebooks,
+        "05_bad",
+        GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0") + '\n# %%\nassert seed == 1, f"none of {seed}"\n',
+    )
     make_notebook(notebooks, "08_needs_it", GOOD)
     assert reproduce.main(["--profile", "smoke", "--seeds", "0", "1", "2"]) == 1
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("05", "08"))]
-    assert [line.partition(": ")[0] for line in told] == ["05_bad", "08_needs_it", "05_bad seed 2", "08_needs_it seed 2"]
+    assert [line.partition(": ")[0] for line in told] == [
+        "05_bad",
+        "08_needs_it",
+        "05_bad seed 2",
+        "08_needs_it seed 2",
+    ]
     assert [line.rpartition(": ")[2] for line in told] == [
-        "none of 0", "left out, since it needs 05_bad", "none of 2", "left out, since it needs 05_bad seed 2"]
+        "none of 0",
+        "left out, since it needs 05_bad",
+        "none of 2",
+        "left out, since it needs 05_bad seed 2",
+    ]
     assert "RAN smoke" in outputs(tmp_path / "runs" / "smoke" / "seed-1" / "08_needs_it.ipynb")
 
 
@@ -133,7 +162,9 @@ def test_a_notebook_is_run_again_when_one_it_reads_was(notebooks, capsys):
 def step_of(folder, name, cell):
     """A step whose notebook and run stand in `folder`: it does without this process's patches, so a worker may run it."""
     folder.mkdir(exist_ok=True)
-    notebook = make_notebook(folder, name, HEADER + "# %%\nimport os, time\nfrom pathlib import Path\n" + cell)
+    notebook = make_notebook(
+        folder, name, HEADER + "# %%\nimport os, time\nfrom pathlib import Path\n" + cell
+    )
     return reproduce.Step(notebook, {}, folder / "run", 0)
 
 
@@ -143,17 +174,33 @@ WAIT = "end = time.monotonic() + 120\nwhile not Path({!r}).exists():\n    assert
 def test_what_only_the_last_reads_runs_beside_the_others(tmp_path, capfd):
     at = {name: str(tmp_path / "run" / name) for name in ("01_figure.csv", "weights.bin")}
     made = tmp_path / "run" / "benchmark" / "clips.csv"
-    steps = [step_of(tmp_path, "00_first", ""),
-             step_of(tmp_path, "01_counts", f"Path({at['01_figure.csv']!r}).write_text('1')\n" + WAIT.format(at["weights.bin"])),
-             step_of(tmp_path, "02_fails", "half = 1 / 0"),
-             step_of(tmp_path, "03_makes", f"Path({str(made)!r}).parent.mkdir(); Path({str(made)!r}).write_text('1')"),
-             step_of(tmp_path, "04_trains", WAIT.format(at["01_figure.csv"]) + f"Path({at['weights.bin']!r}).write_text('1')"),
-             step_of(tmp_path, "10_last", "print(Path(%r).exists())" % str(tmp_path / "run" / "01_counts.json"))]
+    steps = [
+        step_of(tmp_path, "00_first", ""),
+        step_of(
+            tmp_path,
+            "01_counts",
+            f"Path({at['01_figure.csv']!r}).write_text('1')\n" + WAIT.format(at["weights.bin"]),
+        ),
+        step_of(tmp_path, "02_fails", "half = 1 / 0"),
+        step_of(
+            tmp_path, "03_makes", f"Path({str(made)!r}).parent.mkdir(); Path({str(made)!r}).write_text('1')"
+        ),
+        step_of(
+            tmp_path,
+            "04_trains",
+            WAIT.format(at["01_figure.csv"]) + f"Path({at['weights.bin']!r}).write_text('1')",
+        ),
+        step_of(tmp_path, "10_last", "print(Path(%r).exists())" % str(tmp_path / "run" / "01_counts.json")),
+    ]
     failed = reproduce.run_all(steps)
     assert list(failed) == ["02_fails"] and "ZeroDivisionError" in failed["02_fails"]
     assert outputs(steps[-1].out) == "True\n"
     assert [step.record.get("wrote") for step in steps[1:5]] == [
-        ["01_counts.ipynb", "01_figure.csv"], None, ["03_makes.ipynb", "benchmark/clips.csv"], ["04_trains.ipynb", "weights.bin"]]
+        ["01_counts.ipynb", "01_figure.csv"],
+        None,
+        ["03_makes.ipynb", "benchmark/clips.csv"],
+        ["04_trains.ipynb", "weights.bin"],
+    ]
     capfd.readouterr()
     assert list(reproduce.run_all(steps)) == ["02_fails"]
     assert capfd.readouterr().out.count("up to date") == 5
@@ -161,10 +208,21 @@ def test_what_only_the_last_reads_runs_beside_the_others(tmp_path, capfd):
 
 def test_when_one_beside_is_killed_the_others_go_on(tmp_path):
     at = str(tmp_path / "worker")
-    wait = WAIT.format(at) + f"while Path('/proc', Path({at!r}).read_text()).exists():\n    assert time.monotonic() < end\n    time.sleep(.1)"
-    steps = [step_of(tmp_path, "01_killed", f"Path({at!r}).write_text(str(os.getppid()))\nos.kill(os.getppid(), 9)"), step_of(tmp_path, "05_trains", wait),
-             step_of(tmp_path, "08_later", ""), step_of(tmp_path, "10_last", "")]
-    assert reproduce.run_all(steps) == dict.fromkeys(["01_killed", "08_later"], "its process was ended from outside, mostly for want of memory.")
+    wait = (
+        WAIT.format(at)
+        + f"while Path('/proc', Path({at!r}).read_text()).exists():\n    assert time.monotonic() < end\n    time.sleep(.1)"
+    )
+    steps = [
+        step_of(
+            tmp_path, "01_killed", f"Path({at!r}).write_text(str(os.getppid()))\nos.kill(os.getppid(), 9)"
+        ),
+        step_of(tmp_path, "05_trains", wait),
+        step_of(tmp_path, "08_later", ""),
+        step_of(tmp_path, "10_last", ""),
+    ]
+    assert reproduce.run_all(steps) == dict.fromkeys(
+        ["01_killed", "08_later"], "its process was ended from outside, mostly for want of memory."
+    )
     assert [bool(step.record) for step in steps] == [False, True, False, True]
 
 
@@ -172,12 +230,21 @@ def test_what_is_written_to_be_renamed_is_no_result_and_may_vanish(tmp_path, mon
     step = step_of(tmp_path, "04_trains", "")
 
     def write(*_):
-        for name in ("weights.bin", "seed-1/weights.bin", ".clips.0f/clips.npy", ".clips.0f.npy", "gone/clips.npy", "gone.npy"):
+        for name in (
+            "weights.bin",
+            "seed-1/weights.bin",
+            ".clips.0f/clips.npy",
+            ".clips.0f.npy",
+            "gone/clips.npy",
+            "gone.npy",
+        ):
             (step.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (step.folder / name).write_text("1")
 
     def missing_what_is_gone(look):
-        return lambda path, **options: look(Path("nowhere") if Path(path).name.startswith("gone") else path, **options)
+        return lambda path, **options: look(
+            Path("nowhere") if Path(path).name.startswith("gone") else path, **options
+        )
 
     monkeypatch.setattr(reproduce, "run_notebook", write)
     monkeypatch.setattr(os, "scandir", missing_what_is_gone(os.scandir))
@@ -188,12 +255,26 @@ def test_what_is_written_to_be_renamed_is_no_result_and_may_vanish(tmp_path, mon
 
 def test_ctrl_c_ends_those_beside_too(tmp_path):
     began = [tmp_path / name for name in ("01", "04")]
-    steps = [step_of(tmp_path, f"{path.name}_waits", f"Path({str(path)!r}).write_text(str(os.getpid()))\ntime.sleep(600)") for path in began]
+    steps = [
+        step_of(
+            tmp_path,
+            f"{path.name}_waits",
+            f"Path({str(path)!r}).write_text(str(os.getpid()))\ntime.sleep(600)",
+        )
+        for path in began
+    ]
     steps.insert(1, step_of(tmp_path, "02_never", f"Path({str(tmp_path / '02')!r}).write_text('1')"))
-    code = ("import sys; from pathlib import Path; from tfcovr_utils.reproduce.run import Step, run_all; "
-            "run_all([Step(path, {}, path.parent / 'run', 0) for path in map(Path, sys.argv[1:])])")
-    run = subprocess.Popen([sys.executable, "-c", code, *(str(step.notebook) for step in steps)], stderr=subprocess.PIPE, text=True, start_new_session=True,
-                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background jobs ignore it
+    code = (
+        "import sys; from pathlib import Path; from tfcovr_utils.reproduce.run import Step, run_all; "
+        "run_all([Step(path, {}, path.parent / 'run', 0) for path in map(Path, sys.argv[1:])])"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, *(str(step.notebook) for step in steps)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # a shell's background jobs ignore it
     wait_until(lambda: all(path.exists() and path.read_text() for path in began))
     os.killpg(run.pid, signal.SIGINT)
     assert "KeyboardInterrupt" in run.communicate(timeout=60)[1]
@@ -205,7 +286,7 @@ def wait_until(holds):
     end = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < end, "nothing came of it"
-        time.sleep(.2)
+        time.sleep(0.2)
 
 
 def is_alive(pid):
@@ -215,23 +296,51 @@ def is_alive(pid):
         return False
 
 
-def test_a_notebook_runs_again_when_the_second_rendering_that_it_shows_has_changed(notebooks, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(reproduce, "runs_dir", lambda profile, source: tmp_path / "runs" / (profile.name + "-render1" * profile.render_seed))
+def test_a_notebook_runs_again_when_the_second_rendering_that_it_shows_has_changed(
+    notebooks, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        reproduce,
+        "runs_dir",
+        lambda profile, source: tmp_path / "runs" / (profile.name + "-render1" * profile.render_seed),
+    )
     make_notebook(notebooks, "05_rows", GOOD.replace("lr = 1.0", "lr = 1.0\nrender_seed = 0"))
     said = []
     for arguments in ([], ["-p", "render_seed", "1"], [], []):
         assert reproduce.main(["--profile", "smoke", *arguments]) == 0
         said.append(capsys.readouterr().out.splitlines()[0])
-    assert [line.removeprefix("[1/1] 05_rows") for line in said[:3]] == ["", "", f": {os.path.join('..', 'smoke-render1', '05_rows')} changed"]
+    assert [line.removeprefix("[1/1] 05_rows") for line in said[:3]] == [
+        "",
+        "",
+        f": {os.path.join('..', 'smoke-render1', '05_rows')} changed",
+    ]
     assert "up to date" in said[3]
 
 
 def test_code_counts_where_it_is_imported(notebooks):
-    step = reproduce.Step(make_notebook(notebooks, "00_good", GOOD + "\n# %%\nfrom tfcovr_utils.metrics.ranking import RANKS\n"), {}, notebooks, 0)
+    step = reproduce.Step(
+        make_notebook(
+            notebooks, "00_good", GOOD + "\n# %%\nfrom tfcovr_utils.metrics.ranking import RANKS\n"
+        ),
+        {},
+        notebooks,
+        0,
+    )
     found = {name for name in reproduce.read_inputs(step) if name.startswith("tfcovr_utils/")}
     assert "tfcovr_utils/metrics.py" in found and "tfcovr_utils/evaluation.py" not in found
-    whole = reproduce.read_inputs(replace(step, notebook=make_notebook(notebooks, "01_all", GOOD + "\n# %%\nfrom tfcovr_utils.evaluation.scoring import run\n")))
-    assert {"tfcovr_utils/losses.py", "tfcovr_utils/encoders/blip.py", "tfcovr_utils/training/stage1.py"} <= set(whole)
+    whole = reproduce.read_inputs(
+        replace(
+            step,
+            notebook=make_notebook(
+                notebooks, "01_all", GOOD + "\n# %%\nfrom tfcovr_utils.evaluation.scoring import run\n"
+            ),
+        )
+    )
+    assert {
+        "tfcovr_utils/losses.py",
+        "tfcovr_utils/encoders/blip.py",
+        "tfcovr_utils/training/stage1.py",
+    } <= set(whole)
     assert "tfcovr_utils/explorer/widget.py" not in whole
 
 
@@ -245,17 +354,28 @@ def test_the_kernel_is_this_environments_own(notebooks, tmp_path, monkeypatch):
     """Somebody's home may hold a kernel of the same name that points elsewhere."""
     kernel = tmp_path / "home" / "kernels" / "python3"
     kernel.mkdir(parents=True)
-    (kernel / "kernel.json").write_text(json.dumps({"argv": ["not-a-python", "{connection_file}"], "display_name": "x", "language": "python"}))
+    (kernel / "kernel.json").write_text(
+        json.dumps({"argv": ["not-a-python", "{connection_file}"], "display_name": "x", "language": "python"})
+    )
     make_notebook(notebooks, "00_good", GOOD)
-    script = ("import sys; from pathlib import Path; from tfcovr_utils import reproduce; "
-              "reproduce.run_notebook(Path(sys.argv[1]), Path(sys.argv[2]), {})")
+    script = (
+        "import sys; from pathlib import Path; from tfcovr_utils import reproduce; "
+        "reproduce.run_notebook(Path(sys.argv[1]), Path(sys.argv[2]), {})"
+    )
     out = tmp_path / "out.ipynb"
-    subprocess.run([sys.executable, "-c", script, str(notebooks / "00_good.ipynb"), str(out)], check=True,
-                   env={**os.environ, "JUPYTER_DATA_DIR": str(tmp_path / "home")}, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-c", script, str(notebooks / "00_good.ipynb"), str(out)],
+        check=True,
+        env={**os.environ, "JUPYTER_DATA_DIR": str(tmp_path / "home")},
+        cwd=ROOT,
+    )
     assert sys.prefix in outputs(out)
 
 
-@pytest.mark.parametrize(("text", "value"), [("3", 3), ("1e-4", 1e-4), ("true", True), ("None", None), ("mini", "mini"), ("[0, 0.5]", [0, .5])])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("1e-4", 1e-4), ("true", True), ("None", None), ("mini", "mini"), ("[0, 0.5]", [0, 0.5])],
+)
 def test_values_from_the_command_line(text, value):
     assert reproduce.parse_value(text) == value and type(reproduce.parse_value(text)) is type(value)
 
@@ -297,17 +417,31 @@ def test_published_pictures_are_smaller_and_look_the_same(notebooks, tmp_path):
     executed = tmp_path / "runs" / "smoke" / "00_good.ipynb"
     publish_module.publish([executed], notebooks)
     before, after = (
-        next(output["data"]["image/png"] for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])
-             if "image/png" in output.get("data", {})) for path in (executed, notebooks / "00_good.ipynb"))
-    assert len(after) < .7 * len(before)
-    pixels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"), float) for png in (before, after)]
+        next(
+            output["data"]["image/png"]
+            for cell in json.loads(path.read_text())["cells"]
+            for output in cell.get("outputs", [])
+            if "image/png" in output.get("data", {})
+        )
+        for path in (executed, notebooks / "00_good.ipynb")
+    )
+    assert len(after) < 0.7 * len(before)
+    pixels = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"), float)
+        for png in (before, after)
+    ]
     assert np.abs(pixels[0] - pixels[1]).mean() < 4
 
 
 def test_what_is_published_for_a_profile_is_never_another_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("TFCOVR_RUNS", str(tmp_path))
     mini = get_profile("mini")
-    folders = [runs_dir(mini), runs_dir(mini, "tfcovr"), runs_dir(replace(mini, render_seed=1)), runs_dir(get_profile("smoke"))]
+    folders = [
+        runs_dir(mini),
+        runs_dir(mini, "tfcovr"),
+        runs_dir(replace(mini, render_seed=1)),
+        runs_dir(get_profile("smoke")),
+    ]
     assert [folder.name for folder in folders] == ["mini", "tfcovr", "mini-render1", "smoke"]
 
 

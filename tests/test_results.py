@@ -14,8 +14,8 @@ from test_evaluation import random_embeddings
 
 from tfcovr_utils.evaluation import results
 from tfcovr_utils.evaluation.scoring import evaluate, run
-from tfcovr_utils.metrics.intervals import bootstrap_interval
 from tfcovr_utils.methods import METHODS, Method, NotRun, Setting
+from tfcovr_utils.metrics.intervals import bootstrap_interval
 from tfcovr_utils.metrics.ranking import RANKS
 from tfcovr_utils.profiles import PROFILES
 
@@ -36,7 +36,9 @@ def setting(benchmark, seed=0):
 def folder(benchmark, tmp_path_factory):
     """Three rows under two protocols: one seeded, one not, one a variant of its own name."""
     folder = tmp_path_factory.mktemp("run") / "results"
-    noisy = Method("noisy-oracle", "control", "Random vectors.", lambda s: random_embeddings(s.benchmark, s.seed), True)
+    noisy = Method(
+        "noisy-oracle", "control", "Random vectors.", lambda s: random_embeddings(s.benchmark, s.seed), True
+    )
     for method, seeds in ((METHODS["random"], SEEDS), (noisy, SEEDS), (METHODS["source-label-only"], (0,))):
         for seed in seeds:
             run(method, setting(benchmark, seed), ["capped", "full"], folder)
@@ -53,12 +55,19 @@ def test_a_result_replaces_its_like_and_leaves_the_others(benchmark, tmp_path):
     results.save_result(other, tmp_path, "random", 0, {"revision": "new"})
     after = pd.read_parquet(path)
     is_new = (after["protocol"] == "full") & (after["split"] == "test")
-    assert after.loc[is_new, "ap@50"].tolist() == other["ap@50"].tolist() and set(after.loc[is_new, "revision"]) == {"new"}
+    assert after.loc[is_new, "ap@50"].tolist() == other["ap@50"].tolist() and set(
+        after.loc[is_new, "revision"]
+    ) == {"new"}
     old = before[(before["protocol"] != "full") | (before["split"] != "test")]
     pd.testing.assert_frame_equal(after[~is_new].reset_index(drop=True), old.reset_index(drop=True))
     records = json.loads(path.with_suffix(".json").read_text())
-    assert set(records) == {"test full", "test capped", "val full"} and records["test full"] == {"revision": "new"}
-    assert records["test capped"]["about"] == random.about and records["test capped"]["profile"]["name"] == "smoke"
+    assert set(records) == {"test full", "test capped", "val full"} and records["test full"] == {
+        "revision": "new"
+    }
+    assert (
+        records["test capped"]["about"] == random.about
+        and records["test capped"]["profile"]["name"] == "smoke"
+    )
     assert results.read_results(tmp_path, "val")["split"].unique().tolist() == ["val"]
 
 
@@ -66,14 +75,20 @@ def test_the_summary_is_of_seeds_and_queries(benchmark, folder):
     table = results.summarise(folder).set_index(["method", "protocol"])
     for name, seeds in (("random", SEEDS), ("source-label-only", (0,))):
         for protocol in ("capped", "full"):
-            per_seed = [evaluate(METHODS[name].fit(setting(benchmark, seed)), benchmark, protocol) for seed in seeds]
+            per_seed = [
+                evaluate(METHODS[name].fit(setting(benchmark, seed)), benchmark, protocol) for seed in seeds
+            ]
             row = table.loc[(name, protocol)]
             for k in RANKS:
                 values = 100 * np.array([part[f"ap@{k}"] for part in per_seed])  # (seeds, Q)
                 assert row[f"mAP@{k}"] == pytest.approx(values.mean())
-                assert row[f"mAP@{k} sd"] == pytest.approx(np.std(values.mean(1), ddof=1) if len(seeds) > 1 else np.nan, nan_ok=True)
+                assert row[f"mAP@{k} sd"] == pytest.approx(
+                    np.std(values.mean(1), ddof=1) if len(seeds) > 1 else np.nan, nan_ok=True
+                )
                 interval = bootstrap_interval(values.mean(0), results.BOOTSTRAP_SEED)
-                assert (row[f"mAP@{k} low"], row[f"mAP@{k} high"]) == pytest.approx((interval.low, interval.high))
+                assert (row[f"mAP@{k} low"], row[f"mAP@{k} high"]) == pytest.approx(
+                    (interval.low, interval.high)
+                )
                 assert row[f"mAP@{k} low"] < row[f"mAP@{k}"] < row[f"mAP@{k} high"]
             assert (row["n_seeds"], row["n_queries"], row["coverage"]) == (len(seeds), len(per_seed[0]), 1)
     assert table.loc[("noisy-oracle", "full"), "status"] == "run"
@@ -83,9 +98,19 @@ def test_every_registered_row_stands_in_the_summary(folder):
     table = results.summarise(folder)
     assert list(dict.fromkeys(table["method"])) == [*METHODS, "noisy-oracle"]
     absent = table[table["status"] != "run"]
-    assert set(absent["method"]) == set(METHODS) - {"random", "source-label-only"} and absent[HEADLINES].isna().all(axis=None)
-    assert absent["status"].str.contains("not run: nobody asked for it yet. To run it: `python -m tfcovr_utils.evaluation.scoring --method").all()
-    assert table["family"].tolist() == [METHODS[name].family if name in METHODS else "" for name in table["method"]]
+    assert set(absent["method"]) == set(METHODS) - {"random", "source-label-only"} and absent[
+        HEADLINES
+    ].isna().all(axis=None)
+    assert (
+        absent["status"]
+        .str.contains(
+            "not run: nobody asked for it yet. To run it: `python -m tfcovr_utils.evaluation.scoring --method"
+        )
+        .all()
+    )
+    assert table["family"].tolist() == [
+        METHODS[name].family if name in METHODS else "" for name in table["method"]
+    ]
 
 
 def test_a_row_that_cannot_run_says_why_until_it_runs(benchmark, tmp_path):
@@ -107,23 +132,46 @@ def test_a_row_that_cannot_run_says_why_until_it_runs(benchmark, tmp_path):
 def test_a_folder_of_rows_that_cannot_run_is_still_a_table(tmp_path):
     results.save_not_run(tmp_path, "clip-mlp-1", "no weights.")
     table = results.summarise(tmp_path).set_index("method")
-    assert table.loc["clip-mlp-1", "status"] == "not run: no weights." and table["mAP@5 sd"].isna().all() and len(table) == len(METHODS)
+    assert (
+        table.loc["clip-mlp-1", "status"] == "not run: no weights."
+        and table["mAP@5 sd"].isna().all()
+        and len(table) == len(METHODS)
+    )
 
 
 def test_the_csv_is_recomputed_from_the_parquet(folder, tmp_path):
     results.write_results_csv(folder, tmp_path / "results_mini.csv")
     written = pd.read_csv(tmp_path / "results_mini.csv", dtype=str)
-    assert list(written) == ["method", "protocol", "seed", "mAP@5", "mAP@10", "mAP@25", "mAP@50", "n_queries", "coverage", "revision"]
+    assert list(written) == [
+        "method",
+        "protocol",
+        "seed",
+        "mAP@5",
+        "mAP@10",
+        "mAP@25",
+        "mAP@50",
+        "n_queries",
+        "coverage",
+        "revision",
+    ]
     assert len(written) == 2 * (len(SEEDS) + len(SEEDS) + 1)
     for row in written.to_dict("records"):
-        table = pd.read_parquet(folder / row["method"] / f"seed-{row['seed']}.parquet").query(f"protocol == {row['protocol']!r}")
+        table = pd.read_parquet(folder / row["method"] / f"seed-{row['seed']}.parquet").query(
+            f"protocol == {row['protocol']!r}"
+        )
         assert [row[name] for name in HEADLINES] == [f"{100 * table[f'ap@{k}'].mean():.2f}" for k in RANKS]
-        assert (row["n_queries"], row["coverage"], row["revision"]) == (str(len(table)), "1.0000", table["revision"].iloc[0])
+        assert (row["n_queries"], row["coverage"], row["revision"]) == (
+            str(len(table)),
+            "1.0000",
+            table["revision"].iloc[0],
+        )
 
 
 def test_undefined_queries_are_counted_out(benchmark, tmp_path):
     lost = benchmark.queries.query("split == 'test'")["query_id"].iloc[:2].tolist()
-    partial = Method("partial", "control", "Two queries less.", lambda s: random_embeddings(s.benchmark, 0, lost), False)
+    partial = Method(
+        "partial", "control", "Two queries less.", lambda s: random_embeddings(s.benchmark, 0, lost), False
+    )
     run(partial, setting(benchmark), ["full"], tmp_path)
     run(METHODS["random"], setting(benchmark), ["full"], tmp_path)
     found = results.read_results(tmp_path)
@@ -133,13 +181,21 @@ def test_undefined_queries_are_counted_out(benchmark, tmp_path):
     part = [found[found["method"] == name] for name in ("partial", "random")]
     assert results.compare(*part).num_queries == n_asked - 2
     summary = results.summarise(tmp_path).set_index("method")
-    assert summary.loc["partial", "n_queries"] == n_asked - 2 and summary.loc["partial", "mAP@50"] == pytest.approx(row["mAP@50"])
+    assert summary.loc["partial", "n_queries"] == n_asked - 2 and summary.loc[
+        "partial", "mAP@50"
+    ] == pytest.approx(row["mAP@50"])
 
 
 def test_a_query_that_one_seed_lost_has_no_mean_over_seeds(benchmark, tmp_path):
     lost = benchmark.queries.query("split == 'test'")["query_id"].iloc[0]
     for seed in (0, 1):
-        method = Method("partial", "control", "x.", lambda s: random_embeddings(s.benchmark, s.seed, [lost] * s.seed), True)
+        method = Method(
+            "partial",
+            "control",
+            "x.",
+            lambda s: random_embeddings(s.benchmark, s.seed, [lost] * s.seed),
+            True,
+        )
         run(method, setting(benchmark, seed), ["full"], tmp_path)
     values = results.per_query(results.read_results(tmp_path))
     assert values.index[values.isna()].tolist() == [lost]
@@ -150,7 +206,9 @@ def test_comparison_pairs_queries_and_averages_seeds(folder):
     full = found[found["protocol"] == "full"]
     a, b = (full[full["method"] == name] for name in ("source-label-only", "random"))
     difference = results.compare(a.sample(frac=1, random_state=0), b)
-    assert difference.mean == pytest.approx(100 * (a["ap@50"].mean() - b["ap@50"].mean())) and difference.low > 0
+    assert (
+        difference.mean == pytest.approx(100 * (a["ap@50"].mean() - b["ap@50"].mean())) and difference.low > 0
+    )
     assert results.compare(b, a).mean == pytest.approx(-difference.mean)
     itself = results.compare(b, b)
     assert (itself.mean, itself.low, itself.high, itself.p_value) == (0, 0, 0, 1)
@@ -163,45 +221,68 @@ def test_comparison_pairs_queries_and_averages_seeds(folder):
 def save_row(benchmark, folder, method, hour, seed=0, protocols=("full",)):
     """As `run` saves it, written at this hour."""
     for protocol in protocols:
-        path = results.save_result(evaluate(random_embeddings(benchmark, seed), benchmark, protocol), folder, method, seed,
-                                   {"revision": "x", "history": [{"seconds": 1.0, "val": 0.5}]})
+        path = results.save_result(
+            evaluate(random_embeddings(benchmark, seed), benchmark, protocol),
+            folder,
+            method,
+            seed,
+            {"revision": "x", "history": [{"seconds": 1.0, "val": 0.5}]},
+        )
     os.utime(path, (3600 * hour, 3600 * hour))
 
 
 def test_results_of_an_earlier_benchmark_are_left_out_and_named(benchmark, tmp_path):
     """As after a change of the texts: some rows were made again, the others wait for their turn."""
-    earlier = replace(benchmark, modifications=benchmark.modifications.assign(text=benchmark.modifications["text"] + "."))
-    for hour, (method, seed) in enumerate([("random", 0), ("random", 1), ("source-label-only", 0), ("label-oracle", 0)]):  # the more, but old
+    earlier = replace(
+        benchmark, modifications=benchmark.modifications.assign(text=benchmark.modifications["text"] + ".")
+    )
+    for hour, (method, seed) in enumerate(
+        [("random", 0), ("random", 1), ("source-label-only", 0), ("label-oracle", 0)]
+    ):  # the more, but old
         save_row(earlier, tmp_path, method, hour, seed, ["capped", "full"])
     save_row(benchmark, tmp_path, "text-only", 20, protocols=["capped", "full"])
     save_row(benchmark, tmp_path, "random", 10)
-    told = (rf"random/seed-0 \(capped\), random/seed-1 \(capped\), random/seed-1 \(full\), .*label-oracle/seed-0 \(full\) in {tmp_path} "
-            "answer other queries or another gallery than what was written last, and are left out; give the command that made them again")
+    told = (
+        rf"random/seed-0 \(capped\), random/seed-1 \(capped\), random/seed-1 \(full\), .*label-oracle/seed-0 \(full\) in {tmp_path} "
+        "answer other queries or another gallery than what was written last, and are left out; give the command that made them again"
+    )
     with pytest.warns(UserWarning, match=told) as warned:
         found = results.read_results(tmp_path)
     assert len(warned) == 1
     kept = found[["method", "protocol", "seed"]].drop_duplicates().to_numpy().tolist()
     assert kept == [["random", "full", 0], ["text-only", "capped", 0], ["text-only", "full", 0]]
-    assert (found.groupby("protocol")["task"].nunique() == 1).all() and found.columns.tolist()[-2:] == ["method", "seed"]
+    assert (found.groupby("protocol")["task"].nunique() == 1).all() and found.columns.tolist()[-2:] == [
+        "method",
+        "seed",
+    ]
     with pytest.warns(UserWarning, match=told):
         summary = results.summarise(tmp_path, protocols=["full"]).set_index("method")
     assert summary["n_seeds"].loc[["random", "text-only", "label-oracle"]].tolist() == [1, 1, 0]
-    assert summary["status"]["label-oracle"].startswith("not run: its results are of an earlier benchmark. To run it: `python -m")
+    assert summary["status"]["label-oracle"].startswith(
+        "not run: its results are of an earlier benchmark. To run it: `python -m"
+    )
     assert summary["status"]["video-only"].startswith("not run: nobody asked for it yet.")
     with pytest.warns(UserWarning, match=told):
-        assert results.training_cost(tmp_path, ["text-only", "label-oracle"])["stage 2 s"].to_dict() == {"text-only": 1}
+        assert results.training_cost(tmp_path, ["text-only", "label-oracle"])["stage 2 s"].to_dict() == {
+            "text-only": 1
+        }
     for method, seed in (("random", 1), ("source-label-only", 0), ("label-oracle", 0)):
         save_row(benchmark, tmp_path, method, 21, seed, ["capped", "full"])
     save_row(benchmark, tmp_path, "random", 21, protocols=["capped"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert results.read_results(tmp_path).groupby("protocol")["method"].nunique().to_dict() == {"capped": 4, "full": 4}
+        assert results.read_results(tmp_path).groupby("protocol")["method"].nunique().to_dict() == {
+            "capped": 4,
+            "full": 4,
+        }
 
 
 def test_a_result_found_again_counts_as_written(benchmark, tmp_path):
     """Asked for once more, it is no left-over, though a stranger's row was written since."""
     run(METHODS["random"], setting(benchmark), ["full"], tmp_path)
-    save_row(replace(benchmark, gallery=benchmark.gallery.iloc[:-1]), tmp_path, "text-only", time.time() / 3600 - 1)
+    save_row(
+        replace(benchmark, gallery=benchmark.gallery.iloc[:-1]), tmp_path, "text-only", time.time() / 3600 - 1
+    )
     os.utime(tmp_path / "random" / "seed-0.parquet", (0, 0))
     with pytest.warns(UserWarning, match=r"^random/seed-0 \(full\) in"):
         assert results.read_results(tmp_path)["method"].unique().tolist() == ["text-only"]
@@ -211,14 +292,19 @@ def test_a_result_found_again_counts_as_written(benchmark, tmp_path):
 
 
 def test_rows_of_two_benchmarks_are_not_compared(benchmark):
-    one, other = (evaluate(random_embeddings(some), some, "full").assign(method="random", seed=0)
-                  for some in (benchmark, replace(benchmark, gallery=benchmark.gallery.iloc[:-1])))
+    one, other = (
+        evaluate(random_embeddings(some), some, "full").assign(method="random", seed=0)
+        for some in (benchmark, replace(benchmark, gallery=benchmark.gallery.iloc[:-1]))
+    )
     with pytest.raises(ValueError, match="answer 2 different sets of questions"):
         results.compare(one, other)
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="has no results on test; make some with `python -m tfcovr_utils.evaluation.scoring"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="has no results on test; make some with `python -m tfcovr_utils.evaluation.scoring",
+    ):
         results.read_results(tmp_path)
 
 
@@ -233,12 +319,16 @@ def test_by_kind_and_by_factor_count_by_hand():
         ("", "", "shape", 0.125),  # of no known pair
     ]
     table = pd.DataFrame(rows, columns=["kind", "changed", "missed", "ap@50"])
-    table = table.assign(**{f"ap@{k}": table["ap@50"] for k in RANKS}, method="m", protocol="full", query_id=[*"abcdefg"])
+    table = table.assign(
+        **{f"ap@{k}": table["ap@50"] for k in RANKS}, method="m", protocol="full", query_id=[*"abcdefg"]
+    )
     both = pd.concat([table.assign(seed=0), table.assign(seed=1)], ignore_index=True)
     kinds = results.by_kind(both).set_index("kind")
     assert kinds["n_queries"].to_dict() == {"temporal": 3, "event": 2, "": 1}
     assert kinds["mAP@5"].to_dict() == {"temporal": 50, "event": 50, "": 12.5}
-    factors = results.by_factor(both).set_index("factor")[["n_queries", "mAP@50", "missed_changed", "missed_kept"]]
+    factors = results.by_factor(both).set_index("factor")[
+        ["n_queries", "mAP@50", "missed_changed", "missed_kept"]
+    ]
     assert sorted(factors.index) == ["apparatus", "rotation", "shape"]
     assert factors.loc["shape"].tolist() == pytest.approx([3, 50, 100 / 3, 50])
     assert factors.loc["rotation"].tolist() == pytest.approx([2, 50, 50, 0])
@@ -248,7 +338,9 @@ def test_by_kind_and_by_factor_count_by_hand():
 def test_intervals_of_average_precisions_cover_as_often_as_they_say(benchmark):
     """Query sets drawn from a population of real APs, many of them 0: the population's mean lies within 95 % of intervals."""
     rng = np.random.default_rng(0)
-    population = np.concatenate([evaluate(random_embeddings(benchmark, seed), benchmark, "full")["ap@5"] for seed in range(6)])
+    population = np.concatenate(
+        [evaluate(random_embeddings(benchmark, seed), benchmark, "full")["ap@5"] for seed in range(6)]
+    )
     assert (population == 0).mean() > 0.2
     n_sets, level = 600, 0.95
     drawn = [bootstrap_interval(rng.choice(population, 150), seed, resamples=500) for seed in range(n_sets)]
@@ -256,5 +348,8 @@ def test_intervals_of_average_precisions_cover_as_often_as_they_say(benchmark):
     error = np.sqrt(level * (1 - level) / n_sets)
     assert abs(covered - level) < 3 * error
     # The bound has teeth: intervals of a nominal 90 % lie outside it.
-    narrow = [bootstrap_interval(rng.choice(population, 150), seed, resamples=500, level=0.9) for seed in range(n_sets)]
+    narrow = [
+        bootstrap_interval(rng.choice(population, 150), seed, resamples=500, level=0.9)
+        for seed in range(n_sets)
+    ]
     assert abs(np.mean([i.low <= population.mean() <= i.high for i in narrow]) - level) > 3 * error

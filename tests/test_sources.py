@@ -30,20 +30,13 @@ def gym_folder(tmp_path):
     (tmp_path / "gym288_train_element_v1.1.txt").write_text(
         f"{ODD_VIDEO}_E_000100_000120_A_0003_0005 0\nabcdefghijk_E_000007_000009_A_0001_0001 1\n"
     )
-    (tmp_path / "gym288_val_element.txt").write_text(
-        "abcdefghijk_E_000007_000009_A_0000_0002 1\n"
-    )
+    (tmp_path / "gym288_val_element.txt").write_text("abcdefghijk_E_000007_000009_A_0000_0002 1\n")
     return tmp_path
 
 
 def spot_dive(video: str, code: str, *steps: str) -> dict:
     events = [{"comment": f"{a} -> {b}"} for a, b in zip(steps, steps[1:])]
-    return {
-        "video": video,
-        "num_frames": 90,
-        "events": events,
-        "_source_info": {"action_type": code},
-    }
+    return {"video": video, "num_frames": 90, "events": events, "_source_info": {"action_type": code}}
 
 
 def write_spot(folder: Path, *dives: dict) -> Path:

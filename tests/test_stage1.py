@@ -1,4 +1,5 @@
 """Stage 1: the loop on features and on pixels, resumed to the same weights, its controls and its report."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -9,14 +10,28 @@ from torchvision import tv_tensors
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from tfcovr_utils.encoders.aim import Aim
-from tfcovr_utils.training.readers import ClipReader, Readout
 from tfcovr_utils.labels.grammar import parse_label
 from tfcovr_utils.sources.source import label_row
+from tfcovr_utils.training.label_accuracy import (
+    accuracies,
+    accuracy_by_attribute,
+    attribute_classes,
+    confusions,
+    flatten,
+    neighbours,
+)
+from tfcovr_utils.training.readers import ClipReader, Readout
+from tfcovr_utils.training.stage1 import (
+    Stage1,
+    Stage1Settings,
+    fit_stage1,
+    learning_rate,
+    parameter_groups,
+    predict,
+)
 from tfcovr_utils.training.stage1_clips import FeatureClips, PixelClips, make_augmentation, may_flip
-from tfcovr_utils.training.label_accuracy import accuracies, accuracy_by_attribute, attribute_classes, confusions, flatten, neighbours
-from tfcovr_utils.training.stage1 import Stage1, Stage1Settings, fit_stage1, learning_rate, parameter_groups, predict
 
-QUICK = Stage1Settings(epochs=6, batch=16, lr=3e-3, warm_up=.1)
+QUICK = Stage1Settings(epochs=6, batch=16, lr=3e-3, warm_up=0.1)
 ORDERS = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (2, 1, 0)]
 
 
@@ -25,19 +40,34 @@ def ordered_clips(n: int = 160, seed: int = 0) -> tuple[torch.Tensor, np.ndarray
     rng = np.random.default_rng(seed)
     label_idx = rng.integers(len(ORDERS), size=n)
     frames = 3 * np.eye(3, 6)
-    features = np.stack([frames[list(ORDERS[label])] for label in label_idx]) + .1 * rng.standard_normal((n, 3, 6))
+    features = np.stack([frames[list(ORDERS[label])] for label in label_idx]) + 0.1 * rng.standard_normal(
+        (n, 3, 6)
+    )
     return torch.from_numpy(features.astype(np.float32)), label_idx
 
 
 def fit(kind: str, features, label_idx, settings=QUICK, seed=0, factors=None, **keywords):
     torch.manual_seed(5)
-    reader = ClipReader(Readout(kind, features.shape[2], num_frames=3, width=16, heads=2, layers=1, dropout=0.), list("abcd"),
-                        factors and {"parity": ["even", "odd"]}, dropout=0.)
+    reader = ClipReader(
+        Readout(kind, features.shape[2], num_frames=3, width=16, heads=2, layers=1, dropout=0.0),
+        list("abcd"),
+        factors and {"parity": ["even", "odd"]},
+        dropout=0.0,
+    )
     reader.readout.set_statistics(features)
     model = Stage1(reader)
     train, val = np.arange(120), np.arange(120, len(features))
-    history = fit_stage1(model, FeatureClips(features), label_idx, train, val, settings, seed,
-                         factor_idx={"parity": label_idx % 2} if factors else None, **keywords)
+    history = fit_stage1(
+        model,
+        FeatureClips(features),
+        label_idx,
+        train,
+        val,
+        settings,
+        seed,
+        factor_idx={"parity": label_idx % 2} if factors else None,
+        **keywords,
+    )
     return model, history
 
 
@@ -47,7 +77,10 @@ def top1(model, features, label_idx) -> float:
 
 def test_only_a_readout_that_knows_order_reads_order():
     features, label_idx = ordered_clips()
-    score = {kind: top1(fit(kind, features, label_idx, replace(QUICK, epochs=60))[0], features, label_idx) for kind in ("mean", "mlp", "set", "ordered")}
+    score = {
+        kind: top1(fit(kind, features, label_idx, replace(QUICK, epochs=60))[0], features, label_idx)
+        for kind in ("mean", "mlp", "set", "ordered")
+    }
     assert score["ordered"] > 95
     assert max(score[kind] for kind in ("mean", "mlp", "set")) < 60, score
 
@@ -60,14 +93,16 @@ def test_shuffled_frames_take_the_order_away():
 
 def test_the_same_seed_gives_the_same_curve_and_another_another():
     features, label_idx = ordered_clips()
-    (_, first), (_, again), (_, other) = (fit("ordered", features, label_idx, replace(QUICK, epochs=2), seed) for seed in (0, 0, 1))
+    (_, first), (_, again), (_, other) = (
+        fit("ordered", features, label_idx, replace(QUICK, epochs=2), seed) for seed in (0, 0, 1)
+    )
     assert first["loss"].tolist() == again["loss"].tolist() != other["loss"].tolist()
 
 
 @pytest.mark.parametrize("epochs_before", [1, 3])
 def test_a_run_goes_on_to_the_same_weights(tmp_path, epochs_before):
     features, label_idx = ordered_clips()
-    settings = replace(QUICK, accumulate=2, save_every_s=0.)
+    settings = replace(QUICK, accumulate=2, save_every_s=0.0)
     whole, curve = fit("ordered", features, label_idx, settings, factors=True)
 
     class Stop(Exception):
@@ -87,22 +122,39 @@ def test_a_run_goes_on_to_the_same_weights(tmp_path, epochs_before):
         torch.manual_seed(5)
         _fit_on(dying, features, label_idx, settings, tmp_path / "checkpoint.pt", resume=False)
     torch.manual_seed(77)
-    model, resumed = _fit_on(FeatureClips(features), features, label_idx, settings, tmp_path / "checkpoint.pt", resume=True)
+    model, resumed = _fit_on(
+        FeatureClips(features), features, label_idx, settings, tmp_path / "checkpoint.pt", resume=True
+    )
     assert resumed["loss"].tolist() == curve["loss"].tolist()
     clips = resumed["clips_per_s"] * resumed["seconds"]
-    assert clips.tolist() == pytest.approx([6 * settings.batch] * len(clips))  # of an epoch that was cut off the first part counts too
+    assert clips.tolist() == pytest.approx(
+        [6 * settings.batch] * len(clips)
+    )  # of an epoch that was cut off the first part counts too
     for name, value in whole.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
 
 
 def _fit_on(clips, features, label_idx, settings, checkpoint, resume):
     torch.manual_seed(5)
-    reader = ClipReader(Readout("ordered", features.shape[2], num_frames=3, width=16, heads=2, layers=1, dropout=0.), list("abcd"),
-                        {"parity": ["even", "odd"]}, dropout=0.)
+    reader = ClipReader(
+        Readout("ordered", features.shape[2], num_frames=3, width=16, heads=2, layers=1, dropout=0.0),
+        list("abcd"),
+        {"parity": ["even", "odd"]},
+        dropout=0.0,
+    )
     reader.readout.set_statistics(features)
     model = Stage1(reader)
-    history = fit_stage1(model, clips, label_idx, np.arange(120), np.arange(120, 160), settings, factor_idx={"parity": label_idx % 2},
-                         checkpoint=checkpoint, resume=resume)
+    history = fit_stage1(
+        model,
+        clips,
+        label_idx,
+        np.arange(120),
+        np.arange(120, 160),
+        settings,
+        factor_idx={"parity": label_idx % 2},
+        checkpoint=checkpoint,
+        resume=resume,
+    )
     return model, history
 
 
@@ -110,13 +162,28 @@ def test_another_run_s_checkpoint_is_refused(tmp_path):
     features, label_idx = ordered_clips()
     fit("mean", features, label_idx, replace(QUICK, epochs=1), checkpoint=tmp_path / "c.pt")
     with pytest.raises(ValueError, match="other settings"):
-        fit("mean", features, label_idx, replace(QUICK, epochs=1, lr=1.), checkpoint=tmp_path / "c.pt", resume=True)
+        fit(
+            "mean",
+            features,
+            label_idx,
+            replace(QUICK, epochs=1, lr=1.0),
+            checkpoint=tmp_path / "c.pt",
+            resume=True,
+        )
 
 
 def tiny_aim(num_frames: int = 3) -> Aim:
     torch.manual_seed(0)
-    tower = CLIPVisionModel(CLIPVisionConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=16,
-                                             patch_size=8))
+    tower = CLIPVisionModel(
+        CLIPVisionConfig(
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=16,
+            patch_size=8,
+        )
+    )
     return Aim(tower, num_frames=num_frames)
 
 
@@ -125,30 +192,38 @@ def test_the_tower_stays_frozen_and_the_adapters_learn():
     label_idx = np.arange(48) % 2
     frames = rng.integers(0, 80, (48, 3, 16, 16, 3)).astype(np.uint8)
     frames[label_idx == 1, 1] += 120  # a bright frame in the middle
-    model = Stage1(ClipReader(Readout("mean", 16, num_frames=3), ["dark", "bright"], dropout=0.), tiny_aim())
+    model = Stage1(ClipReader(Readout("mean", 16, num_frames=3), ["dark", "bright"], dropout=0.0), tiny_aim())
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    clips = PixelClips(frames, (.5,) * 3, (.25,) * 3, augment="crop")
-    history = fit_stage1(model, clips, label_idx, np.arange(32), np.arange(32, 48), replace(QUICK, epochs=8, batch=8, lr=1e-2))
-    assert history["val_top1"].max() == 1.
+    clips = PixelClips(frames, (0.5,) * 3, (0.25,) * 3, augment="crop")
+    history = fit_stage1(
+        model, clips, label_idx, np.arange(32), np.arange(32, 48), replace(QUICK, epochs=8, batch=8, lr=1e-2)
+    )
+    assert history["val_top1"].max() == 1.0
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved and all(("tower" not in name) or "post_layernorm" in name for name in moved), moved
     assert any("MLP_Adapter.D_fc2" in name for name in moved)
 
 
 def test_groups_hold_each_trained_parameter_once():
-    model = Stage1(ClipReader(Readout("ordered", 16, num_frames=3, width=16, heads=2), ["a", "b"]), tiny_aim())
-    decayed, spared = parameter_groups(model, .05)
+    model = Stage1(
+        ClipReader(Readout("ordered", 16, num_frames=3, width=16, heads=2), ["a", "b"]), tiny_aim()
+    )
+    decayed, spared = parameter_groups(model, 0.05)
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     assert {id(p) for group in (decayed, spared) for p in group["params"]} == trained
     assert len(decayed["params"]) + len(spared["params"]) == len(trained)
-    assert all(p.ndim > 1 for p in decayed["params"]) and id(model.backbone.temporal_embedding) in {id(p) for p in spared["params"]}
+    assert all(p.ndim > 1 for p in decayed["params"]) and id(model.backbone.temporal_embedding) in {
+        id(p) for p in spared["params"]
+    }
 
 
 def test_the_rate_warms_up_and_ends_near_zero():
-    settings = Stage1Settings(lr=1., warm_up=.1)
+    settings = Stage1Settings(lr=1.0, warm_up=0.1)
     rates = [learning_rate(settings, step, 100) for step in range(100)]
-    assert rates[0] == pytest.approx(.1) and max(rates) == rates[10] == 1. and rates[-1] < 1e-3
-    assert all(a <= b for a, b in zip(rates[:10], rates[1:11])) and all(a >= b for a, b in zip(rates[10:], rates[11:]))
+    assert rates[0] == pytest.approx(0.1) and max(rates) == rates[10] == 1.0 and rates[-1] < 1e-3
+    assert all(a <= b for a, b in zip(rates[:10], rates[1:11])) and all(
+        a >= b for a, b in zip(rates[10:], rates[11:])
+    )
 
 
 def test_one_draw_augments_all_frames_of_a_clip_alike():
@@ -158,7 +233,9 @@ def test_one_draw_augments_all_frames_of_a_clip_alike():
     assert torch.equal(seen[:, 0], seen[:, 1]) and torch.equal(seen[:, 0], seen[:, 2])
     assert len({clip.numpy().tobytes() for clip in seen}) > 1
     assert torch.equal(seen, clips.batch(np.arange(4), np.random.default_rng(1)))
-    assert torch.equal(clips.batch(np.arange(4))[0], clips.batch(np.arange(4))[3])  # untouched when not training
+    assert torch.equal(
+        clips.batch(np.arange(4))[0], clips.batch(np.arange(4))[3]
+    )  # untouched when not training
 
 
 def test_no_flip_where_a_label_names_a_side():
@@ -170,8 +247,15 @@ def test_no_flip_where_a_label_names_a_side():
     assert plain(tv_tensors.Video(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))).shape == (2, 3, 8, 8)
 
 
-TEXTS = ["(FX) salto backward tucked", "(FX) salto backward piked", "(FX) double salto backward tucked", "(BB) salto backward tucked"]
-LABELS = pd.DataFrame([label_row(str(i), text, "mini-gym", parse_label(text), "salto") for i, text in enumerate(TEXTS)])
+TEXTS = [
+    "(FX) salto backward tucked",
+    "(FX) salto backward piked",
+    "(FX) double salto backward tucked",
+    "(BB) salto backward tucked",
+]
+LABELS = pd.DataFrame(
+    [label_row(str(i), text, "mini-gym", parse_label(text), "salto") for i, text in enumerate(TEXTS)]
+)
 
 
 def test_report_counts_what_is_right():
@@ -180,7 +264,7 @@ def test_report_counts_what_is_right():
     logits = torch.nn.functional.one_hot(guess, 4).float()
     scores = accuracies(logits, label_idx)
     assert scores["top-1"] == pytest.approx(50) and scores["top-5"] == 100 and scores["clips"] == 6
-    assert scores["mean class"] == pytest.approx(100 * np.mean([.5, 1, 0, .5]))
+    assert scores["mean class"] == pytest.approx(100 * np.mean([0.5, 1, 0, 0.5]))
     by = accuracy_by_attribute(logits, label_idx, LABELS).set_index("attribute")
     assert by.loc["shape", "accuracy"] == pytest.approx(100 * 5 / 6)
     assert by.loc["saltos", "accuracy"] == pytest.approx(100 * 5 / 6)
@@ -188,23 +272,35 @@ def test_report_counts_what_is_right():
     assert set(by.index) == {"apparatus", "shape", "saltos"}
     table = confusions(logits, label_idx, LABELS)
     assert set(table["differs in"]) == {"shape", "saltos", "apparatus"} and table["clips"].sum() == 3
-    assert table.set_index("true").loc["(FX) salto backward piked".replace("piked", "tucked"), "share"] == pytest.approx(50)
+    assert table.set_index("true").loc[
+        "(FX) salto backward piked".replace("piked", "tucked"), "share"
+    ] == pytest.approx(50)
     values, classes = attribute_classes(LABELS)
     assert [values["shape"][i] for i in classes["shape"]] == ["tucked", "piked", "tucked", "tucked"]
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"label_idx": np.array([9] * 160)}, "class 9"),
-    ({"settings": replace(QUICK, batch=500)}, "a batch takes 500"),
-    ({"factor_idx": {"colour": np.zeros(160, int)}}, "colour"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label_idx": np.array([9] * 160)}, "class 9"),
+        ({"settings": replace(QUICK, batch=500)}, "a batch takes 500"),
+        ({"factor_idx": {"colour": np.zeros(160, int)}}, "colour"),
+    ],
+)
 def test_what_cannot_be_trained_is_refused(change, message):
     features, label_idx = ordered_clips()
     given = {"label_idx": label_idx, "settings": QUICK, "factor_idx": None} | change
     model = Stage1(ClipReader(Readout("mean", 6, num_frames=3), list("abcd")))
     with pytest.raises(ValueError, match=message):
-        fit_stage1(model, FeatureClips(features), given["label_idx"], np.arange(120), np.arange(120, 160), given["settings"],
-                   factor_idx=given["factor_idx"])
+        fit_stage1(
+            model,
+            FeatureClips(features),
+            given["label_idx"],
+            np.arange(120),
+            np.arange(120, 160),
+            given["settings"],
+            factor_idx=given["factor_idx"],
+        )
 
 
 def test_a_reader_is_the_same_after_a_file(tmp_path):
@@ -221,7 +317,7 @@ def test_a_reader_is_the_same_after_a_file(tmp_path):
 
 
 def test_the_nearest_clip_is_found_among_others_and_its_attributes_compared():
-    features = torch.tensor([[1., 0], [0, 1], [-1, 0], [.9, .1], [0, .8], [-.2, -1]])
+    features = torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0.9, 0.1], [0, 0.8], [-0.2, -1]])
     label_idx = np.array([0, 1, 2, 0, 3, 2])  # the last one's nearest is row 2 or 1 by angle
     shared = neighbours(features, np.array([3, 4]), np.array([0, 1, 2]), label_idx, LABELS)
     assert shared["label"] == 50  # row 3 finds row 0, row 4 finds row 1, a pike on the floor
@@ -230,6 +326,9 @@ def test_the_nearest_clip_is_found_among_others_and_its_attributes_compared():
 
 def test_the_plane_keeps_the_widest_spread():
     rng = np.random.default_rng(0)
-    wide = torch.from_numpy(rng.standard_normal((200, 5)) * [9, .1, 4, .1, .1])
+    wide = torch.from_numpy(rng.standard_normal((200, 5)) * [9, 0.1, 4, 0.1, 0.1])
     plane = flatten(wide)
-    assert abs(np.corrcoef(plane["x"], wide[:, 0])[0, 1]) > .99 and abs(np.corrcoef(plane["y"], wide[:, 2])[0, 1]) > .99
+    assert (
+        abs(np.corrcoef(plane["x"], wide[:, 0])[0, 1]) > 0.99
+        and abs(np.corrcoef(plane["y"], wide[:, 2])[0, 1]) > 0.99
+    )

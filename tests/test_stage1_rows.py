@@ -1,4 +1,5 @@
 """Rows on what stage 1 has taught: recipes with a real small CLIP, kept encoders, AIM weights given, shuffled frames."""
+
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from tfcovr_utils.training import recipes, stage1
 from tfcovr_utils.training.recipes import RECIPES, learn
 from tfcovr_utils.training.stage1 import STAGE1, STAGE1_READERS, Stage1Settings
 
-STAGE_1 = Stage1Settings(epochs=2, batch=16, lr=3e-3, augment="none", adapter_ratio=.25, drop_path=0.)
+STAGE_1 = Stage1Settings(epochs=2, batch=16, lr=3e-3, augment="none", adapter_ratio=0.25, drop_path=0.0)
 TAUGHT = [name for name in METHODS if name.startswith(("tfcovr-", "labels-"))]
 
 
@@ -38,25 +39,56 @@ def test_a_row_runs_and_its_encoder_is_kept(here, name, monkeypatch):
     first = evaluate(METHODS[name].fit(here), here.benchmark)
     assert first["ap@50"].notna().all() and (first["coverage"] == 1).all()
     monkeypatch.setattr(recipes, "fit_stage1", lambda *_, **__: pytest.fail("stage 1 was trained again"))
-    assert evaluate(METHODS[name].fit(here), here.benchmark)["retrieved"].tolist() == first["retrieved"].tolist()
+    assert (
+        evaluate(METHODS[name].fit(here), here.benchmark)["retrieved"].tolist() == first["retrieved"].tolist()
+    )
 
 
 def test_other_settings_teach_anew(here, monkeypatch):
     taught = []
-    monkeypatch.setattr(recipes, "fit_stage1", lambda *_, **__: taught.append(1) or pd.DataFrame({"seconds": [0.]}))
+    monkeypatch.setattr(
+        recipes, "fit_stage1", lambda *_, **__: taught.append(1) or pd.DataFrame({"seconds": [0.0]})
+    )
     folder = here.folder.parent / "stage1" / "frozen-mlp"
-    learn("frozen-mlp", here.benchmark, here.clips_dir, here.profile, 0, folder, settings=STAGE_1, clip_weights=here.clip_weights, store_dir=here.store_dir)
+    learn(
+        "frozen-mlp",
+        here.benchmark,
+        here.clips_dir,
+        here.profile,
+        0,
+        folder,
+        settings=STAGE_1,
+        clip_weights=here.clip_weights,
+        store_dir=here.store_dir,
+    )
     before = len(taught)
-    learn("frozen-mlp", here.benchmark, here.clips_dir, here.profile, 0, folder, settings=replace(STAGE_1, lr=1e-4), clip_weights=here.clip_weights,
-          store_dir=here.store_dir)
+    learn(
+        "frozen-mlp",
+        here.benchmark,
+        here.clips_dir,
+        here.profile,
+        0,
+        folder,
+        settings=replace(STAGE_1, lr=1e-4),
+        clip_weights=here.clip_weights,
+        store_dir=here.store_dir,
+    )
     assert len(taught) == before + 1
 
 
 def test_other_clips_teach_anew_and_other_code_is_told(here, tmp_path, monkeypatch):
     clips = shutil.copytree(here.clips_dir, tmp_path / "clips")
-    given = {"folder": tmp_path / "aim", "settings": replace(STAGE_1, epochs=1), "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    given = {
+        "folder": tmp_path / "aim",
+        "settings": replace(STAGE_1, epochs=1),
+        "clip_weights": here.clip_weights,
+        "store_dir": here.store_dir,
+    }
     first = learn("aim", here.benchmark, clips, here.profile, **given)
-    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="before the code changed, and is used as it is"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.warns(UserWarning, match="before the code changed, and is used as it is"),
+    ):
         patch.setattr(recipes, "code_hashes", lambda source: {"losses.py": "changed"})
         patch.setattr(recipes, "fit_stage1", lambda *_, **__: pytest.fail("stage 1 was trained again"))
         assert learn("aim", here.benchmark, clips, here.profile, **given).facts == first.facts
@@ -64,12 +96,20 @@ def test_other_clips_teach_anew_and_other_code_is_told(here, tmp_path, monkeypat
     shutil.copyfile(clips / other, clips / one)
     with pytest.warns(UserWarning, match="other files; it is trained anew"):
         again = learn("aim", here.benchmark, clips, here.profile, **given)
-    assert again.facts["made_of"]["files"] != first.facts["made_of"]["files"] and again.curve["loss"].tolist() != first.curve["loss"].tolist()
+    assert (
+        again.facts["made_of"]["files"] != first.facts["made_of"]["files"]
+        and again.curve["loss"].tolist() != first.curve["loss"].tolist()
+    )
 
 
 def test_a_checkpoint_of_other_clips_is_not_gone_on_from(here, tmp_path, monkeypatch):
     clips = shutil.copytree(here.clips_dir, tmp_path / "clips")
-    given = {"folder": tmp_path / "aim", "settings": replace(STAGE_1, save_every_s=0.), "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    given = {
+        "folder": tmp_path / "aim",
+        "settings": replace(STAGE_1, save_every_s=0.0),
+        "clip_weights": here.clip_weights,
+        "store_dir": here.store_dir,
+    }
     real = stage1._save
 
     def save_and_stop(*state):
@@ -81,7 +121,9 @@ def test_a_checkpoint_of_other_clips_is_not_gone_on_from(here, tmp_path, monkeyp
         learn("aim", here.benchmark, clips, here.profile, **given)
     one, other = here.benchmark.clips.loc[here.benchmark.clips["split"] != "test", "path"].iloc[[0, -1]]
     shutil.copyfile(clips / other, clips / one)
-    with pytest.raises(ValueError, match="written by a run with other files; resume with what it began with, or remove it"):
+    with pytest.raises(
+        ValueError, match="written by a run with other files; resume with what it began with, or remove it"
+    ):
         learn("aim", here.benchmark, clips, here.profile, **given)
 
 
@@ -90,9 +132,19 @@ def test_a_broken_clip_is_counted_and_the_others_are_learned_from(here, tmp_path
     table = here.benchmark.clips
     lost = table[table["split"] == "train"].iloc[3]
     (clips / lost["path"]).write_bytes(b"no video")
-    given = {"settings": replace(STAGE_1, epochs=1), "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    given = {
+        "settings": replace(STAGE_1, epochs=1),
+        "clip_weights": here.clip_weights,
+        "store_dir": here.store_dir,
+    }
     broken = learn("aim", here.benchmark, clips, here.profile, **given)
-    without = learn("aim", replace(here.benchmark, clips=table[table["clip_id"] != lost["clip_id"]]), here.clips_dir, here.profile, **given)
+    without = learn(
+        "aim",
+        replace(here.benchmark, clips=table[table["clip_id"] != lost["clip_id"]]),
+        here.clips_dir,
+        here.profile,
+        **given,
+    )
     wanted = (table["split"] != "test").sum()
     assert broken.facts["coverage"] == (wanted - 1) / wanted and without.facts["coverage"] == 1
     assert broken.curve["loss"].tolist() == without.curve["loss"].tolist()
@@ -117,32 +169,72 @@ def test_a_checkpoint_is_read_with_the_encoder_beside_it(here, tmp_path, monkeyp
 
 
 def test_a_folder_that_held_adapters_gives_the_reader_that_was_trained_last(here, tmp_path):
-    given = {"folder": tmp_path, "settings": replace(STAGE_1, epochs=1), "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    given = {
+        "folder": tmp_path,
+        "settings": replace(STAGE_1, epochs=1),
+        "clip_weights": here.clip_weights,
+        "store_dir": here.store_dir,
+    }
     learn("aim", here.benchmark, here.clips_dir, here.profile, **given)
     with pytest.warns(UserWarning, match="trained anew"):
         learn("frozen-ordered", here.benchmark, here.clips_dir, here.profile, **given)
-    assert learn("frozen-ordered", here.benchmark, here.clips_dir, here.profile, **given).model.backbone is None
+    assert (
+        learn("frozen-ordered", here.benchmark, here.clips_dir, here.profile, **given).model.backbone is None
+    )
 
 
 def test_adapters_begin_where_the_reader_ended(here, monkeypatch):
     monkeypatch.setitem(RECIPES, "aim-ordered", replace(RECIPES["aim-ordered"], changes=()))
     folder = here.folder.parent / "chained"
     still = replace(STAGE_1, epochs=1, lr=1e-12)
-    one = learn("aim-ordered", here.benchmark, here.clips_dir, here.profile, 0, folder / "aim-ordered", settings=still, clip_weights=here.clip_weights,
-                store_dir=here.store_dir)
-    below = learn("frozen-ordered", here.benchmark, here.clips_dir, here.profile, 0, folder / "frozen-ordered", clip_weights=here.clip_weights,
-                  store_dir=here.store_dir)
+    one = learn(
+        "aim-ordered",
+        here.benchmark,
+        here.clips_dir,
+        here.profile,
+        0,
+        folder / "aim-ordered",
+        settings=still,
+        clip_weights=here.clip_weights,
+        store_dir=here.store_dir,
+    )
+    below = learn(
+        "frozen-ordered",
+        here.benchmark,
+        here.clips_dir,
+        here.profile,
+        0,
+        folder / "frozen-ordered",
+        clip_weights=here.clip_weights,
+        store_dir=here.store_dir,
+    )
     assert one.facts["made_of"]["start"] == "frozen-ordered"
-    torch.testing.assert_close(one.model.reader.readout.enter.weight, below.model.reader.readout.enter.weight, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        one.model.reader.readout.enter.weight, below.model.reader.readout.enter.weight, atol=1e-5, rtol=0
+    )
 
 
 def test_stage_1_alone_does_not_see_test(here):
     """Other labels on test clips change nothing."""
     clips = here.benchmark.clips
-    swapped = clips.assign(label_id=np.where(clips["split"] == "test", clips["label_id"].iloc[0], clips["label_id"]))
+    swapped = clips.assign(
+        label_id=np.where(clips["split"] == "test", clips["label_id"].iloc[0], clips["label_id"])
+    )
     settings = {"settings": STAGE_1, "clip_weights": here.clip_weights, "store_dir": here.store_dir}
-    one, other = (learn("frozen-ordered", replace(here.benchmark, clips=table), here.clips_dir, here.profile, 3, **settings) for table in (clips, swapped))
-    assert all(torch.equal(a, b) for a, b in zip(one.model.reader.parameters(), other.model.reader.parameters()))
+    one, other = (
+        learn(
+            "frozen-ordered",
+            replace(here.benchmark, clips=table),
+            here.clips_dir,
+            here.profile,
+            3,
+            **settings,
+        )
+        for table in (clips, swapped)
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(one.model.reader.parameters(), other.model.reader.parameters())
+    )
 
 
 def test_given_aim_weights_take_the_place_of_training(here, tmp_path, monkeypatch):
@@ -150,13 +242,17 @@ def test_given_aim_weights_take_the_place_of_training(here, tmp_path, monkeypatc
     torch.manual_seed(1)
     aim = start_aim(here.clip_weights, num_frames=5)
     for block in aim.adapters:
-        torch.nn.init.normal_(block.T_Adapter.D_fc2.weight, std=.5)
+        torch.nn.init.normal_(block.T_Adapter.D_fc2.weight, std=0.5)
     save_pretrained(aim, tmp_path)
     given = replace(here, aim_weights=str(tmp_path))
     for name in ("tfcovr-stage2-only", "tfcovr-base-shuffled-test", "tfcovr-base"):
         row = METHODS[name].fit(given)
         assert row.facts["encoder"]["family"] == ("shuffled" if "shuffled" in name else "aim")
-    for name in ("tfcovr-ordered", "tfcovr-base-shuffled", "tfcovr-ordered-posteriors"):  # of another stage 1, for which these weights do not stand
+    for name in (
+        "tfcovr-ordered",
+        "tfcovr-base-shuffled",
+        "tfcovr-ordered-posteriors",
+    ):  # of another stage 1, for which these weights do not stand
         with pytest.raises(NotRun, match="evaluate it without them"):
             METHODS[name].fit(given)
     frozen = METHODS["tfcovr-stage2-only"].fit(here)
@@ -173,7 +269,9 @@ def test_order_matters_where_it_is_read_and_nowhere_else(here):
     torch.testing.assert_close(plain.clips(ids), shuffled.clips(ids), atol=1e-5, rtol=0)
     moved = {}
     for recipe in ("frozen-mlp", "frozen-set", "frozen-ordered"):
-        pair = [features.LearnedFeatures(here, recipe, shuffled=shuffle).clips(ids) for shuffle in (False, True)]
+        pair = [
+            features.LearnedFeatures(here, recipe, shuffled=shuffle).clips(ids) for shuffle in (False, True)
+        ]
         moved[recipe] = (pair[0] - pair[1]).abs().max().item()
     assert moved["frozen-mlp"] < 1e-4 and moved["frozen-set"] < 1e-4 < 1e-2 < moved["frozen-ordered"], moved
 
@@ -181,27 +279,60 @@ def test_order_matters_where_it_is_read_and_nowhere_else(here):
 def test_a_kept_recipe_says_what_made_it(here):
     METHODS["tfcovr-base"].fit(here)
     facts = json.loads((here.folder.parent / "stage1" / "aim" / "recipe.json").read_text())
-    assert facts["made_of"]["seed"] == here.seed and facts["made_of"]["settings"]["lr"] == STAGE_1.lr and facts["seconds"] > 0
+    assert (
+        facts["made_of"]["seed"] == here.seed
+        and facts["made_of"]["settings"]["lr"] == STAGE_1.lr
+        and facts["seconds"] > 0
+    )
     assert not (here.folder.parent / "stage1" / "aim" / "checkpoint.pt").exists()
 
 
 def test_stage_1_killed_goes_on_to_the_same_weights(here, tmp_path):
     """The command, killed by SIGKILL while AIM's adapters train, and given again with --resume."""
     here.benchmark.save(tmp_path / "tables")
-    command = [sys.executable, "-m", "tfcovr_utils.training", "stage1", "--benchmark", str(tmp_path / "tables"), "--clips", str(here.clips_dir),
-               "--weights", here.clip_weights, "--profile", "smoke", "--resume", "--set", "epochs=40", "batch=16", "save_every_s=0.0", "augment=crop",
-               "drop_path=0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "tfcovr_utils.training",
+        "stage1",
+        "--benchmark",
+        str(tmp_path / "tables"),
+        "--clips",
+        str(here.clips_dir),
+        "--weights",
+        here.clip_weights,
+        "--profile",
+        "smoke",
+        "--resume",
+        "--set",
+        "epochs=40",
+        "batch=16",
+        "save_every_s=0.0",
+        "augment=crop",
+        "drop_path=0.1",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
-    killed = subprocess.Popen([*command, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    subprocess.run(
+        [*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, env=environment
+    )
+    killed = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "killed")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
     while not (tmp_path / "killed" / "checkpoint.pt").exists():
         assert killed.poll() is None
-        time.sleep(.01)
-    time.sleep(.3)
+        time.sleep(0.01)
+    time.sleep(0.3)
     killed.kill()
     assert killed.wait() == -signal.SIGKILL and not (tmp_path / "killed" / "recipe.json").exists()
-    subprocess.run([*command, "--out", str(tmp_path / "killed")], check=True, capture_output=True, env=environment)
-    whole, resumed = (load_file(tmp_path / name / "aim" / "model.safetensors") for name in ("whole", "killed"))
+    subprocess.run(
+        [*command, "--out", str(tmp_path / "killed")], check=True, capture_output=True, env=environment
+    )
+    whole, resumed = (
+        load_file(tmp_path / name / "aim" / "model.safetensors") for name in ("whole", "killed")
+    )
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     curve = pd.read_csv(tmp_path / "killed" / "curve.csv")
     assert curve["loss"].tolist() == pd.read_csv(tmp_path / "whole" / "curve.csv")["loss"].tolist()
@@ -209,16 +340,46 @@ def test_stage_1_killed_goes_on_to_the_same_weights(here, tmp_path):
 
 def test_the_command_without_a_profile_takes_that_of_mini(here, tmp_path):
     here.benchmark.save(tmp_path / "tables")
-    training.main(["stage1", "--benchmark", str(tmp_path / "tables"), "--clips", str(here.clips_dir), "--weights", here.clip_weights,
-                   "--recipe", "frozen-mlp", "--out", str(tmp_path / "run"), "--set", "epochs=1", "batch=16"])
+    training.main(
+        [
+            "stage1",
+            "--benchmark",
+            str(tmp_path / "tables"),
+            "--clips",
+            str(here.clips_dir),
+            "--weights",
+            here.clip_weights,
+            "--recipe",
+            "frozen-mlp",
+            "--out",
+            str(tmp_path / "run"),
+            "--set",
+            "epochs=1",
+            "batch=16",
+        ]
+    )
     told = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert told["profile"]["name"] == "mini" and told["made_of"]["settings"]["lr"] == STAGE1_READERS["mini"].lr
+    assert (
+        told["profile"]["name"] == "mini" and told["made_of"]["settings"]["lr"] == STAGE1_READERS["mini"].lr
+    )
 
 
 def test_a_setting_that_the_recipe_decides_is_refused(here, tmp_path):
     here.benchmark.save(tmp_path / "tables")
     with pytest.raises(SystemExit, match="--set epochs=5 has no effect: .* aim-long"):
-        training.main(["stage1", "--benchmark", str(tmp_path / "tables"), "--recipe", "aim-long", "--out", str(tmp_path / "run"), "--set", "epochs=5"])
+        training.main(
+            [
+                "stage1",
+                "--benchmark",
+                str(tmp_path / "tables"),
+                "--recipe",
+                "aim-long",
+                "--out",
+                str(tmp_path / "run"),
+                "--set",
+                "epochs=5",
+            ]
+        )
 
 
 def test_every_recipe_is_a_row_s_and_is_known_to_every_profile():

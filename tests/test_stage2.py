@@ -9,10 +9,10 @@ import pytest
 import torch
 from test_fusion import tiny_tower
 
+from tfcovr_utils.encoders.tokens import Tokens
+from tfcovr_utils.metrics.ranking import average_precision_at
 from tfcovr_utils.training import losses
 from tfcovr_utils.training.fusion import Fusion, unit
-from tfcovr_utils.metrics.ranking import average_precision_at
-from tfcovr_utils.encoders.tokens import Tokens
 from tfcovr_utils.training.settings import STAGE2, Stage2Settings, change
 from tfcovr_utils.training.stage2 import fit_fusion, learning_rate
 
@@ -69,12 +69,16 @@ def test_a_seed_gives_the_same_run_and_leaves_the_callers_draws_alone():
     assert same(one, again) and curve["loss"].tolist() == curve_again["loss"].tolist()
     assert not same(one, fit(seed=1)[0])
     still = replace(SMALL, steps=1, lr=1e-12)
-    assert (fit(still)[0].combiner.output_layer.weight - fit(still, seed=1)[0].combiner.output_layer.weight).abs().max() > 0.01
+    assert (
+        fit(still)[0].combiner.output_layer.weight - fit(still, seed=1)[0].combiner.output_layer.weight
+    ).abs().max() > 0.01
 
 
 def test_a_row_of_the_curve_is_the_mean_of_its_steps():
     each, every = (fit(replace(SMALL, select_every=n))[1] for n in (1, 8))
-    assert every["loss"].tolist() == pytest.approx(each["loss"].to_numpy().reshape(3, 8).mean(1).tolist(), rel=1e-5)
+    assert every["loss"].tolist() == pytest.approx(
+        each["loss"].to_numpy().reshape(3, 8).mean(1).tolist(), rel=1e-5
+    )
     assert each["loss"].nunique() == SMALL.steps
 
 
@@ -108,14 +112,34 @@ def loss_of_step(fusion, settings, labels):
         "info_nce": losses.info_nce(*pair, settings.temperature),
         "hn_nce": losses.hn_nce(*pair, settings.temperature, settings.beta),
         "hn_nce_official": losses.hn_nce_official(*pair, settings.temperature, settings.beta),
-        "multi_positive": losses.multi_positive_nce(*pair, labels[:, None] == labels, settings.temperature, settings.pull_all),
+        "multi_positive": losses.multi_positive_nce(
+            *pair, labels[:, None] == labels, settings.temperature, settings.pull_all
+        ),
     }
 
 
-@pytest.mark.parametrize(("loss", "pull_all"), [("info_nce", False), ("hn_nce", False), ("hn_nce_official", False),
-                                                ("multi_positive", False), ("multi_positive", True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("loss", "pull_all"),
+    [
+        ("info_nce", False),
+        ("hn_nce", False),
+        ("hn_nce_official", False),
+        ("multi_positive", False),
+        ("multi_positive", True),
+    ],
+)
 def test_the_loss_is_the_one_that_is_named(loss, pull_all):
-    settings = replace(SMALL, loss=loss, pull_all=pull_all, beta=0.5, temperature=0.3, dropout=0.0, batch=TRIPLETS, steps=1, lr=1e-12)
+    settings = replace(
+        SMALL,
+        loss=loss,
+        pull_all=pull_all,
+        beta=0.5,
+        temperature=0.3,
+        dropout=0.0,
+        batch=TRIPLETS,
+        steps=1,
+        lr=1e-12,
+    )
     labels = torch.arange(TRIPLETS) % 7
     fusion, curve = fit(settings, target_labels=labels)
     expected = {name: value.item() for name, value in loss_of_step(fusion, settings, labels).items()}
@@ -128,8 +152,14 @@ def test_the_rate_follows_its_schedule():
     rates = [learning_rate(by_epoch, step, 40, 10) for step in range(40)]
     official = [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
     assert rates == pytest.approx(np.repeat(official, 10).tolist())
-    cosine = [learning_rate(replace(by_epoch, schedule="cosine", warmup=3), step, 40, 10) for step in range(41)]
-    assert cosine[0] == pytest.approx(0.25) and cosine[20] == pytest.approx(0.5) and cosine[40] == pytest.approx(0)
+    cosine = [
+        learning_rate(replace(by_epoch, schedule="cosine", warmup=3), step, 40, 10) for step in range(41)
+    ]
+    assert (
+        cosine[0] == pytest.approx(0.25)
+        and cosine[20] == pytest.approx(0.5)
+        and cosine[40] == pytest.approx(0)
+    )
     assert cosine.index(max(cosine)) == 3
     assert learning_rate(replace(by_epoch, schedule="constant"), 39, 40, 10) == 1.0
     _, curve = fit(replace(SMALL, steps=0, epochs=4, select_every=0, schedule="cosine_epoch", lr=0.01))
@@ -177,13 +207,19 @@ def test_a_killed_run_goes_on_to_the_same_curve(tmp_path):
 def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path):
     path = tmp_path / "checkpoint.pt"
     fit(checkpoint=path)
-    with pytest.raises(ValueError, match="written by a run with other settings; resume with what it began with"):
+    with pytest.raises(
+        ValueError, match="written by a run with other settings; resume with what it began with"
+    ):
         fit(replace(SMALL, lr=1.0), checkpoint=path, resume=True)
     with pytest.raises(ValueError, match="other seed"):
         fit(seed=1, checkpoint=path, resume=True)
     video, texts, target, triplets = problem()
-    for data in ((video, texts, target, triplets.flip(0)), (video.flip(0), texts, target, triplets), (video, texts + 1, target, triplets),
-                 (video, texts, -target, triplets)):  # fmt: skip
+    for data in (
+        (video, texts, target, triplets.flip(0)),
+        (video.flip(0), texts, target, triplets),
+        (video, texts + 1, target, triplets),
+        (video, texts, -target, triplets),
+    ):
         with pytest.raises(ValueError, match="other data"):
             fit_fusion(*data, SMALL, checkpoint=path, resume=True)
     again = fit(replace(SMALL, lr=1e-4), checkpoint=path)[0]  # without resume it begins again
@@ -193,8 +229,18 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path):
 def test_means_are_of_the_training_rows_alone():
     video, texts, target, triplets = problem()
     unused = torch.full((1, DIM), 1e6)
-    fusion, _ = fit_fusion(torch.cat([video, unused]), torch.cat([texts, unused[:, :5]]), torch.cat([target, unused]), triplets, SMALL)
-    for mean, rows in ((fusion.video_mean, video[triplets[:, 0].unique()]), (fusion.text_mean, texts), (fusion.target_mean, target)):
+    fusion, _ = fit_fusion(
+        torch.cat([video, unused]),
+        torch.cat([texts, unused[:, :5]]),
+        torch.cat([target, unused]),
+        triplets,
+        SMALL,
+    )
+    for mean, rows in (
+        (fusion.video_mean, video[triplets[:, 0].unique()]),
+        (fusion.text_mean, texts),
+        (fusion.target_mean, target),
+    ):
         torch.testing.assert_close(mean, rows.mean(0))
     assert not fit(replace(SMALL, centre=False))[0].video_mean.any()
 
@@ -227,7 +273,9 @@ def test_a_trained_tower_reads_the_distinct_texts_of_a_batch_only():
     tower.register_forward_hook(lambda _, given, __: read.append(given[0].tolist()))
     video, tokens, target, triplets = token_problem()
     triplets[:, 1] %= 3
-    fit_fusion(video, tokens, target, triplets, replace(SMALL, text_tower="trained", steps=4, batch=64), tower=tower)
+    fit_fusion(
+        video, tokens, target, triplets, replace(SMALL, text_tower="trained", steps=4, batch=64), tower=tower
+    )
     assert len(read) == 1 + 4  # one more to learn its width
     for texts in read[1:]:
         assert sorted(texts) == sorted(tokens.input_ids[:3].tolist())
@@ -235,24 +283,35 @@ def test_a_trained_tower_reads_the_distinct_texts_of_a_batch_only():
 
 @pytest.mark.parametrize("train_words", [False, True])
 def test_a_trained_tower_changes_but_for_its_words(train_words):
-    before, settings = tiny_tower().state_dict(), replace(SMALL, text_tower="trained", train_words=train_words)
+    before, settings = (
+        tiny_tower().state_dict(),
+        replace(SMALL, text_tower="trained", train_words=train_words),
+    )
     fusion, _ = fit_fusion(*token_problem(), settings, tower=tiny_tower())
     changed = {key for key, value in fusion.tower.state_dict().items() if not torch.equal(value, before[key])}
     frozen = set() if train_words else {"embeddings.word_embeddings.weight"}
-    never = {key for key in before if key.endswith("attention.key.bias")}  # which softmax cancels but for rounding
+    never = {
+        key for key in before if key.endswith("attention.key.bias")
+    }  # which softmax cancels but for rounding
     assert changed - never == set(before) - frozen - never
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"target": torch.ones(3, 5)}, r"\(40, 8\) and target \(3, 5\); pass"),
-    ({"triplets": torch.zeros(4, 2, dtype=torch.int64)}, "shape \\(4, 2\\); pass"),
-    ({"triplets": torch.zeros(4, 3)}, "torch.float32 of shape"),
-    ({"triplets": torch.tensor([[0, 0, 0], [0, 6, 0]])}, r"name rows from \[0, 0, 0\] to \[0, 6, 0\]; there are \(40, 6, 96\)"),
-    ({"triplets": torch.tensor([[0, 0, 0], [0, 0, -1]])}, "counted from 0"),
-    ({"settings": replace(SMALL, text_tower="trained")}, "'trained' with texts as Tensor and no tower"),
-    ({"tower": tiny_tower()}, "'frozen' with texts as Tensor and a tower"),
-    ({"settings": replace(SMALL, loss="multi_positive")}, "without target_labels"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": torch.ones(3, 5)}, r"\(40, 8\) and target \(3, 5\); pass"),
+        ({"triplets": torch.zeros(4, 2, dtype=torch.int64)}, "shape \\(4, 2\\); pass"),
+        ({"triplets": torch.zeros(4, 3)}, "torch.float32 of shape"),
+        (
+            {"triplets": torch.tensor([[0, 0, 0], [0, 6, 0]])},
+            r"name rows from \[0, 0, 0\] to \[0, 6, 0\]; there are \(40, 6, 96\)",
+        ),
+        ({"triplets": torch.tensor([[0, 0, 0], [0, 0, -1]])}, "counted from 0"),
+        ({"settings": replace(SMALL, text_tower="trained")}, "'trained' with texts as Tensor and no tower"),
+        ({"tower": tiny_tower()}, "'frozen' with texts as Tensor and a tower"),
+        ({"settings": replace(SMALL, loss="multi_positive")}, "without target_labels"),
+    ],
+)
 def test_wrong_tensors_say_what_to_pass(change, message):
     names = ("query_video", "texts", "target", "triplets")
     with pytest.raises(ValueError, match=message):
@@ -264,21 +323,43 @@ def test_wrong_tensors_say_what_to_pass(change, message):
 
 def test_the_papers_settings():
     paper = STAGE2["paper"]
-    assert (paper.lr, paper.weight_decay, paper.batch, paper.schedule, paper.temperature) == (1e-5, 0.05, 512, "cosine_epoch", 0.07)
-    assert (paper.projection_dim, paper.hidden_dim, paper.dropout, paper.beta, paper.text_tower) == (3072, 6144, 0.5, 0, "frozen")
+    assert (paper.lr, paper.weight_decay, paper.batch, paper.schedule, paper.temperature) == (
+        1e-5,
+        0.05,
+        512,
+        "cosine_epoch",
+        0.07,
+    )
+    assert (paper.projection_dim, paper.hidden_dim, paper.dropout, paper.beta, paper.text_tower) == (
+        3072,
+        6144,
+        0.5,
+        0,
+        "frozen",
+    )
     assert not paper.centre and not paper.unit_video
-    size = sum(parameter.numel() for parameter in Fusion(768, 768, paper.projection_dim, paper.hidden_dim).combiner.parameters())
+    size = sum(
+        parameter.numel()
+        for parameter in Fusion(768, 768, paper.projection_dim, paper.hidden_dim).combiner.parameters()
+    )
     assert round(size / 1e6, 1) == 85.0
 
 
 def test_settings_are_changed_by_name_and_kind():
     changed = change(SMALL, ["lr=1", "centre=False", "loss=hn_nce", "beta=0.5", "steps=7"])
-    assert changed == replace(SMALL, lr=1.0, centre=False, loss="hn_nce", beta=0.5, steps=7) and type(changed.lr) is float
+    assert (
+        changed == replace(SMALL, lr=1.0, centre=False, loss="hn_nce", beta=0.5, steps=7)
+        and type(changed.lr) is float
+    )
     for text, message in [
-        ("learning_rate=1", "no setting of this stage; choose one of loss"), ("temprature=1", "did you mean temperature"),
-        ("steps=1.5", "'steps=1.5' is not a value of steps; it is of kind int"), ("centre=yes", "kind bool, such as centre=True"),
-        ("batch", "'batch' is not a value"), ("loss=nce", "loss is 'nce'; choose one of info_nce"), ("lr=0", "lr is 0.0; give"),
-    ]:  # fmt: skip
+        ("learning_rate=1", "no setting of this stage; choose one of loss"),
+        ("temprature=1", "did you mean temperature"),
+        ("steps=1.5", "'steps=1.5' is not a value of steps; it is of kind int"),
+        ("centre=yes", "kind bool, such as centre=True"),
+        ("batch", "'batch' is not a value"),
+        ("loss=nce", "loss is 'nce'; choose one of info_nce"),
+        ("lr=0", "lr is 0.0; give"),
+    ]:
         with pytest.raises(ValueError, match=message):
             change(SMALL, [text])
 

@@ -8,22 +8,22 @@ import pytest
 import torch
 from test_fusion import STAGE2, STAGE2_JSON, weights
 
-from tfcovr_utils.training.official_checkpoint import load_stage2
+from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.embedding.embed import Embedded
 from tfcovr_utils.encoders import Encoder
-from tfcovr_utils.training.fusion import Fusion
+from tfcovr_utils.encoders.tokens import official_text
 from tfcovr_utils.labels.grammar import parse_label
 from tfcovr_utils.metrics.ranking import average_precision_official, rank_official
 from tfcovr_utils.sources import Source
-from tfcovr_utils.sources.release.embedding_files import read_embeddings, write_embeddings
 from tfcovr_utils.sources.release.csv_files import read_queries, read_train
+from tfcovr_utils.sources.release.embedding_files import read_embeddings, write_embeddings
 from tfcovr_utils.sources.release.released import export_official, read_release
 from tfcovr_utils.sources.source import label_row
-from tfcovr_utils.encoders.tokens import official_text
-from tfcovr_utils.training.towers import load_text_tower
 from tfcovr_utils.training import __main__ as command
+from tfcovr_utils.training.fusion import Fusion
+from tfcovr_utils.training.official_checkpoint import load_stage2
 from tfcovr_utils.training.stage2_inputs import Inputs, feature_reader, from_encoder, token_reader
-from tfcovr_utils.benchmark.benchmark import Benchmark
+from tfcovr_utils.training.towers import load_text_tower
 
 AIM = "aim_embeddings_12f_all_files.pkl"
 
@@ -34,11 +34,20 @@ def released(tmp_path_factory):
     from transformers import BertConfig, BertModel, BertTokenizer
 
     folder = tmp_path_factory.mktemp("release")
-    skills = [f"(BB) salto {way}{twist}" for way in ("forward tucked", "forward piked", "backward piked", "backward tucked")
-              for twist in ("", " with 1.5 twist")]  # fmt: skip
-    labels = pd.DataFrame([label_row(f"{k}", text, "made", parse_label(text), "1") for k, text in enumerate(skills)])
-    rows = [(f"{split}{n}_{label}", split, label, f"{split}{n}") for split, count in (("train", 8), ("val", 3), ("test", 3))
-            for n in range(count) for label in labels["label_id"]]  # fmt: skip
+    skills = [
+        f"(BB) salto {way}{twist}"
+        for way in ("forward tucked", "forward piked", "backward piked", "backward tucked")
+        for twist in ("", " with 1.5 twist")
+    ]
+    labels = pd.DataFrame(
+        [label_row(f"{k}", text, "made", parse_label(text), "1") for k, text in enumerate(skills)]
+    )
+    rows = [
+        (f"{split}{n}_{label}", split, label, f"{split}{n}")
+        for split, count in (("train", 8), ("val", 3), ("test", 3))
+        for n in range(count)
+        for label in labels["label_id"]
+    ]
     clips = pd.DataFrame(rows, columns=["clip_id", "split", "label_id", "source_video"])
     clips = clips.assign(dataset="made", start_s=0.0, end_s=1.0, path=clips["clip_id"] + ".mp4")
     made = Benchmark.build(Source(clips, labels, {}), budget=1000)
@@ -48,10 +57,20 @@ def released(tmp_path_factory):
     (folder / "own_tables").rmdir()  # so that it is read as theirs
     rng = np.random.default_rng(0)
     centre = rng.normal(size=(len(labels), 32))
-    frames = {row.clip_id: (centre[int(row.label_id)] + 0.3 * rng.normal(size=(2, 32))).astype(np.float32) for row in clips.itertuples()}
+    frames = {
+        row.clip_id: (centre[int(row.label_id)] + 0.3 * rng.normal(size=(2, 32))).astype(np.float32)
+        for row in clips.itertuples()
+    }
     write_embeddings(frames, folder / "files", AIM.removesuffix(".pkl"))
     texts = [official_text(text) for text in made.modifications["text"]]
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({word for text in texts for word in text.split()})]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *sorted({word for text in texts for word in text.split()}),
+    ]
     BertTokenizer(vocab={word: row for row, word in enumerate(words)}).save_pretrained(folder / "bert")
     torch.manual_seed(0)
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
@@ -61,7 +80,16 @@ def released(tmp_path_factory):
     return folder
 
 
-CHANGES = ["batch=64", "steps=120", "select_every=40", "lr=0.003", "projection_dim=32", "hidden_dim=64", "schedule=cosine", "dropout=0.1"]
+CHANGES = [
+    "batch=64",
+    "steps=120",
+    "select_every=40",
+    "lr=0.003",
+    "projection_dim=32",
+    "hidden_dim=64",
+    "schedule=cosine",
+    "dropout=0.1",
+]
 
 
 def train(released, out, *more, changes=()):
@@ -72,10 +100,15 @@ def train(released, out, *more, changes=()):
 
 def official_scores(released, fusion, read):
     """The released evaluation from the CSVs, apart from the package's tables: AP of each query at 50."""
-    video = {clip: torch.from_numpy(frames).mean(0) for clip, frames in read_embeddings(released / "files" / AIM).items()}
+    video = {
+        clip: torch.from_numpy(frames).mean(0)
+        for clip, frames in read_embeddings(released / "files" / AIM).items()
+    }
     queries = read_queries(released, "test")
     with torch.no_grad():
-        query_emb = fusion(torch.stack([video[clip] for clip in queries["query_clip"]]), read(queries["text"].tolist()))
+        query_emb = fusion(
+            torch.stack([video[clip] for clip in queries["query_clip"]]), read(queries["text"].tolist())
+        )
         gallery = fusion.embed_target(torch.stack([video[clip] for clip in queries["target_clip"]]))
     ranked = rank_official(query_emb @ gallery.T, queries["target_clip"], queries["query_clip"])
     return average_precision_official(ranked, queries["targets"], [50])[:, 0]
@@ -92,7 +125,11 @@ def test_one_command_makes_the_row_from_a_release(released, tmp_path, capsys):
     assert table["protocol"].value_counts().to_dict() == {"official": n_queries, "capped": n_queries}
     for protocol, part in table.groupby("protocol"):
         assert 100 * part["ap@50"].mean() == pytest.approx(results[protocol]["mAP@50"])
-    assert set(results["coverage"].values()) == {1.0} and results["settings"]["batch"] == 64 and results["seed"] == 0
+    assert (
+        set(results["coverage"].values()) == {1.0}
+        and results["settings"]["batch"] == 64
+        and results["seed"] == 0
+    )
     history = pd.read_parquet(tmp_path / "history.parquet")
     assert history["step"].tolist() == [40, 80, 120] and history["val"].notna().all()
 
@@ -106,10 +143,20 @@ def test_a_trained_tower_and_the_label_loss_go_the_same_way(released, tmp_path):
     again = train(released, tmp_path, "--resume", changes=["text_tower=trained", "loss=multi_positive"])
     assert results["official"] == again["official"] and results["settings"]["text_tower"] == "trained"
     with pytest.raises(SystemExit, match="was written by a run with other seed"):
-        train(released, tmp_path, "--resume", "--seed", "1", changes=["text_tower=trained", "loss=multi_positive"])
+        train(
+            released,
+            tmp_path,
+            "--resume",
+            "--seed",
+            "1",
+            changes=["text_tower=trained", "loss=multi_positive"],
+        )
     fusion = Fusion.load(tmp_path / "fusion")
     bert = load_text_tower(str(released / "bert"))
-    words, layer = (lambda tower: tower.embeddings.word_embeddings.weight), (lambda tower: tower.qformer.layernorm.weight)
+    words, layer = (
+        (lambda tower: tower.embeddings.word_embeddings.weight),
+        (lambda tower: tower.qformer.layernorm.weight),
+    )
     assert torch.equal(words(fusion.tower), words(bert)) and not torch.equal(layer(fusion.tower), layer(bert))
 
 
@@ -118,7 +165,9 @@ def test_an_official_checkpoint_is_scored_without_training(released, tmp_path):
     results = train(released, tmp_path / "out", "--checkpoint", str(tmp_path / "best.ckpt"))
     assert not (tmp_path / "out" / "fusion").exists() and results["checkpoint"] == "best.ckpt"
 
-    expected = official_scores(released, load_stage2(tmp_path / "best.ckpt")[0], token_reader(str(released / "bert")))
+    expected = official_scores(
+        released, load_stage2(tmp_path / "best.ckpt")[0], token_reader(str(released / "bert"))
+    )
     assert results["official"]["mAP@50"] == pytest.approx(100 * expected.mean(), abs=1e-4)
 
 
@@ -126,7 +175,9 @@ def test_clips_without_embeddings_are_left_out_and_counted(released, tmp_path):
     whole = read_embeddings(released / "files" / AIM)
     lost = read_queries(released, "test")["target_clip"].iloc[0]
     dropped = read_train(released)["query_clip"].iloc[0]
-    path, _ = write_embeddings({clip: frames for clip, frames in whole.items() if clip not in (lost, dropped)}, tmp_path, "some")
+    path, _ = write_embeddings(
+        {clip: frames for clip, frames in whole.items() if clip not in (lost, dropped)}, tmp_path, "some"
+    )
     results = train(released, tmp_path / "out", "--embeddings", str(path))
     assert 0 < results["coverage"]["triplets"] < 1 and 0 < results["coverage"]["targets"] < 1
     other, _ = write_embeddings({"x": whole[lost]}, tmp_path, "other")
@@ -138,7 +189,9 @@ def test_what_a_release_lacks_is_one_sentence(released, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"holds 0 files of AIM embeddings \(none\); name the one to read"):
         command.main(["stage2", "--release", str(tmp_path), "--profile", "released", "--out", str(tmp_path)])
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(SystemExit, match="text model bert-base-uncased could not be loaded .*hf download bert-base-uncased"):
+    with pytest.raises(
+        SystemExit, match="text model bert-base-uncased could not be loaded .*hf download bert-base-uncased"
+    ):
         command.main(["stage2", "--release", str(released), "--profile", "released", "--out", str(tmp_path)])
 
 
@@ -165,15 +218,28 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
         return Embedded(clips["clip_id"].tolist(), values, {})
 
     monkeypatch.setattr("tfcovr_utils.training.stage2_inputs.embed_clips", embed_clips)
-    monkeypatch.setattr("tfcovr_utils.training.stage2_inputs.embed_texts", lambda _, texts: torch.eye(64)[: len(texts)])
+    monkeypatch.setattr(
+        "tfcovr_utils.training.stage2_inputs.embed_texts", lambda _, texts: torch.eye(64)[: len(texts)]
+    )
     monkeypatch.setattr(command, "load_encoder", lambda name, weights: Stub().eval())
-    given = ["--benchmark", str(tmp_path / "benchmark"), "--profile", "smoke", "--protocol", "capped", "--out", str(tmp_path / "out")]
+    given = [
+        "--benchmark",
+        str(tmp_path / "benchmark"),
+        "--profile",
+        "smoke",
+        "--protocol",
+        "capped",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     command.main(["stage2", *given, "--set", *CHANGES])
     inputs = from_encoder(Benchmark.load(tmp_path / "benchmark"), Stub().eval(), tmp_path / "benchmark", 2)
     torch.testing.assert_close(inputs.target[0], torch.from_numpy(stored[inputs.clip_ids[0]]).mean(0))
     assert asked == {"splits": {"train", "val"}, "clips_dir": tmp_path / "benchmark", "per_frame": True}
     history = pd.read_parquet(tmp_path / "out" / "history.parquet")
-    assert history["val"].iloc[-1] > 0.3 and Fusion.load(tmp_path / "out" / "fusion").config["video_dim"] == 32
+    assert (
+        history["val"].iloc[-1] > 0.3 and Fusion.load(tmp_path / "out" / "fusion").config["video_dim"] == 32
+    )
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     assert told["encoder"] == {"family": "stub"} and told["profile"]["name"] == "smoke"
 

@@ -1,4 +1,5 @@
 """Files for the servers of CIRR and CIRCO, against their published format; BSE-CoVR's files; the task of mteb."""
+
 import json
 import sys
 from dataclasses import replace
@@ -10,18 +11,24 @@ import pytest
 import torch
 from small_benchmark import small_benchmark
 
+from tfcovr_utils.benchmark.benchmark import Benchmark
+from tfcovr_utils.benchmark.protocols import make_task
+from tfcovr_utils.evaluation.exchange.mteb_task import candidates, export_task, load_task, read_qrels
+from tfcovr_utils.evaluation.exchange.mteb_task import main as export
+from tfcovr_utils.evaluation.exchange.submissions import (
+    check_submission,
+    circo_submission,
+    cirr_submission,
+    main,
+    write_submissions,
+)
+from tfcovr_utils.evaluation.recalls import covr_recalls
+from tfcovr_utils.evaluation.results import save_result
 from tfcovr_utils.evaluation.scoring import evaluate, save_recalls
 from tfcovr_utils.evaluation.scoring import main as rank
 from tfcovr_utils.methods import METHODS, Fitted, Setting
-from tfcovr_utils.evaluation.exchange.mteb_task import candidates, export_task, load_task, read_qrels
-from tfcovr_utils.evaluation.exchange.mteb_task import main as export
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.benchmark.protocols import make_task
-from tfcovr_utils.evaluation.recalls import covr_recalls
-from tfcovr_utils.evaluation.results import save_result
 from tfcovr_utils.sources import COMPLETE
-from tfcovr_utils.evaluation.exchange.submissions import check_submission, cirr_submission, circo_submission, main, write_submissions
-from tfcovr_utils.benchmark.benchmark import Benchmark
 
 RECORD = {"revision": "x"}
 
@@ -59,8 +66,14 @@ def test_cirr_takes_what_is_written(cirr, tmp_path):
     results = scored(cirr, "full", "subset")
     recall, subset = (cirr_submission(results, metric) for metric in ("recall", "recall_subset"))
     assert (recall["version"], recall["metric"], subset["metric"]) == ("rc2", "recall", "recall_subset")
-    assert set(recall) == {"version", "metric", "100", "101", "7", "8"} == set(subset)  # pair ids as text, unpadded
-    assert len(recall["7"]) == 50 and len(subset["7"]) == 3 and "test1-0-0-img1" not in [*recall["7"], *subset["7"]]
+    assert (
+        set(recall) == {"version", "metric", "100", "101", "7", "8"} == set(subset)
+    )  # pair ids as text, unpadded
+    assert (
+        len(recall["7"]) == 50
+        and len(subset["7"]) == 3
+        and "test1-0-0-img1" not in [*recall["7"], *subset["7"]]
+    )
     assert set(subset["7"]) <= {"test1-0-0-img0", "test1-0-0-img2", "test1-5-0-img0", "test1-6-0-img0"}
     assert check_submission(recall, cirr) == check_submission(subset, cirr) == []
     paths = write_submissions(results, cirr, "random", tmp_path)
@@ -69,25 +82,39 @@ def test_cirr_takes_what_is_written(cirr, tmp_path):
 
 def test_circo_takes_what_is_written(circo, tmp_path):
     content = circo_submission(scored(circo, "full"))
-    assert list(content) == ["0", "1", "2"] and all(len(images) == 50 and type(images[0]) is int for images in content.values())
+    assert list(content) == ["0", "1", "2"] and all(
+        len(images) == 50 and type(images[0]) is int for images in content.values()
+    )
     assert 106 not in content["0"] and check_submission(content, circo) == []
     (path,) = write_submissions(scored(circo, "full"), circo, "random", tmp_path)
     assert json.loads(path.read_text()) == content
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    (lambda c: c.pop("version"), "version is None; expected 'rc2'"),
-    (lambda c: c.update(metric="map"), "metric is 'map'; expected one of recall, recall_subset"),
-    (lambda c: c.pop("7"), "1 of 4 queries are missing, such as 7"),
-    (lambda c: c.update({"000007": c["7"]}), "1 keys are no query of test, such as '000007'"),
-    (lambda c: c.update({"7": c["7"][:49]}), "query 7: expected a list of 50 pictures, best first, and got 49"),
-    (lambda c: c.update({"7": [*c["7"][:49], c["7"][0]]}), "query 7: some picture stands there twice"),
-    (lambda c: c.update({"7": [*c["7"][:49], "dev-0-0-img0"]}), "query 7: dev-0-0-img0 is not among the pictures that this query searches"),
-    (lambda c: c.update({"7": [*c["7"][:49], "test1-0-0-img1"]}), "query 7: the query picture itself stands there"),
-    (lambda c: c.update({"7": [*c["7"][:49], 3]}), "query 7: 3 is no name of a picture"),
-    (lambda c: c.update({"7": "test1"}), "query 7: expected a list of 50"),
-    (lambda c: c.update({"7": [*c["7"][:49], "x" * 5_000_001]}), "more than 5,000,000 bytes"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.pop("version"), "version is None; expected 'rc2'"),
+        (lambda c: c.update(metric="map"), "metric is 'map'; expected one of recall, recall_subset"),
+        (lambda c: c.pop("7"), "1 of 4 queries are missing, such as 7"),
+        (lambda c: c.update({"000007": c["7"]}), "1 keys are no query of test, such as '000007'"),
+        (
+            lambda c: c.update({"7": c["7"][:49]}),
+            "query 7: expected a list of 50 pictures, best first, and got 49",
+        ),
+        (lambda c: c.update({"7": [*c["7"][:49], c["7"][0]]}), "query 7: some picture stands there twice"),
+        (
+            lambda c: c.update({"7": [*c["7"][:49], "dev-0-0-img0"]}),
+            "query 7: dev-0-0-img0 is not among the pictures that this query searches",
+        ),
+        (
+            lambda c: c.update({"7": [*c["7"][:49], "test1-0-0-img1"]}),
+            "query 7: the query picture itself stands there",
+        ),
+        (lambda c: c.update({"7": [*c["7"][:49], 3]}), "query 7: 3 is no name of a picture"),
+        (lambda c: c.update({"7": "test1"}), "query 7: expected a list of 50"),
+        (lambda c: c.update({"7": [*c["7"][:49], "x" * 5_000_001]}), "more than 5,000,000 bytes"),
+    ],
+)
 def test_what_cirrs_server_would_refuse_is_said(cirr, change, said):
     content = cirr_submission(scored(cirr, "full"), "recall")
     change(content)
@@ -97,15 +124,20 @@ def test_what_cirrs_server_would_refuse_is_said(cirr, change, said):
 def test_cirrs_subset_may_only_hold_members(cirr):
     content = cirr_submission(scored(cirr, "subset"), "recall_subset")
     content["7"][2] = "test1-1-0-img0"
-    assert check_submission(content, cirr) == ["query 7: test1-1-0-img0 is not among the pictures that this query searches."]
+    assert check_submission(content, cirr) == [
+        "query 7: test1-1-0-img0 is not among the pictures that this query searches."
+    ]
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    (lambda c: c.pop("2"), "1 of 3 queries are missing, such as 2"),
-    (lambda c: c.update({"0": [str(one) for one in c["0"]]}), "is no number of a picture"),
-    (lambda c: c.update({"0": [*c["0"][:49], 9]}), "query 0: 9 is not among"),
-    (lambda c: c.update({"0": [*c["0"], 159]}), "and got 51"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.pop("2"), "1 of 3 queries are missing, such as 2"),
+        (lambda c: c.update({"0": [str(one) for one in c["0"]]}), "is no number of a picture"),
+        (lambda c: c.update({"0": [*c["0"][:49], 9]}), "query 0: 9 is not among"),
+        (lambda c: c.update({"0": [*c["0"], 159]}), "and got 51"),
+    ],
+)
 def test_what_circos_server_would_refuse_is_said(circo, change, said):
     content = circo_submission(scored(circo, "full"))
     change(content)
@@ -117,7 +149,9 @@ def test_the_command_writes_and_checks(cirr, circo, tmp_path, capsys):
     for protocol in ("full", "subset"):
         save_result(evaluate(at_random(cirr), cirr, protocol), tmp_path / "results", "random", 0, RECORD)
     given = ["--benchmark", str(tmp_path / "tables")]
-    main([*given, "--results", str(tmp_path / "results"), "--method", "random", "--out", str(tmp_path / "out")])
+    main(
+        [*given, "--results", str(tmp_path / "results"), "--method", "random", "--out", str(tmp_path / "out")]
+    )
     paths = capsys.readouterr().out.split()
     with pytest.raises(SystemExit) as ended:
         main([*given, "--check", *paths])
@@ -129,15 +163,39 @@ def test_the_command_writes_and_checks(cirr, circo, tmp_path, capsys):
         small_benchmark().save(tmp_path / "small")
         main(["--benchmark", str(tmp_path / "small"), "--check", *paths])
     with pytest.raises(SystemExit, match="hold nothing under 'full'"):
-        main([*given, "--results", str(tmp_path / "results"), "--method", "clip-avg-zs", "--out", str(tmp_path / "out")])
+        main(
+            [
+                *given,
+                "--results",
+                str(tmp_path / "results"),
+                "--method",
+                "clip-avg-zs",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
 
 
 def test_a_split_without_answers_is_ranked_and_not_scored(cirr, tmp_path, capsys):
     cirr.save(tmp_path / "tables")
     given = ["--benchmark", str(tmp_path / "tables")]
-    rank([*given, "--out", str(tmp_path / "run"), "--method", "random", "--protocol", "full", "subset", "--recalls"])
+    rank(
+        [
+            *given,
+            "--out",
+            str(tmp_path / "run"),
+            "--method",
+            "random",
+            "--protocol",
+            "full",
+            "subset",
+            "--recalls",
+        ]
+    )
     assert capsys.readouterr().out.count(" run") >= 2
-    main([*given, "--results", str(tmp_path / "run" / "results"), "--method", "random", "--out", str(tmp_path)])
+    main(
+        [*given, "--results", str(tmp_path / "run" / "results"), "--method", "random", "--out", str(tmp_path)]
+    )
     assert len(capsys.readouterr().out.split()) == 2
 
 
@@ -147,8 +205,17 @@ def test_a_split_without_answers_is_ranked_and_not_scored(cirr, tmp_path, capsys
 def test_recalls_json_by_hand():
     table = pd.DataFrame({"first_rank": [1, 1, 4, 9, 30, 51, np.inf, np.nan]})
     assert covr_recalls(table, "webvid8m-covr_test.csv") == {
-        "R1": 28.57, "R5": 42.86, "R10": 57.14, "R50": 71.43, "meanR3": 42.86, "meanR4": 50.0, "annotation": "webvid8m-covr_test.csv"}
-    assert covr_recalls(table.iloc[:0], "x") == dict.fromkeys(["R1", "R5", "R10", "R50", "meanR3", "meanR4"]) | {"annotation": "x"}
+        "R1": 28.57,
+        "R5": 42.86,
+        "R10": 57.14,
+        "R50": 71.43,
+        "meanR3": 42.86,
+        "meanR4": 50.0,
+        "annotation": "webvid8m-covr_test.csv",
+    }
+    assert covr_recalls(table.iloc[:0], "x") == dict.fromkeys(
+        ["R1", "R5", "R10", "R50", "meanR3", "meanR4"]
+    ) | {"annotation": "x"}
 
 
 def test_features_and_recalls_are_of_one_order(cirr, tmp_path):
@@ -156,9 +223,13 @@ def test_features_and_recalls_are_of_one_order(cirr, tmp_path):
     alone = replace(fitted, embed_text_only=lambda queries: torch.ones(len(queries), 512))
     save_recalls(alone, cirr, "full", tmp_path, "val")
     task = make_task(cirr, "full", "val")
-    np.testing.assert_array_equal(np.load(tmp_path / "query_feat.npy"), fitted.embed_queries(task.queries).numpy())
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "query_feat.npy"), fitted.embed_queries(task.queries).numpy()
+    )
     assert (np.load(tmp_path / "query_feat_txt_only.npy") == 1).all()
-    assert json.loads((tmp_path / "recalls.json").read_text()) == covr_recalls(evaluate(fitted, cirr, "full", "val"), "cap.rc2.val.json")
+    assert json.loads((tmp_path / "recalls.json").read_text()) == covr_recalls(
+        evaluate(fitted, cirr, "full", "val"), "cap.rc2.val.json"
+    )
     both = [json.loads((tmp_path / f"recalls{suffix}.json").read_text()) for suffix in ("", "_txt_only")]
     assert both[0] != both[1]
 
@@ -174,8 +245,13 @@ def test_the_exported_files_give_our_targets_and_our_scores(protocol, tmp_path):
     export_task(benchmark, tmp_path / "clips", tmp_path / "task", protocol)
     task = make_task(benchmark, protocol)
     qrels, searched = read_qrels(tmp_path / "task"), candidates(tmp_path / "task")
-    assert {query: set(clips) for query, clips in qrels.items()} == dict(zip(task.queries["query_id"], map(set, task.answers)))
-    lines = {name: [json.loads(line) for line in (tmp_path / "task" / f"{name}.jsonl").read_text().splitlines()] for name in ("corpus", "queries")}
+    assert {query: set(clips) for query, clips in qrels.items()} == dict(
+        zip(task.queries["query_id"], map(set, task.answers))
+    )
+    lines = {
+        name: [json.loads(line) for line in (tmp_path / "task" / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("corpus", "queries")
+    }
     path_of = benchmark.clips.set_index("clip_id")["path"]
     assert [line["id"] for line in lines["corpus"]] == task.gallery
     assert lines["corpus"][0]["video"] == f"../clips/{path_of[task.gallery[0]]}"
@@ -183,7 +259,10 @@ def test_the_exported_files_give_our_targets_and_our_scores(protocol, tmp_path):
     scores = []
     for query in lines["queries"]:
         assert query["text"] == task.queries.set_index("query_id")["text"][query["id"]]
-        assert query["clip_id"] not in searched[query["id"]] and len(searched[query["id"]]) >= len(task.gallery) - 1
+        assert (
+            query["clip_id"] not in searched[query["id"]]
+            and len(searched[query["id"]]) >= len(task.gallery) - 1
+        )
         emb = fitted.embed_queries(pd.DataFrame([{"query_id": query["id"]}]))[0]
         ranked = sorted(searched[query["id"]], key=lambda clip: -float(emb @ clip_emb[clip]))[:50]
         hits = np.cumsum([clip in qrels[query["id"]] for clip in ranked])
@@ -194,13 +273,29 @@ def test_the_exported_files_give_our_targets_and_our_scores(protocol, tmp_path):
 
 def test_a_query_of_a_group_searches_its_group(cirr, tmp_path):
     cirr.save(tmp_path / "tables")
-    export(["--benchmark", str(tmp_path / "tables"), "--protocol", "subset", "--split", "val", "--out", str(tmp_path / "task"), "--name", "X"])
+    export(
+        [
+            "--benchmark",
+            str(tmp_path / "tables"),
+            "--protocol",
+            "subset",
+            "--split",
+            "val",
+            "--out",
+            str(tmp_path / "task"),
+            "--name",
+            "X",
+        ]
+    )
     searched, task = candidates(tmp_path / "task"), make_task(cirr, "subset", "val")
     for row, query in enumerate(task.queries.itertuples()):
         assert set(searched[query.query_id]) == task.members[task.group[row]] - {query.query_clip}
     about = json.loads((tmp_path / "task" / "task.json").read_text())
     assert (about["name"], about["modality"], about["split"]) == ("X", "image", "val")
-    for arguments, said in ((["--split", "test"], "no query of test has a target"), (["--protocol", "official"], "repeats clips")):
+    for arguments, said in (
+        (["--split", "test"], "no query of test has a target"),
+        (["--protocol", "official"], "repeats clips"),
+    ):
         with pytest.raises(SystemExit, match=said):
             export(["--benchmark", str(tmp_path / "tables"), "--out", str(tmp_path / "task"), *arguments])
 
@@ -229,7 +324,11 @@ def test_mteb_scores_as_we_do(tmp_path):
         def encode(self, inputs, *, task_metadata, hf_split, hf_subset, prompt_type=None, **kwargs):
             ids = list(inputs.dataset["id"])
             queries = set(ids) <= set(asked["query_id"])
-            return (fitted.embed_queries(pd.DataFrame({"query_id": ids})) if queries else fitted.embed_gallery(ids)).numpy()
+            return (
+                fitted.embed_queries(pd.DataFrame({"query_id": ids}))
+                if queries
+                else fitted.embed_gallery(ids)
+            ).numpy()
 
         def similarity(self, a, b):
             return torch.as_tensor(a) @ torch.as_tensor(b).T
@@ -244,5 +343,7 @@ def test_mteb_scores_as_we_do(tmp_path):
 
 
 def test_a_benchmark_without_a_server_is_named(tmp_path):
-    with pytest.raises(ValueError, match="has no server that takes submissions; choose one from cirr or circo"):
+    with pytest.raises(
+        ValueError, match="has no server that takes submissions; choose one from cirr or circo"
+    ):
         write_submissions(pd.DataFrame(), small_benchmark(), "random", tmp_path)

@@ -16,14 +16,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_benchmark import small_benchmark
 
-from tfcovr_utils.labels.grammar import Attributes, label_text, parse_label
-from tfcovr_utils.texts import make_jobs, write_by_rule
-from tfcovr_utils.labels.pairing import pair_labels
+from tfcovr_utils.benchmark.benchmark import (
+    TABLES,
+    TARGETS_PER_QUERY,
+    Benchmark,
+    draw_triplets,
+    main,
+    stream_all_triplets,
+    write_modifications,
+)
 from tfcovr_utils.benchmark.queries import CAP, DIVE_CAP, answers, build_queries, find_targets
+from tfcovr_utils.benchmark.splits import split_by_source
+from tfcovr_utils.labels.grammar import Attributes, label_text, parse_label
+from tfcovr_utils.labels.pairing import pair_labels
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row
-from tfcovr_utils.benchmark.splits import split_by_source
-from tfcovr_utils.benchmark.benchmark import TABLES, TARGETS_PER_QUERY, Benchmark, draw_triplets, main, stream_all_triplets, write_modifications
+from tfcovr_utils.texts import make_jobs, write_by_rule
 from tfcovr_utils.video import write_clip
 
 ROOT = Path(__file__).parent.parent
@@ -125,8 +133,7 @@ def test_a_label_of_one_source_stays_in_training():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.lists(st.sampled_from(list(TEXTS)), max_size=6), min_size=1, max_size=12),
-    st.integers(0, 3),
+    st.lists(st.lists(st.sampled_from(list(TEXTS)), max_size=6), min_size=1, max_size=12), st.integers(0, 3)
 )
 def test_a_split_of_anything_leaks_nothing_and_loses_no_label(videos, seed):
     clips = clip_table({f"g{k:02d}": label_ids for k, label_ids in enumerate(videos)})
@@ -190,9 +197,7 @@ def test_a_large_budget_gives_all_there_is_up_to_the_targets_of_a_query(benchmar
     st.integers(0, 40),
     st.integers(0, 3),
 )
-def test_triplets_drawn_and_streamed_are_those_of_brute_force(
-    tmp_path_factory, videos, budget, seed
-):
+def test_triplets_drawn_and_streamed_are_those_of_brute_force(tmp_path_factory, videos, budget, seed):
     held = {f"g{k}": label_ids for k, label_ids in enumerate(videos)}
     clips = clip_table(held, dict.fromkeys(held, "train"))
     labels = label_table()
@@ -234,10 +239,7 @@ def brute_force_targets(b: Benchmark, gallery: str) -> dict[str, set[str]]:
     text_of = {row.label_id: Attributes.from_json(row.attributes) for row in b.labels.itertuples()}
     label_of = dict(zip(b.clips["clip_id"], b.clips["label_id"]))
     said = dict(zip(b.modifications["modification_id"], b.modifications["text"]))
-    leads = {
-        (text_of[m.source_label], m.text, text_of[m.target_label])
-        for m in b.modifications.itertuples()
-    }
+    leads = {(text_of[m.source_label], m.text, text_of[m.target_label]) for m in b.modifications.itertuples()}
     here = b.gallery[b.gallery["gallery"] == gallery]
     shown = [(c, s, text_of[label_of[c]]) for c, s in zip(here["clip_id"], here["split"])]
     found = {}
@@ -446,9 +448,7 @@ DAMAGES = {
     },
     "missing valid targets": lambda b: {"targets": b.targets.iloc[1:]},
     "targets that do not answer": lambda b: {
-        "targets": pd.concat(
-            [b.targets, first(b.targets.head(1), clip_id=b.queries["query_clip"].iloc[0])]
-        )
+        "targets": pd.concat([b.targets, first(b.targets.head(1), clip_id=b.queries["query_clip"].iloc[0])])
     },
     "duplicates": lambda b: {"triplets": twice(b.triplets)},
     "sources shared between splits": damage_leak,
@@ -458,9 +458,7 @@ DAMAGES = {
     "triplets within one source": lambda b: {
         "triplets": first(b.triplets, target_clip=b.triplets["query_clip"].iloc[0])
     },
-    "triplets that contradict their labels": lambda b: {
-        "triplets": first(b.triplets, source_label="leap")
-    },
+    "triplets that contradict their labels": lambda b: {"triplets": first(b.triplets, source_label="leap")},
     "unknown ids": lambda b: {"triplets": first(b.triplets, query_clip="nobody")},
     "texts outside the limits": lambda b: {"modifications": first(b.modifications, text="show")},
 }
@@ -624,7 +622,17 @@ def own_clips(folder: Path) -> Path:
 
 
 def test_a_few_clips_of_ones_own_are_a_benchmark_too(tmp_path, capsys):
-    main(["--source", "folder", "--annotations", str(own_clips(tmp_path / "own")), "--out", str(tmp_path / "out"), "--json"])
+    main(
+        [
+            "--source",
+            "folder",
+            "--annotations",
+            str(own_clips(tmp_path / "own")),
+            "--out",
+            str(tmp_path / "out"),
+            "--json",
+        ]
+    )
     counted = json.loads(capsys.readouterr().out)
     assert counted["clips"] and sum(counted["clips"].values()) == 4 and counted["targets_per_query"] == {}
     assert set(Benchmark.load(tmp_path / "out").descriptions["text"]) == {"slicing bread", "dicing onions"}
@@ -640,7 +648,14 @@ def test_a_few_clips_of_ones_own_are_a_benchmark_too(tmp_path, capsys):
     ],
 )
 def test_a_wrong_path_gets_one_sentence_and_writes_nothing(options, said, tmp_path):
-    given_ = ["--source", "folder", "--annotations", str(own_clips(tmp_path / "own")), "--out", str(tmp_path / "out")]
+    given_ = [
+        "--source",
+        "folder",
+        "--annotations",
+        str(own_clips(tmp_path / "own")),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     with pytest.raises(SystemExit) as stopped:
         main([*given_, *options])
     assert said in str(stopped.value) and "\n" not in str(stopped.value)
@@ -650,8 +665,18 @@ def test_a_wrong_path_gets_one_sentence_and_writes_nothing(options, said, tmp_pa
 def test_clips_that_are_not_this_benchmarks_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match="holds none of 4 clips; the first would be"):
-        main(["--source", "folder", "--annotations", str(own_clips(tmp_path / "own")), "--out", str(tmp_path / "out"),
-              "--clips", str(tmp_path / "empty")])
+        main(
+            [
+                "--source",
+                "folder",
+                "--annotations",
+                str(own_clips(tmp_path / "own")),
+                "--out",
+                str(tmp_path / "out"),
+                "--clips",
+                str(tmp_path / "empty"),
+            ]
+        )
 
 
 def test_the_same_is_asked_in_other_words():
@@ -661,9 +686,15 @@ def test_the_same_is_asked_in_other_words():
     for name in ("triplets", "queries"):
         before, after = getattr(benchmark, name), getattr(reworded, name)
         assert after.drop(columns="modification_id").equals(before.drop(columns="modification_id"))
-        ends = [table["modification_id"].map(texts.set_index("modification_id")[["source_label", "target_label"]].apply(tuple, axis=1))
-                for table, texts in ((before, benchmark.modifications), (after, dense))]
+        ends = [
+            table["modification_id"].map(
+                texts.set_index("modification_id")[["source_label", "target_label"]].apply(tuple, axis=1)
+            )
+            for table, texts in ((before, benchmark.modifications), (after, dense))
+        ]
         assert ends[0].tolist() == ends[1].tolist()
     assert set(reworded.modifications["style"]) == {"dense"}
-    with pytest.raises(ValueError, match="label pairs that are asked have no new text, such as .* -> .*; write one for each"):
+    with pytest.raises(
+        ValueError, match="label pairs that are asked have no new text, such as .* -> .*; write one for each"
+    ):
         benchmark.reworded(dense.iloc[:3])

@@ -23,8 +23,19 @@ import pytest
 import torch
 from PIL import Image
 
+from tfcovr_utils.video import (
+    VideoError,
+    container,
+    cut_clip,
+    inspection,
+    preview,
+    probe,
+    read_clip,
+    sample_indices,
+    write_clip,
+)
+from tfcovr_utils.video import decoding as reading
 from tfcovr_utils.video import frames as frames_module
-from tfcovr_utils.video import VideoError, container, cut_clip, inspection, preview, probe, read_clip, decoding as reading, sample_indices, write_clip
 from tfcovr_utils.video.request import check_rate
 
 BITS = 9
@@ -84,7 +95,9 @@ def coloured_clip(n_frames=24, height=64, width=64):
     return (127.5 * (1 + np.stack(waves, axis=-1))).round().astype(np.uint8)
 
 
-def encode(path, frames, rate=25, codec="libx264", pix_fmt="yuv420p", options=None, pts=None, rotation=0, muxer=None):
+def encode(
+    path, frames, rate=25, codec="libx264", pix_fmt="yuv420p", options=None, pts=None, rotation=0, muxer=None
+):
     """Write a clip in ways write_clip does not; `pts` are in units of 1 / `rate` seconds."""
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=check_rate(rate), options=options or {})
@@ -175,7 +188,10 @@ def test_frames_are_exact_at_every_rate(tmp_path, rate, decoder):
     for first, stop in [(0, 48), (7, 8), (11, 31), (36, 48)]:
         window = {"start_s": float(first / exact_rate), "end_s": float(stop / exact_rate), "decoder": decoder}
         assert numbers(read_clip(path, range(stop - first), **window)) == list(range(first, stop))
-        assert numbers(read_clip(path, "centre", 3, **window)) == (first + sample_indices(stop - first, 3)).tolist()
+        assert (
+            numbers(read_clip(path, "centre", 3, **window))
+            == (first + sample_indices(stop - first, 3)).tolist()
+        )
 
 
 @pytest.mark.parametrize("decoder", ["auto", "av"])
@@ -205,7 +221,9 @@ def test_long_videos_are_read_by_seeking(tmp_path, long_videos, monkeypatch, nam
         assert numbers(read_clip(path, range(25), **window)) == list(range(first, first + 25))
 
 
-@pytest.mark.parametrize("name", ["garbage in the middle", "cut in half, moov first", "declares 480 frames, has 48"])
+@pytest.mark.parametrize(
+    "name", ["garbage in the middle", "cut in half, moov first", "declares 480 frames, has 48"]
+)
 def test_damage_in_long_videos_is_named(tmp_path, long_videos, name):
     path = next(path for case, path, _ in broken_inputs(tmp_path) if case == name)
     with pytest.raises(VideoError, match="damaged|declares"):
@@ -259,9 +277,14 @@ def test_a_long_video_never_gives_another_frame_instead(clips, tmp_path, long_vi
 
 def test_an_edit_list_hides_frames(tmp_path):
     """What `ffmpeg -ss -c copy` makes: all packets from the keyframe on, the first of them not to be shown."""
-    whole = encode(tmp_path / "whole.mp4", drawn_clip(250), options={"g": "500", "bf": "3", "sc_threshold": "0"})
+    whole = encode(
+        tmp_path / "whole.mp4", drawn_clip(250), options={"g": "500", "bf": "3", "sc_threshold": "0"}
+    )
     path = tmp_path / "edited.mp4"
-    with av.open(str(whole)) as source, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as target:
+    with (
+        av.open(str(whole)) as source,
+        av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as target,
+    ):
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
         hidden = round(180 / 25 / stream.time_base)
@@ -295,10 +318,17 @@ def test_one_frame(tmp_path):
 
 
 @needs_decord
-@pytest.mark.parametrize("codec, pix_fmt, size", [
-    ("libx264", "yuv420p", (64, 64)), ("libx264", "yuvj420p", (50, 66)), ("libx264", "yuv444p", (360, 640)),
-    ("mpeg4", "yuv420p", (64, 64)), ("libvpx-vp9", "yuv420p", (65, 97)), ("ffv1", "yuv422p", (64, 64)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "codec, pix_fmt, size",
+    [
+        ("libx264", "yuv420p", (64, 64)),
+        ("libx264", "yuvj420p", (50, 66)),
+        ("libx264", "yuv444p", (360, 640)),
+        ("mpeg4", "yuv420p", (64, 64)),
+        ("libvpx-vp9", "yuv420p", (65, 97)),
+        ("ffv1", "yuv422p", (64, 64)),
+    ],
+)
 def test_decoders_agree(tmp_path, codec, pix_fmt, size):
     path = encode(tmp_path / "clip.mkv", coloured_clip(4, *size), 25, codec, pix_fmt)
     by_decord, by_av = (read_clip(path, range(4), decoder=name).astype(int) for name in ("decord", "av"))
@@ -359,7 +389,9 @@ def test_writing_is_deterministic_atomic_and_readable_by_others(tmp_path, clips)
     assert first.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-@pytest.mark.parametrize("shape, kind", [((3, 8, 8, 3), float), ((0, 8, 8, 3), np.uint8), ((3, 8, 8), np.uint8)])
+@pytest.mark.parametrize(
+    "shape, kind", [((3, 8, 8, 3), float), ((0, 8, 8, 3), np.uint8), ((3, 8, 8), np.uint8)]
+)
 def test_what_is_not_a_clip_is_not_written(tmp_path, shape, kind):
     with pytest.raises(VideoError, match="expected uint8"):
         write_clip(tmp_path / "clip.mp4", np.zeros(shape, kind), 25)
@@ -391,13 +423,17 @@ def test_cuts_hold_exactly_the_frames_of_the_window(tmp_path, rate):
 def test_a_cut_decodes_only_around_its_window(tmp_path, monkeypatch):
     source = encode(tmp_path / "source.mp4", drawn_clip(500), 10, options={"g": "20", "bf": "2"})
     decoded, frames = [], container.walk_frames
-    monkeypatch.setattr(container, "walk_frames", lambda *a, **k: (decoded.append(1) or frame for frame in frames(*a, **k)))
+    monkeypatch.setattr(
+        container, "walk_frames", lambda *a, **k: (decoded.append(1) or frame for frame in frames(*a, **k))
+    )
     assert cut_clip(source, 40, 41, tmp_path / "cut.mp4") == 10
     assert len(decoded) < 70
 
 
 def test_cuts_of_a_variable_rate_keep_time(tmp_path):
-    shown_at = np.r_[np.arange(20), 60 + np.arange(20), 120 + np.arange(20)]  # twentieths of a second, two stills
+    shown_at = np.r_[
+        np.arange(20), 60 + np.arange(20), 120 + np.arange(20)
+    ]  # twentieths of a second, two stills
     source = encode(tmp_path / "source.mp4", drawn_clip(60), 20, pts=shown_at, options={"bf": "0"})
     for start_s, end_s in [(0, 6.9), (0.5, 4), (1.5, 2.5), (2, 3.5)]:
         n_frames = cut_clip(source, start_s, end_s, tmp_path / "cut.mp4")
@@ -440,7 +476,9 @@ class Clips(torch.utils.data.Dataset):
         return torch.from_numpy(read_clip(self.path, [index]))
 
 
-@pytest.mark.parametrize("method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()])
+@pytest.mark.parametrize(
+    "method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
+)
 def test_several_processes(clips, method):
     read_numbers(clips["long GOP, B-frames"])  # the parent has used its decoders before it forks
     with multiprocessing.get_context(method).Pool(2) as pool:
@@ -572,7 +610,9 @@ def broken_inputs_table(folder):
             error_name, sentence = "none", f"read {read_clip(path, **arguments).shape}"
         except VideoError as error:
             error_name, sentence = f"{type(error).__name__} ({error.reason})", str(error)
-        rows.append((name, error_name, time.perf_counter() - started, sentence.replace(f"{folder}{os.sep}", "")))
+        rows.append(
+            (name, error_name, time.perf_counter() - started, sentence.replace(f"{folder}{os.sep}", ""))
+        )
     assert numbers(read_clip(write_clip(folder / "after.mp4", drawn_clip(3), 25), range(3))) == [0, 1, 2]
     return rows
 
@@ -595,7 +635,9 @@ def test_broken_inputs_are_named_in_time(tmp_path):
 )
 def test_decord_never_sees_a_file_that_fails_the_check(tmp_path, monkeypatch, name):
     path = next(path for case, path, _ in broken_inputs(tmp_path) if case == name)
-    monkeypatch.setattr(reading, "_read_by_decord", lambda *_: pytest.fail("a file with a fault reached decord"))
+    monkeypatch.setattr(
+        reading, "_read_by_decord", lambda *_: pytest.fail("a file with a fault reached decord")
+    )
     assert probe(path).fault and 0 < probe(path).n_frames <= 48
     with pytest.raises(VideoError, match="declares|damaged"):
         read_clip(path)
@@ -636,8 +678,19 @@ if __name__ == "__main__":
 # Pictures: clips of one frame
 
 
-@pytest.mark.parametrize(("suffix", "mode"), [(".png", "RGB"), (".PNG", "RGBA"), (".png", "P"), (".jpg", "RGB"), (".jpeg", "L"), (".webp", "RGB"),
-                                              (".bmp", "RGB"), (".jpg", "CMYK")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [
+        (".png", "RGB"),
+        (".PNG", "RGBA"),
+        (".png", "P"),
+        (".jpg", "RGB"),
+        (".jpeg", "L"),
+        (".webp", "RGB"),
+        (".bmp", "RGB"),
+        (".jpg", "CMYK"),
+    ],
+)
 def test_a_picture_is_a_clip_of_one_frame(tmp_path, suffix, mode):
     """Decoded as the loaders of composed image retrieval do: Pillow's RGB, whatever the file's own colours are."""
     pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
@@ -654,9 +707,15 @@ def test_a_picture_is_a_clip_of_one_frame(tmp_path, suffix, mode):
         read_clip(path, [1])
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (b"", "is empty"), (b"<!DOCTYPE html>", "cannot be opened as a picture; fetch it again"), (None, "does not exist"), ("cut", "is damaged"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html>", "cannot be opened as a picture; fetch it again"),
+        (None, "does not exist"),
+        ("cut", "is damaged"),
+    ],
+)
 def test_a_broken_picture_gets_one_sentence(tmp_path, content, said):
     path = tmp_path / "one.png"
     if content == "cut":
@@ -681,7 +740,11 @@ def test_frames_are_decoded_once_as_long_as_there_is_room(tmp_path, monkeypatch)
     for number, path in enumerate(paths):
         write_clip(path, np.full((6, 32, 32, 3), 40 * number, np.uint8), 8)
     decoded = []
-    monkeypatch.setattr(frames_module, "read_clip", lambda path, *sampling: decoded.append(path.name) or read_clip(path, *sampling))
+    monkeypatch.setattr(
+        frames_module,
+        "read_clip",
+        lambda path, *sampling: decoded.append(path.name) or read_clip(path, *sampling),
+    )
     kept = frames_module.KeptFrames()
     kept.room = 2 * 4 * 32 * 32 * 3  # for two clips of four frames
     for _ in range(2):

@@ -1,4 +1,5 @@
 """Calls side by side: in processes of their own, with their share of the threads, and nothing finished is lost."""
+
 import os
 import signal
 import subprocess
@@ -12,13 +13,14 @@ import pytest
 import torch
 from small_benchmark import small_setting
 
-from tfcovr_utils.evaluation import scoring as evaluation, rows
 from tfcovr_utils.embedding.embed import embed_clips
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.evaluation.scoring import run
-from tfcovr_utils.methods import METHODS
+from tfcovr_utils.evaluation import rows
+from tfcovr_utils.evaluation import scoring as evaluation
 from tfcovr_utils.evaluation.rows import embed_in_shares, run_rows
+from tfcovr_utils.evaluation.scoring import run
 from tfcovr_utils.machine.workers import side_by_side
+from tfcovr_utils.methods import METHODS
 
 
 def note(folder: Path, name: str) -> None:
@@ -31,7 +33,7 @@ def meet(folder: Path, name: str, other: str) -> None:
     for _ in range(600):
         if (folder / other).exists():
             return
-        time.sleep(.1)
+        time.sleep(0.1)
     raise TimeoutError(other)
 
 
@@ -65,7 +67,9 @@ def test_one_thread_runs_them_here_in_order(threads, tmp_path):
     torch.set_num_threads(1)
     with pytest.raises(ValueError, match="the clip is wrong"):
         side_by_side(fail_or_note, [(tmp_path, "a"), (tmp_path, "wrong"), (tmp_path, "b")])
-    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_text() == f"{os.getpid()} 1"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (
+        tmp_path / "a"
+    ).read_text() == f"{os.getpid()} 1"
 
 
 def test_what_has_begun_ends_where_another_fails(threads, tmp_path):
@@ -82,15 +86,20 @@ def test_a_killed_process_is_told_and_the_next_calls_run(threads, tmp_path):
 
 
 def test_ctrl_c_ends_them(threads, tmp_path):
-    script = ("import sys, torch; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_workers import meet; "
-              "from tfcovr_utils.machine.workers import side_by_side; torch.set_num_threads(2); folder = Path(sys.argv[2]); "
-              "side_by_side(meet, [(folder, 'a', 'never'), (folder, 'b', 'never')])")
-    with subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)], stderr=subprocess.PIPE,
-                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:  # a shell's background jobs ignore it
+    script = (
+        "import sys, torch; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_workers import meet; "
+        "from tfcovr_utils.machine.workers import side_by_side; torch.set_num_threads(2); folder = Path(sys.argv[2]); "
+        "side_by_side(meet, [(folder, 'a', 'never'), (folder, 'b', 'never')])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)],
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # a shell's background jobs ignore it
         for _ in range(600):
             if (tmp_path / "a").exists() and (tmp_path / "b").exists():
                 break
-            time.sleep(.1)
+            time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         heard = process.communicate(timeout=30)[1]
     assert b"KeyboardInterrupt" in heard
@@ -107,8 +116,15 @@ def test_rows_side_by_side_are_those_of_one_after_another(threads, tmp_path_fact
     run_rows(settings, ["full"], tmp_path / "side" / "results")
     monkeypatch.undo()
     for name in names:
-        alone = run(METHODS[name], replace(setting, folder=tmp_path / "alone" / name), ["full"], tmp_path / "alone" / "results")
-        monkeypatch.setattr(evaluation, "evaluate", None)  # what is kept is found again: nothing may be scored anew
+        alone = run(
+            METHODS[name],
+            replace(setting, folder=tmp_path / "alone" / name),
+            ["full"],
+            tmp_path / "alone" / "results",
+        )
+        monkeypatch.setattr(
+            evaluation, "evaluate", None
+        )  # what is kept is found again: nothing may be scored anew
         beside = run(METHODS[name], settings[name], ["full"], tmp_path / "side" / "results")
         monkeypatch.undo()
         columns = ["query_id", "protocol", "ap@50", "first_rank"]
@@ -117,7 +133,12 @@ def test_rows_side_by_side_are_those_of_one_after_another(threads, tmp_path_fact
 
 def test_rows_of_one_method_have_names_of_their_own(tmp_path_factory, tmp_path):
     setting = small_setting(tmp_path_factory)
-    run_rows({"clip-mlp-15-brief": replace(setting, stage2=replace(setting.stage2, steps=10))}, ["full"], tmp_path, method="clip-mlp-15")
+    run_rows(
+        {"clip-mlp-15-brief": replace(setting, stage2=replace(setting.stage2, steps=10))},
+        ["full"],
+        tmp_path,
+        method="clip-mlp-15",
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["clip-mlp-15-brief"]
 
 
@@ -127,7 +148,9 @@ def test_shares_embed_what_one_process_embeds(threads, tmp_path_factory, tmp_pat
     asked = dict(clips=setting.benchmark.clips, clips_dir=setting.clips_dir, frames=5, progress=False)
     alone = embed_clips(clip, store_dir=tmp_path / "alone", **asked)
     here = []
-    monkeypatch.setattr(type(clip), "encode_frames", lambda *given: here.append(given))  # in this process alone
+    monkeypatch.setattr(
+        type(clip), "encode_frames", lambda *given: here.append(given)
+    )  # in this process alone
     shared = embed_in_shares(clip, store_dir=tmp_path / "shared", **asked)
     assert here == [] and shared.clip_ids == alone.clip_ids
     torch.testing.assert_close(shared.values, alone.values)

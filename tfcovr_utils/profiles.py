@@ -2,6 +2,7 @@
 
 A profile is plain data. Variants come from `dataclasses.replace`, so a misspelt field is an error.
 """
+
 import os
 import subprocess
 from dataclasses import asdict, dataclass
@@ -14,34 +15,54 @@ SPLITS = ("train", "val", "test")
 @dataclass(frozen=True)
 class Profile:
     """One size of a run. Tuples hold one number for each of train, val and test."""
+
     name: str
-    frames: int = 12                                     # frames of a clip that an encoder sees
-    image_size: int = 64                                 # pixels, square
+    frames: int = 12  # frames of a clip that an encoder sees
+    image_size: int = 64  # pixels, square
     clips_per_label: tuple[int, int, int] | None = None  # rendered benchmarks only
-    sources_per_split: tuple[int, int, int] | None = None  # source videos of gymnastics, and as many of diving
-    clip_weights: str = "data/weights/mini-clip"         # of the frozen CLIP: a folder below the project's root, or a hub id
-    blip_weights: str = "data/weights/mini-blip"         # these three stand for models that others taught on the web
+    sources_per_split: tuple[int, int, int] | None = (
+        None  # source videos of gymnastics, and as many of diving
+    )
+    clip_weights: str = (
+        "data/weights/mini-clip"  # of the frozen CLIP: a folder below the project's root, or a hub id
+    )
+    blip_weights: str = "data/weights/mini-blip"  # these three stand for models that others taught on the web
     blip2_weights: str = "data/weights/mini-blip2"
     captioner_weights: str = "data/weights/mini-captioner"
     languagebind_weights: str = "LanguageBind/LanguageBind_Video_FT"
-    gme_weights: str = "Alibaba-NLP/gme-Qwen2-VL-2B-Instruct"  # of these five nothing small stands in for the published ones
+    gme_weights: str = (
+        "Alibaba-NLP/gme-Qwen2-VL-2B-Instruct"  # of these five nothing small stands in for the published ones
+    )
     e5_v_weights: str = "royokong/e5-v"
     mm_embed_weights: str = "nvidia/MM-Embed"
     qwen3_vl_embedding_weights: str = "Qwen/Qwen3-VL-Embedding-2B"
     siglip2_weights: str = "google/siglip2-so400m-patch16-naflex"
-    labels: str = "mini"                                 # which list of rendered skills: smoke, mini, sim
-    long_tail: bool = False                              # labels as unequal as FineGym's instead of equal
-    probe_epochs: int = 12                               # how long notebook 01 looks for shortcuts
-    render_seed: int = 0                                 # the data's seed; a run's seed is another thing
+    labels: str = "mini"  # which list of rendered skills: smoke, mini, sim
+    long_tail: bool = False  # labels as unequal as FineGym's instead of equal
+    probe_epochs: int = 12  # how long notebook 01 looks for shortcuts
+    render_seed: int = 0  # the data's seed; a run's seed is another thing
 
 
-_PUBLISHED = {"image_size": 224, "clip_weights": "openai/clip-vit-base-patch16", "blip_weights": "data/weights/webvid-covr.ckpt",
-              "blip2_weights": "Salesforce/blip2-itm-vit-g-coco", "captioner_weights": "Salesforce/blip-image-captioning-large"}
+_PUBLISHED = {
+    "image_size": 224,
+    "clip_weights": "openai/clip-vit-base-patch16",
+    "blip_weights": "data/weights/webvid-covr.ckpt",
+    "blip2_weights": "Salesforce/blip2-itm-vit-g-coco",
+    "captioner_weights": "Salesforce/blip-image-captioning-large",
+}
 PROFILES = {
-    "smoke": Profile("smoke", frames=8, clips_per_label=(24, 4, 4), sources_per_split=(30, 6, 6), labels="smoke", probe_epochs=1),
+    "smoke": Profile(
+        "smoke",
+        frames=8,
+        clips_per_label=(24, 4, 4),
+        sources_per_split=(30, 6, 6),
+        labels="smoke",
+        probe_epochs=1,
+    ),
     "mini": Profile("mini", clips_per_label=(100, 8, 6), sources_per_split=(200, 16, 16)),
-    "sim": Profile("sim", clips_per_label=(90, 10, 14), sources_per_split=(150, 18, 18), labels="sim",
-                   long_tail=True),
+    "sim": Profile(
+        "sim", clips_per_label=(90, 10, 14), sources_per_split=(150, 18, 18), labels="sim", long_tail=True
+    ),
     "released": Profile("released", **_PUBLISHED),
     "paper": Profile("paper", **_PUBLISHED),
 }
@@ -78,8 +99,12 @@ def runs_dir(profile: Profile, source: str = "mini") -> Path:
 def code_revision() -> str:
     """Git revision of the code, with `+` when files differ from it; `unknown` outside a clone."""
     try:
-        described = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=10"],
-                                   capture_output=True, text=True, check=True)
+        described = subprocess.run(
+            ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=10"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return described.stdout.strip()

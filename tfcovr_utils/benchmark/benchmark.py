@@ -1,6 +1,6 @@
 """The benchmark: built from a source's clips and labels, saved, loaded, checked; and its command.
 
-    python -m tfcovr_utils.benchmark.benchmark --source tfcovr --annotations DIR --out DIR --json
+python -m tfcovr_utils.benchmark.benchmark --source tfcovr --annotations DIR --out DIR --json
 """
 
 import argparse
@@ -16,16 +16,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .statistics import count
-from .doctor import clip_exists, examine
+from ..labels.pairing import DECISIONS_PATH, Encoder, pair_labels
 from ..machine.files import load_table, replacing, together, write_json, write_table
 from ..machine.hashing import hash_text
-from ..texts import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
-from ..labels.pairing import DECISIONS_PATH, Encoder, pair_labels
 from ..profiles import SPLITS
-from .queries import build_queries
 from ..sources import COMPLETE, SOURCES, Source, load_source
+from ..texts import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
+from .doctor import clip_exists, examine
+from .queries import build_queries
 from .splits import split_by_source
+from .statistics import count
 
 BUDGET = 180_000  # training triplets, as in the paper
 # What a directed label pair of each tier weighs; as counts they fill the paper's budget.
@@ -70,8 +70,10 @@ class Benchmark:
         """
         clips = source.clips.sort_values("clip_id", ignore_index=True)
         if source.labels.empty:
-            raise ValueError(f"{len(clips)} clips have no label, and without labels there are no pairs; put clips into folders named by label, or give "
-                             "the CSV itself that names their labels.")
+            raise ValueError(
+                f"{len(clips)} clips have no label, and without labels there are no pairs; put clips into folders named by label, or give "
+                "the CSV itself that names their labels."
+            )
         labels = source.labels.sort_values("label_id", ignore_index=True)
         pairs = pair_labels(labels, encoder, decisions)
         choices: dict = {"seed": seed, "notes": source.notes}
@@ -131,7 +133,10 @@ class Benchmark:
         gallery = self.gallery[self.gallery["clip_id"].isin(clip_ids)]
         targets = self.targets[self.targets["clip_id"].isin(clip_ids)]
         before, left = (
-            table.groupby("query_id")["gallery"].nunique().reindex(self.queries["query_id"], fill_value=0).to_numpy()
+            table.groupby("query_id")["gallery"]
+            .nunique()
+            .reindex(self.queries["query_id"], fill_value=0)
+            .to_numpy()
             for table in (self.targets, targets)
         )
         queries = self.queries[self.queries["query_clip"].isin(clip_ids) & (before == left)]
@@ -148,9 +153,14 @@ class Benchmark:
         now = before.map(of_pair.to_dict())
         asked = pd.concat([self.triplets["modification_id"], self.queries["modification_id"]]).unique()
         if now[asked].isna().any():
-            raise ValueError(f"{now[asked].isna().sum()} of {len(asked)} label pairs that are asked have no new text, such as "
-                             f"{' -> '.join(before[asked][now[asked].isna()].iloc[0])}; write one for each.")
-        tables = {name: getattr(self, name).assign(modification_id=getattr(self, name)["modification_id"].map(now)) for name in ("triplets", "queries")}
+            raise ValueError(
+                f"{now[asked].isna().sum()} of {len(asked)} label pairs that are asked have no new text, such as "
+                f"{' -> '.join(before[asked][now[asked].isna()].iloc[0])}; write one for each."
+            )
+        tables = {
+            name: getattr(self, name).assign(modification_id=getattr(self, name)["modification_id"].map(now))
+            for name in ("triplets", "queries")
+        }
         return replace(self, modifications=modifications, **tables)
 
     def coverage(self, complete: "Benchmark") -> dict[str, float]:
@@ -178,11 +188,7 @@ def write_modifications(
 
 
 def draw_triplets(
-    clips: pd.DataFrame,
-    pairs: pd.DataFrame,
-    modifications: pd.DataFrame,
-    budget: int = BUDGET,
-    seed: int = 0,
+    clips: pd.DataFrame, pairs: pd.DataFrame, modifications: pd.DataFrame, budget: int = BUDGET, seed: int = 0
 ) -> pd.DataFrame:
     """Draw distinct training triplets of different sources, spread evenly over the label pairs.
 
@@ -317,7 +323,9 @@ def _run(options: argparse.Namespace) -> dict:
         paths = benchmark.clips["path"]
         here = [clip_exists(options.clips / path) for path in paths]
         if not any(here):
-            raise ValueError(f"{options.clips} holds none of {len(paths)} clips; the first would be {paths.iloc[0]}.")
+            raise ValueError(
+                f"{options.clips} holds none of {len(paths)} clips; the first would be {paths.iloc[0]}."
+            )
         complete, benchmark = benchmark, benchmark.restrict(set(benchmark.clips["clip_id"][here]))
         counts["coverage"] = benchmark.coverage(complete)
     benchmark.save(options.out)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..texts import LENGTHS, count_words
-from .queries import meanings
 from ..video import VideoError, probe
+from .queries import meanings
 
 SHORTEST_S = 0.2  # below it a clip of the usual frame rates has too few frames to show a motion
 EXAMPLES = 3
@@ -212,27 +212,17 @@ _CHECKS: dict[tuple[str, str], Callable] = {
     ("labels without training clips", "they cannot be learned; get more videos or drop them"): (
         _labels_without_training_clips
     ),
-    ("labels without a pair", "no query can use them; look at their attributes"): (
-        _labels_without_pairs
-    ),
+    ("labels without a pair", "no query can use them; look at their attributes"): (_labels_without_pairs),
     ("queries without targets", "score without them; get more videos"): _queries_without_targets,
     ("missing valid targets", "right answers would count as wrong; build again"): _missing_targets,
-    ("targets that do not answer", "wrong answers would count as right; build again"): (
-        _wrong_targets
-    ),
+    ("targets that do not answer", "wrong answers would count as right; build again"): (_wrong_targets),
     ("duplicates", "build again from a list without them"): _duplicates,
-    ("sources shared between splits", "scores would be too good; split by source again"): (
-        _shared_sources
-    ),
-    ("clips used outside their split", "build again after the split changed"): (
-        _clips_out_of_their_split
-    ),
+    ("sources shared between splits", "scores would be too good; split by source again"): (_shared_sources),
+    ("clips used outside their split", "build again after the split changed"): (_clips_out_of_their_split),
     ("triplets within one source", "they teach the scene and not the motion; build again"): (
         _same_source_triplets
     ),
-    ("triplets that contradict their labels", "build again after labels changed"): (
-        _mislabelled_triplets
-    ),
+    ("triplets that contradict their labels", "build again after labels changed"): (_mislabelled_triplets),
     ("unknown ids", "tables of different builds were mixed; build again"): _unknown_ids,
     ("texts outside the limits", "write them again"): _texts_outside_limits,
 }

@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..sources.release.embedding_files import read_embeddings, write_embeddings
 from ..sources.release.csv_files import official_name
+from ..sources.release.embedding_files import read_embeddings, write_embeddings
 from ..sources.release.released import GALLERY, download, export_official
 from .benchmark import Benchmark
 

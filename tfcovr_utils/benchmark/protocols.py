@@ -25,18 +25,22 @@ class Task:
 
     protocol: str
     split: str
-    queries: pd.DataFrame      # (Q, ...) the benchmark's queries with their `text`, by query_id
-    gallery: list[str]         # (G,) clip ids; only `official` repeats any
-    answers: list[list[str]]   # (Q,) right clip ids, never the query's own; [] where there are none
+    queries: pd.DataFrame  # (Q, ...) the benchmark's queries with their `text`, by query_id
+    gallery: list[str]  # (G,) clip ids; only `official` repeats any
+    answers: list[list[str]]  # (Q,) right clip ids, never the query's own; [] where there are none
     official_target: list[str]  # (Q,) the one target the released code knows; "" under other protocols
-    group: list[str] = field(default_factory=list)  # (Q,) whose members alone are searched; [] where all clips are
+    group: list[str] = field(
+        default_factory=list
+    )  # (Q,) whose members alone are searched; [] where all clips are
     members: dict[str, frozenset[str]] = field(default_factory=dict)  # group -> clip ids
 
     def answers_idx(self) -> list[list[int]]:
         """Places of each query's answers among what it searches, in a gallery without repetitions."""
         place = {clip_id: idx for idx, clip_id in enumerate(self.gallery)}
-        return [[place[clip_id] for clip_id in clips if clip_id in place and self.is_searched(row, clip_id)]
-                for row, clips in enumerate(self.answers)]
+        return [
+            [place[clip_id] for clip_id in clips if clip_id in place and self.is_searched(row, clip_id)]
+            for row, clips in enumerate(self.answers)
+        ]
 
     def is_searched(self, row: int, clip_id: str) -> bool:
         """Whether the query of a row looks at a clip of the gallery."""
@@ -48,7 +52,7 @@ class Task:
             return scores
         index = pd.Index(self.gallery)
         outside = torch.ones(scores.shape, dtype=torch.bool)
-        rows = pd.Series(self.group[start:start + len(scores)])
+        rows = pd.Series(self.group[start : start + len(scores)])
         for group, of_group in rows.groupby(rows).indices.items():
             idx = index.get_indexer(list(self.members.get(group, ())))
             outside[np.ix_(of_group, idx[idx >= 0])] = False
@@ -58,8 +62,15 @@ class Task:
     def fingerprint(self) -> str:
         """Equal where the same is asked, so that results on different benchmarks are never set side by side."""
         asked = self.queries[["query_id", "query_clip", "text"]].to_numpy().tolist()
-        searched = [[self.group, {group: sorted(clips) for group, clips in self.members.items()}]] if self.group else []
-        told = json.dumps([self.protocol, asked, self.gallery, self.answers, self.official_target, *searched], sort_keys=True)
+        searched = (
+            [[self.group, {group: sorted(clips) for group, clips in self.members.items()}]]
+            if self.group
+            else []
+        )
+        told = json.dumps(
+            [self.protocol, asked, self.gallery, self.answers, self.official_target, *searched],
+            sort_keys=True,
+        )
         return hashlib.sha256(told.encode()).hexdigest()[:12]
 
     def own_idx(self) -> np.ndarray:
@@ -82,7 +93,9 @@ def make_task(benchmark: Benchmark, protocol: str = "full", split: str = "test")
     of_split = benchmark.gallery[benchmark.gallery["split"] == split]
     of_name = of_split[of_split["gallery"] == name]
     members = of_name["clip_id"]
-    queries = benchmark.queries[benchmark.queries["split"] == split].sort_values("query_id", ignore_index=True)
+    queries = benchmark.queries[benchmark.queries["split"] == split].sort_values(
+        "query_id", ignore_index=True
+    )
     if members.empty or queries.empty:
         there = sorted(set(of_split["gallery"])) or ["none"]
         raise ValueError(
@@ -104,6 +117,8 @@ def make_task(benchmark: Benchmark, protocol: str = "full", split: str = "test")
         members = sorted(set(members), key=lambda clip_id: (zlib.crc32(clip_id.encode()), clip_id))
     groups = {}
     if f"{name}_group" in queries and protocol != "official":
-        groups = {"group": queries[f"{name}_group"].tolist(),
-                  "members": of_name.groupby("group")["clip_id"].agg(frozenset).to_dict()}
+        groups = {
+            "group": queries[f"{name}_group"].tolist(),
+            "members": of_name.groupby("group")["clip_id"].agg(frozenset).to_dict(),
+        }
     return Task(protocol, split, queries, list(members), answers, list(official_target), **groups)

@@ -84,9 +84,7 @@ def find_targets(queries: pd.DataFrame, clips: pd.DataFrame, gallery: str) -> pd
     return found[["query_id", "gallery", "clip_id"]]
 
 
-def _capped(
-    clips: pd.DataFrame, labels: pd.DataFrame, rng: np.random.Generator
-) -> pd.DataFrame:
+def _capped(clips: pd.DataFrame, labels: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """A few clips a label, drawn at random, in the order of their ids."""
     dives = labels.loc[labels["event"] == "DV", "label_id"]
     order = clips.iloc[rng.random(len(clips)).argsort()]

@@ -12,9 +12,7 @@ DRAWS = 200
 TOLERANCE = 0.05  # how far a draw's share of the clips may be off that, relatively
 
 
-def split_by_source(
-    clips: pd.DataFrame, pairs: pd.DataFrame, seed: int = 0
-) -> tuple[pd.Series, dict]:
+def split_by_source(clips: pd.DataFrame, pairs: pd.DataFrame, seed: int = 0) -> tuple[pd.Series, dict]:
     """Return a split for each clip, and the choices that made it.
 
     Test is drawn from all sources and val from those left. A source is only taken out while every

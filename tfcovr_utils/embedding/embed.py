@@ -6,6 +6,7 @@ Clips are decoded ahead in threads while the encoder computes; frames stay in me
 in the store's address: the encoder's identity, the sampling, the decoder and its version, the precision. Launched together,
 as with `accelerate launch -m tfcovr_utils.embedding.embed`, several processes share what is asked of them.
 """
+
 import argparse
 import os
 import sys
@@ -25,28 +26,37 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ..machine import processes
 from ..encoders import ENCODERS, Encoder, load_encoder
-from ..video.frames import read_kept
+from ..machine import processes
 from ..profiles import data_dir, get_profile
-from .store import Store, digest, file_version, hash_new, remember_hashes
 from ..video import VideoError, is_picture
+from ..video.frames import read_kept
+from .store import Store, digest, file_version, hash_new, remember_hashes
 
 READOUTS = ("frames", "clips", "texts")  # and "composed", of clips read together with a text
 SHARD_ROWS = 512  # what a killed run loses at most
-POLICIES = ("centre", "centre-half", "ends", "middle")  # of video.sample_indices, those that take the same frames every time
+POLICIES = (
+    "centre",
+    "centre-half",
+    "ends",
+    "middle",
+)  # of video.sample_indices, those that take the same frames every time
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-IMAGES_PER_BATCH = {"cpu": 96, "cuda": 256}  # by default: what stays in a CPU's cache; of a GPU's memory a ViT-B/16 takes a gigabyte
+IMAGES_PER_BATCH = {
+    "cpu": 96,
+    "cuda": 256,
+}  # by default: what stays in a CPU's cache; of a GPU's memory a ViT-B/16 takes a gigabyte
 TEXTS_PER_BATCH = 256
-PENDING_BYTES = 2**28   # of frames that are decoded and not yet encoded
-VISIBLE_S = 90          # within which one machine sees what another has written: a network's file system looks again each minute
+PENDING_BYTES = 2**28  # of frames that are decoded and not yet encoded
+VISIBLE_S = 90  # within which one machine sees what another has written: a network's file system looks again each minute
 
 
 @dataclass(frozen=True)
 class Embedded:
     """Embeddings of clips in the order of their table; those that could not be read are left out and named."""
+
     clip_ids: list[str]
-    values: torch.Tensor     # (N, T, D) or (N, D), float32, on the CPU
+    values: torch.Tensor  # (N, T, D) or (N, D), float32, on the CPU
     missing: dict[str, str]  # clip id -> reason
 
 
@@ -56,8 +66,8 @@ class _File(NamedTuple):
     key: str
     path: Path
     version: list[int]  # of the file, when its content gave the key
-    part: int           # of the table: what becomes one shard
-    text: str | None    # that it is read together with
+    part: int  # of the table: what becomes one shard
+    text: str | None  # that it is read together with
 
 
 def embed_clips(
@@ -67,9 +77,14 @@ def embed_clips(
     *,
     frames: int,
     policy: str = "centre",
-    per_frame: bool = True, composed: bool = False,
-    store_dir: Path | None = None, shard: tuple[int, int] = (0, 1),
-    batch: int | None = None, precision: str | None = None, workers: int | None = None, progress: bool = True,
+    per_frame: bool = True,
+    composed: bool = False,
+    store_dir: Path | None = None,
+    shard: tuple[int, int] = (0, 1),
+    batch: int | None = None,
+    precision: str | None = None,
+    workers: int | None = None,
+    progress: bool = True,
 ) -> Embedded:
     """Embed what the store lacks of `clips` (columns clip_id and path, the path below `clips_dir`), and read all from it.
 
@@ -85,7 +100,9 @@ def embed_clips(
     encoder, project = encoder.in_two_steps() if per_frame and not composed else (encoder, None)
     workers = workers or max(1, (os.cpu_count() or 1) // processes.place_on_machine()[2])
     if policy not in POLICIES:
-        raise ValueError(f"policy {policy!r} does not take the same frames every time; choose one of {', '.join(POLICIES)}.")
+        raise ValueError(
+            f"policy {policy!r} does not take the same frames every time; choose one of {', '.join(POLICIES)}."
+        )
     if policy == "middle":
         frames = 1
     precision = _precision(encoder, precision)
@@ -94,7 +111,7 @@ def embed_clips(
     recipe = {"readout": readout, "frames": frames, "policy": policy, "decoder": _decoders(clips["path"])}
     store = Store(store_dir, encoder.name, {"encoder": encoder.identity, "precision": precision, **recipe})
 
-    clips, progress = clips.iloc[shard[0]::shard[1]], progress and processes.is_main()
+    clips, progress = clips.iloc[shard[0] :: shard[1]], progress and processes.is_main()
     files, faults = _hash_together(clips["path"], clips_dir, store_dir, progress)
     clips_here = clips[clips["path"].isin(files)]
     texts = clips_here["text"].tolist() if composed else [None] * len(clips_here)
@@ -113,27 +130,48 @@ def embed_clips(
             part, process = divmod(place, processes.world_size())
             if process == processes.rank():
                 path = clips_here["path"].iloc[place]
-                todo.append(_File(key, Path(clips_dir) / path, files[path]["version"], part // SHARD_ROWS, texts[place]))
+                todo.append(
+                    _File(
+                        key, Path(clips_dir) / path, files[path]["version"], part // SHARD_ROWS, texts[place]
+                    )
+                )
         encode = getattr(encoder, "compose" if composed else f"encode_{readout}")
         images = IMAGES_PER_BATCH.get(encoder.device.type, IMAGES_PER_BATCH["cuda"])
-        batches = _Batches(encoder, lambda group: encode(*_stack(group)), precision, batch or max(1, images // max(frames, 1)))
+        batches = _Batches(
+            encoder,
+            lambda group: encode(*_stack(group)),
+            precision,
+            batch or max(1, images // max(frames, 1)),
+        )
         broken = _embed_files(todo, batches, store, frames, policy, workers, progress)
-    broken = {key: fault for own in processes.gather_values(broken) for key, fault in own.items()}  # for which all wait
+    broken = {
+        key: fault for own in processes.gather_values(broken) for key, fault in own.items()
+    }  # for which all wait
     if not found.all():
         values, found = _read_written(store, keys, broken)
         for path, key in zip(clips_here["path"][~found], np.array(keys)[~found]):
-            faults[path] = broken.get(key, f"the embedding of {path!r} was damaged after it was written; run again")
-    missing = {clip_id: faults[path] for clip_id, path in zip(clips["clip_id"], clips["path"]) if path in faults}
+            faults[path] = broken.get(
+                key, f"the embedding of {path!r} was damaged after it was written; run again"
+            )
+    missing = {
+        clip_id: faults[path] for clip_id, path in zip(clips["clip_id"], clips["path"]) if path in faults
+    }
     if missing and not found.any():
-        raise ValueError(f"none of {len(missing)} clips below {clips_dir} could be read; the first: {next(iter(missing.values()))}.")
+        raise ValueError(
+            f"none of {len(missing)} clips below {clips_dir} could be read; the first: {next(iter(missing.values()))}."
+        )
     return Embedded(clips_here["clip_id"][found].tolist(), project(values) if project else values, missing)
 
 
-def _hash_together(paths: Iterable[str], clips_dir: Path, store_dir: Path, progress: bool) -> tuple[dict[str, dict], dict[str, str]]:
+def _hash_together(
+    paths: Iterable[str], clips_dir: Path, store_dir: Path, progress: bool
+) -> tuple[dict[str, dict], dict[str, str]]:
     """As `hash_files`: each process hashes its share, and the first remembers all."""
-    share = list(dict.fromkeys(paths))[processes.rank()::processes.world_size()]
+    share = list(dict.fromkeys(paths))[processes.rank() :: processes.world_size()]
     hashed = processes.gather_values(hash_new(share, clips_dir, store_dir, progress))
-    files, faults, fresh = ({name: entry for one in hashed for name, entry in one[which].items()} for which in range(3))
+    files, faults, fresh = (
+        {name: entry for one in hashed for name, entry in one[which].items()} for which in range(3)
+    )
     if processes.is_main():
         remember_hashes(fresh, clips_dir, store_dir)
     return files, faults
@@ -151,7 +189,12 @@ def _read_written(store: Store, keys: list[str], broken: Collection[str]) -> tup
 
 
 def embed_texts(
-    encoder: Encoder, texts: Sequence[str], *, store_dir: Path | None = None, batch: int = TEXTS_PER_BATCH, precision: str | None = None
+    encoder: Encoder,
+    texts: Sequence[str],
+    *,
+    store_dir: Path | None = None,
+    batch: int = TEXTS_PER_BATCH,
+    precision: str | None = None,
 ) -> torch.Tensor:
     """Embed texts: (M, D) float32 in their order, each distinct one encoded once and kept in a store.
 
@@ -161,19 +204,21 @@ def embed_texts(
     recipe = {"encoder": encoder.identity, "precision": precision, "readout": READOUTS[2]}
     store = Store(Path(store_dir or data_dir() / "embeddings"), encoder.name, recipe)
     keys = [digest(text) for text in texts]
-    share = set(list(dict.fromkeys(keys))[processes.rank()::processes.world_size()])
+    share = set(list(dict.fromkeys(keys))[processes.rank() :: processes.world_size()])
     values, found = store.read(keys)
     if not found.all():
         lacking = {keys[place]: texts[place] for place in np.flatnonzero(~found) if keys[place] in share}
         batches = _Batches(encoder, encoder.encode_texts, precision, batch)
         for start in range(0, len(lacking), SHARD_ROWS):
-            part = list(lacking)[start:start + SHARD_ROWS]
+            part = list(lacking)[start : start + SHARD_ROWS]
             store.write(part, batches([lacking[key] for key in part]))
     processes.barrier()
     if not found.all():
         values, found = _read_written(store, keys, ())
         if not found.all():
-            raise OSError(f"{store.folder} lost embeddings of {(~found).sum()} texts as soon as they were written; check that disk.")
+            raise OSError(
+                f"{store.folder} lost embeddings of {(~found).sum()} texts as soon as they were written; check that disk."
+            )
     return values
 
 
@@ -182,16 +227,22 @@ class _Batches:
 
     def __init__(self, encoder: Encoder, encode: Callable[[list], torch.Tensor], precision: str, size: int):
         if encoder.training:
-            raise ValueError(f"encoder {encoder.name!r} is in training mode, so its embeddings are random; call its eval() first.")
+            raise ValueError(
+                f"encoder {encoder.name!r} is in training mode, so its embeddings are random; call its eval() first."
+            )
         self.encoder, self.encode, self.size = encoder, encode, size
-        self._autocast = {"device_type": encoder.device.type, "dtype": PRECISIONS[precision], "enabled": precision != "float32"}
+        self._autocast = {
+            "device_type": encoder.device.type,
+            "dtype": PRECISIONS[precision],
+            "enabled": precision != "float32",
+        }
 
     def __call__(self, inputs: list) -> torch.Tensor:
         """Encode any number of inputs: (len(inputs), ...) float32 on the CPU."""
         values: list[torch.Tensor] = []
         start = 0
         while start < len(inputs):
-            group = inputs[start:start + self.size]
+            group = inputs[start : start + self.size]
             try:
                 with torch.no_grad(), torch.autocast(**self._autocast):
                     values.append(self.encode(group).float().cpu())
@@ -203,8 +254,10 @@ class _Batches:
             start += len(group)
         encoded = torch.cat(values)
         if len(encoded) != len(inputs) or not encoded.isfinite().all():
-            raise ValueError(f"encoder {self.encoder.name!r} gave values of shape {tuple(encoded.shape)}, {(~encoded.isfinite()).sum()} of "
-                             f"them not finite, for {len(inputs)} inputs; expected a finite row for each, so check its weights.")
+            raise ValueError(
+                f"encoder {self.encoder.name!r} gave values of shape {tuple(encoded.shape)}, {(~encoded.isfinite()).sum()} of "
+                f"them not finite, for {len(inputs)} inputs; expected a finite row for each, so check its weights."
+            )
         return encoded
 
 
@@ -215,7 +268,13 @@ def _stack(group: list[tuple[_File, np.ndarray]]) -> tuple:
 
 
 def _embed_files(
-    todo: Collection[_File], batches: _Batches, store: Store, frames: int, policy: str, workers: int, progress: bool
+    todo: Collection[_File],
+    batches: _Batches,
+    store: Store,
+    frames: int,
+    policy: str,
+    workers: int,
+    progress: bool,
 ) -> dict[str, str]:
     """Decode, encode and store files, a shard for each of their parts; return key -> why not of the broken ones."""
 
@@ -230,7 +289,9 @@ def _embed_files(
 
     broken: dict[str, str] = {}
     decoded = _ahead(todo, read, batches.size, workers)
-    progressing = tqdm(decoded, total=len(todo), unit="clip", desc="embed", disable=not progress, mininterval=2)
+    progressing = tqdm(
+        decoded, total=len(todo), unit="clip", desc="embed", disable=not progress, mininterval=2
+    )
     for _, part in groupby(progressing, key=lambda pair: pair[0].part):
         keys, values = [], []
         for group in _alike(part, batches.size, broken):
@@ -241,7 +302,9 @@ def _embed_files(
     return broken
 
 
-def _ahead(todo: Iterable[_File], read: Callable, size: int, workers: int) -> Iterator[tuple[_File, np.ndarray | str]]:
+def _ahead(
+    todo: Iterable[_File], read: Callable, size: int, workers: int
+) -> Iterator[tuple[_File, np.ndarray | str]]:
     """Yield what `read` gives, in order, while threads read on: as much as the encoder takes at once, and no more."""
     ahead, rest, waiting = workers, iter(todo), deque()
     with ThreadPoolExecutor(workers) as pool:
@@ -255,7 +318,9 @@ def _ahead(todo: Iterable[_File], read: Callable, size: int, workers: int) -> It
             yield file, clip
 
 
-def _alike(part: Iterable[tuple[_File, np.ndarray | str]], size: int, broken: dict[str, str]) -> Iterator[list[tuple[_File, np.ndarray]]]:
+def _alike(
+    part: Iterable[tuple[_File, np.ndarray | str]], size: int, broken: dict[str, str]
+) -> Iterator[list[tuple[_File, np.ndarray]]]:
     """Yield groups of clips of one shape, in all of bounded memory; put what is no clip into `broken`."""
     groups, pending = defaultdict(list), 0
     for file, clip in part:
@@ -291,28 +356,60 @@ def _decoders(paths: Iterable[str]) -> dict[str, str | None]:
 def _shard(text: str) -> tuple[int, int]:
     i, slash, n = text.partition("/")
     if not (slash and i.isdecimal() and n.isdecimal() and int(i) < int(n)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no shard; expected i/n with i from 0 to n - 1, such as 0/8")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no shard; expected i/n with i from 0 to n - 1, such as 0/8"
+        )
     return int(i), int(n)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.embedding.embed", description=__doc__.splitlines()[0])
-    parser.add_argument("--benchmark", type=Path, required=True, help="folder of a benchmark's tables, or of a rendering: clips.parquet")
-    parser.add_argument("--clips", type=Path, help="folder that the paths of the clips begin in; default: the benchmark's")
+    parser = argparse.ArgumentParser(
+        prog="python -m tfcovr_utils.embedding.embed", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--benchmark",
+        type=Path,
+        required=True,
+        help="folder of a benchmark's tables, or of a rendering: clips.parquet",
+    )
+    parser.add_argument(
+        "--clips", type=Path, help="folder that the paths of the clips begin in; default: the benchmark's"
+    )
     parser.add_argument("--encoder", required=True, choices=ENCODERS)
     parser.add_argument("--weights", help="hub id, folder or file; default: the profile's")
-    parser.add_argument("--profile", default="mini", help="whose frames and weights are taken where none are given")
-    parser.add_argument("--frames", type=int, help="default: the encoder's where it has a number of its own, else the profile's")
-    parser.add_argument("--policy", choices=POLICIES, help=f"default: the encoder's own where it has one, else {POLICIES[0]}")
-    parser.add_argument("--readout", default=READOUTS[0], choices=READOUTS, help="an embedding a frame, a clip, or a text of the benchmark")
+    parser.add_argument(
+        "--profile", default="mini", help="whose frames and weights are taken where none are given"
+    )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        help="default: the encoder's where it has a number of its own, else the profile's",
+    )
+    parser.add_argument(
+        "--policy", choices=POLICIES, help=f"default: the encoder's own where it has one, else {POLICIES[0]}"
+    )
+    parser.add_argument(
+        "--readout",
+        default=READOUTS[0],
+        choices=READOUTS,
+        help="an embedding a frame, a clip, or a text of the benchmark",
+    )
     parser.add_argument("--precision", choices=PRECISIONS, help="default: bfloat16 on a GPU, else float32")
     parser.add_argument("--batch", type=int, help="clips, or texts, that the encoder takes at once")
     parser.add_argument("--workers", type=int, help="threads that decode; default: one a core")
-    parser.add_argument("--shard", type=_shard, default=(0, 1), metavar="i/n", help="every n-th clip from the i-th, counted from 0")
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        default=(0, 1),
+        metavar="i/n",
+        help="every n-th clip from the i-th, counted from 0",
+    )
     parser.add_argument("--out", type=Path, help="folder of stores; default: embeddings/ below data/")
     options = parser.parse_args(arguments)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(message, file=sys.stderr)  # without the line of code
+        warnings.showwarning = lambda message, *_, **__: print(
+            message, file=sys.stderr
+        )  # without the line of code
         try:
             said = _run(options)
             if processes.is_main():
@@ -331,18 +428,37 @@ def _run(options: argparse.Namespace) -> str:
     table = "modifications" if options.readout == "texts" else "clips"
     path = options.benchmark / f"{table}.parquet"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there; give --benchmark a folder that `python -m tfcovr_utils.benchmark.benchmark` wrote, "
-                                "or for clips a rendering's.")
+        raise FileNotFoundError(
+            f"{path} is not there; give --benchmark a folder that `python -m tfcovr_utils.benchmark.benchmark` wrote, "
+            "or for clips a rendering's."
+        )
     rows, profile = pd.read_parquet(path), get_profile(options.profile)
-    encoder = load_encoder(options.encoder, options.weights or getattr(profile, f"{options.encoder}_weights", profile.clip_weights))
+    encoder = load_encoder(
+        options.encoder,
+        options.weights or getattr(profile, f"{options.encoder}_weights", profile.clip_weights),
+    )
     encoder.to(processes.device())
-    choices = {"store_dir": options.out, "precision": options.precision, **({"batch": options.batch} if options.batch else {})}
+    choices = {
+        "store_dir": options.out,
+        "precision": options.precision,
+        **({"batch": options.batch} if options.batch else {}),
+    }
     if options.readout == "texts":
         return f"{len(embed_texts(encoder, rows['text'].tolist(), **choices))} texts are embedded."
-    policy, frames = (encoder.policy, encoder.num_frames) if hasattr(encoder, "policy") else (POLICIES[0], profile.frames)
-    embedded = embed_clips(encoder, rows, options.clips or options.benchmark, frames=options.frames or frames,
-                           policy=options.policy or policy, per_frame=options.readout == "frames", shard=options.shard,
-                           workers=options.workers, **choices)
+    policy, frames = (
+        (encoder.policy, encoder.num_frames) if hasattr(encoder, "policy") else (POLICIES[0], profile.frames)
+    )
+    embedded = embed_clips(
+        encoder,
+        rows,
+        options.clips or options.benchmark,
+        frames=options.frames or frames,
+        policy=options.policy or policy,
+        per_frame=options.readout == "frames",
+        shard=options.shard,
+        workers=options.workers,
+        **choices,
+    )
     for clip_id, reason in embedded.missing.items() if processes.is_main() else ():
         print(f"{clip_id}: {reason}", file=sys.stderr)
     return f"{len(embedded.clip_ids)} clips are embedded, {len(embedded.missing)} could not be read."

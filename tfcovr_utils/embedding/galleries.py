@@ -23,17 +23,17 @@ from ..machine.files import replacing, write_table
 from ..metrics.ranking import BLOCK, rank_gallery, recall_ranked
 
 DTYPES = ("float32", "float16")
-PART = 8192           # clips that `write_gallery` asks for at a time
-LISTS_PER_ROOT = 2    # inverted lists for each unit of the square root of G; FAISS advises 4 to 16, which takes as much longer to build
+PART = 8192  # clips that `write_gallery` asks for at a time
+LISTS_PER_ROOT = 2  # inverted lists for each unit of the square root of G; FAISS advises 4 to 16, which takes as much longer to build
 TRAINING_ROWS = (39, 64)  # for each list: what FAISS asks for at least, and what is drawn
-PROBES = 32           # lists that a search reads unless told otherwise
+PROBES = 32  # lists that a search reads unless told otherwise
 RECALL_QUERIES = 256  # that the command measures recall on
 
 
 class Found(NamedTuple):
     """What a search gives, best first; a place without a candidate holds -1 and -infinity."""
 
-    idx: np.ndarray      # (Q, k) int64, positions in the gallery
+    idx: np.ndarray  # (Q, k) int64, positions in the gallery
     scores: torch.Tensor  # (Q, k) float32
 
 
@@ -51,13 +51,17 @@ class Gallery:
         """Open what `write_gallery` wrote, or a `rows.npy` from elsewhere with a `clips.parquet` (clip_id) beside it."""
         path = Path(folder) / "rows.npy"
         if not path.exists():
-            raise FileNotFoundError(f"{path} is not there; write the gallery with tfcovr_utils.embedding.galleries.write_gallery first.")
+            raise FileNotFoundError(
+                f"{path} is not there; write the gallery with tfcovr_utils.embedding.galleries.write_gallery first."
+            )
         try:
             rows = np.load(path, mmap_mode="r")
         except ValueError as error:  # as numpy says of a file that is shorter than its header promises
             raise ValueError(f"{path} cannot be read ({error}); write the gallery again.") from error
         if rows.ndim != 2 or rows.dtype not in DTYPES or not rows.flags.c_contiguous:
-            raise ValueError(f"{path} holds {rows.dtype} of shape {rows.shape}; expected rows (G, D) of {' or '.join(DTYPES)} in C order.")
+            raise ValueError(
+                f"{path} holds {rows.dtype} of shape {rows.shape}; expected rows (G, D) of {' or '.join(DTYPES)} in C order."
+            )
         return cls(Path(folder), rows.shape, rows.dtype, rows.offset)
 
     @property
@@ -65,7 +69,9 @@ class Gallery:
         """The ids of the rows (G,), read anew each time they are asked for."""
         ids = pd.read_parquet(self.folder / "clips.parquet")["clip_id"].to_numpy()
         if len(ids) != len(self):
-            raise ValueError(f"{self.folder} has {len(ids)} ids for {len(self)} rows; write the gallery again.")
+            raise ValueError(
+                f"{self.folder} has {len(ids)} ids for {len(self)} rows; write the gallery again."
+            )
         return ids
 
     def __len__(self) -> int:
@@ -81,7 +87,9 @@ class Gallery:
             for start in range(0, len(self), rows):
                 block = buffer[: len(self) - start]
                 if file.readinto(block) != block.nbytes:
-                    raise OSError(f"{file.name} ended at row {start} of {len(self)}; it was cut off, so write the gallery again.")
+                    raise OSError(
+                        f"{file.name} ended at row {start} of {len(self)}; it was cut off, so write the gallery again."
+                    )
                 yield start, torch.from_numpy(block).float()
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
@@ -90,7 +98,9 @@ class Gallery:
         return np.load(self.folder / "rows.npy", mmap_mode="r")[drawn].astype(np.float32)
 
 
-def write_gallery(folder: Path, clip_ids: Sequence[str], embed: Callable[[list[str]], torch.Tensor], dtype: str = "float32") -> Gallery:
+def write_gallery(
+    folder: Path, clip_ids: Sequence[str], embed: Callable[[list[str]], torch.Tensor], dtype: str = "float32"
+) -> Gallery:
     """Write the gallery of these clips, some thousand at a time; `embed` gives (n, D) for a list of ids, as `Fitted.embed_gallery` does.
 
     float16 halves the disk and what is read; scores then differ in the fourth digit. A clip whose row is not finite, as of a file
@@ -107,7 +117,9 @@ def write_gallery(folder: Path, clip_ids: Sequence[str], embed: Callable[[list[s
                 part = clip_ids[start : start + PART]
                 rows = np.asarray(embed(part).detach().float().cpu())
                 if rows.ndim != 2 or len(rows) != len(part) or dim not in (None, rows.shape[1]):
-                    raise ValueError(f"embed gave {rows.shape} for {len(part)} clips; expected a row of {dim or 'D'} numbers for each.")
+                    raise ValueError(
+                        f"embed gave {rows.shape} for {len(part)} clips; expected a row of {dim or 'D'} numbers for each."
+                    )
                 if dim is None:
                     dim = rows.shape[1]
                     _write_header(file, (len(clip_ids), dim), dtype)
@@ -118,16 +130,23 @@ def write_gallery(folder: Path, clip_ids: Sequence[str], embed: Callable[[list[s
                 kept += [clip_id for clip_id, fine in zip(part, finite) if fine]
                 left_out += [clip_id for clip_id, fine in zip(part, finite) if not fine]
             file.seek(0)
-            _write_header(file, (len(kept), dim), dtype)  # of the same length: numpy leaves room for any number of rows
+            _write_header(
+                file, (len(kept), dim), dtype
+            )  # of the same length: numpy leaves room for any number of rows
         if not kept:
-            raise ValueError(f"none of {len(clip_ids)} clips has a finite embedding, such as {clip_ids[0]!r}; check the encoder.")
+            raise ValueError(
+                f"none of {len(clip_ids)} clips has a finite embedding, such as {clip_ids[0]!r}; check the encoder."
+            )
         # The rows come last: a folder is a gallery once they are there, and an index belongs to the rows it was built from.
         for name in ("rows.npy", "index.faiss"):
             (folder / name).unlink(missing_ok=True)
         write_table(pd.DataFrame({"clip_id": kept}), folder / "clips.parquet")
     if left_out:
-        warnings.warn(f"{len(left_out)} of {len(clip_ids)} clips have no finite embedding and are not in {folder}: "
-                      f"{', '.join(left_out[:5])}{', ...' if len(left_out) > 5 else ''}.", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"{len(left_out)} of {len(clip_ids)} clips have no finite embedding and are not in {folder}: "
+            f"{', '.join(left_out[:5])}{', ...' if len(left_out) > 5 else ''}.",
+            stacklevel=2,
+        )
     return Gallery.open(folder)
 
 
@@ -136,7 +155,9 @@ def _write_header(file, shape: tuple[int, int], dtype: str) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
-def search_exact(query_emb: torch.Tensor, gallery: Gallery, k: int, exclude_idx: Sequence[int] | None = None) -> Found:
+def search_exact(
+    query_emb: torch.Tensor, gallery: Gallery, k: int, exclude_idx: Sequence[int] | None = None
+) -> Found:
     """Find the k best rows by product for each query (Q, D), in one pass through the file and a few blocks of memory.
 
     Equal scores stand in the gallery's order and exclude_idx (Q,) may not answer, as in `metrics.rank_gallery`, whose ranking this is;
@@ -168,9 +189,13 @@ def build_index(gallery: Gallery, factory: str | None = None):
     faiss = _faiss()
     lists = max(1, min(round(LISTS_PER_ROOT * len(gallery) ** 0.5), len(gallery) // TRAINING_ROWS[0]))
     try:
-        index = faiss.index_factory(gallery.shape[1], factory or f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(
+            gallery.shape[1], factory or f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT
+        )
     except RuntimeError as error:
-        raise ValueError(f"FAISS knows no index {factory!r} for rows of {gallery.shape[1]}; choose one such as 'HNSW32'.") from error
+        raise ValueError(
+            f"FAISS knows no index {factory!r} for rows of {gallery.shape[1]}; choose one such as 'HNSW32'."
+        ) from error
     if hasattr(index, "nprobe"):
         lists, index.nprobe = index.nlist, min(PROBES, index.nlist)
     if not index.is_trained:
@@ -186,10 +211,14 @@ def open_index(gallery: Gallery):
     """Read the index that `build_index` left beside the rows."""
     path = gallery.folder / "index.faiss"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there; build it with build_index, or give the command --index.")
+        raise FileNotFoundError(
+            f"{path} is not there; build it with build_index, or give the command --index."
+        )
     index = _faiss().read_index(str(path))
     if (index.ntotal, index.d) != gallery.shape:
-        raise ValueError(f"{path} holds {index.ntotal} rows of {index.d} and the gallery is {gallery.shape}; delete it and build it again.")
+        raise ValueError(
+            f"{path} holds {index.ntotal} rows of {index.d} and the gallery is {gallery.shape}; delete it and build it again."
+        )
     return index
 
 
@@ -214,7 +243,9 @@ def _check_queries(query_emb: torch.Tensor, dim: int, k: int) -> torch.Tensor:
     if k < 1:
         raise ValueError(f"k is {k}; ask for at least 1 clip.")
     if query_emb.ndim != 2 or query_emb.shape[1] != dim:
-        raise ValueError(f"the queries have shape {tuple(query_emb.shape)}; expected (Q, {dim}), as the gallery's rows.")
+        raise ValueError(
+            f"the queries have shape {tuple(query_emb.shape)}; expected (Q, {dim}), as the gallery's rows."
+        )
     if not query_emb.isfinite().all():
         bad = (~query_emb.isfinite()).any(1).nonzero()[0].item()
         raise ValueError(f"query {bad} is not finite; embed it again, or leave it out.")
@@ -225,17 +256,31 @@ def _faiss():
     try:
         import faiss
     except ImportError as error:
-        raise ImportError(f"FAISS is not installed ({error}); run `pip install 'tfcovr_utils[scale]'`, or search without it.") from error
+        raise ImportError(
+            f"FAISS is not installed ({error}); run `pip install 'tfcovr_utils[scale]'`, or search without it."
+        ) from error
     return faiss
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.embedding.galleries", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tfcovr_utils.embedding.galleries", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("gallery", type=Path, help="folder of rows.npy and clips.parquet")
-    parser.add_argument("--queries", type=Path, required=True, help="(Q, D) .npy, such as the query_feat.npy of `evaluation --recalls`")
+    parser.add_argument(
+        "--queries",
+        type=Path,
+        required=True,
+        help="(Q, D) .npy, such as the query_feat.npy of `evaluation --recalls`",
+    )
     parser.add_argument("--k", type=int, default=50)
-    parser.add_argument("--index", nargs="?", const="", metavar="FACTORY",
-                        help="answer by FAISS and print its recall against exact; built where there is none, and anew for a FACTORY")
+    parser.add_argument(
+        "--index",
+        nargs="?",
+        const="",
+        metavar="FACTORY",
+        help="answer by FAISS and print its recall against exact; built where there is none, and anew for a FACTORY",
+    )
     parser.add_argument("--out", type=Path, required=True, help="Parquet of query, rank, clip_id, score")
     options = parser.parse_args(arguments)
     try:
@@ -262,11 +307,19 @@ def _run(options: argparse.Namespace) -> str:
         found = search_index(query_emb, index, options.k)
         seconds = time.perf_counter() - start
         some = slice(RECALL_QUERIES)
-        shares = recall(Found(found.idx[some], found.scores[some]), search_exact(query_emb[some], gallery, options.k))
+        shares = recall(
+            Found(found.idx[some], found.scores[some]), search_exact(query_emb[some], gallery, options.k)
+        )
         said = f"; recall@{options.k} against exact {100 * shares.mean():.2f} % on {len(shares)} queries"
     query, place = np.nonzero(found.idx >= 0)
-    table = pd.DataFrame({"query": query, "rank": place + 1, "clip_id": clip_ids[found.idx[query, place]],
-                          "score": found.scores.numpy()[query, place]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "query": query,
+            "rank": place + 1,
+            "clip_id": clip_ids[found.idx[query, place]],
+            "score": found.scores.numpy()[query, place],
+        }
+    )
     write_table(table, options.out)
     return f"{len(query_emb):,} queries of {len(gallery):,} clips in {seconds:.2f} s{said}."
 

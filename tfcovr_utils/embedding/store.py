@@ -5,6 +5,7 @@ and `shard-<SHA-256 of the file>.safetensors` of some hundreds of rows each. No 
 processes write to one store, a killed run leaves whole shards, and a damaged one is told by its name. Which rows are
 done is what the shards hold, and is written nowhere else. Nothing here knows an encoder or a decoder.
 """
+
 import hashlib
 import json
 import time
@@ -25,7 +26,7 @@ from ..machine.files import replacing, write_json
 from ..machine.hashing import hash_text
 from ..video.request import VideoError, check_file
 
-FORMAT = 1        # part of every address; raise it when the same recipe comes to mean other values
+FORMAT = 1  # part of every address; raise it when the same recipe comes to mean other values
 NAME_DIGITS = 32  # of a shard's hash, in its name
 HASH_THREADS = 4
 KNOWN_SHARDS = 4096  # whose keys are remembered while a process runs
@@ -58,14 +59,19 @@ class Store:
         for path in sorted(self.folder.glob("shard-*.safetensors")):
             try:
                 # Keys first: a store holds the rows of many benchmarks, and most shards may not be wanted.
-                here = [(row, place) for row, key in enumerate(self._keys(path)) for place in places.get(key, ())]
+                here = [
+                    (row, place) for row, key in enumerate(self._keys(path)) for place in places.get(key, ())
+                ]
                 if not here:
                     continue
                 shard = self._values(path)
             except FileNotFoundError:  # another process found it damaged
                 continue
             except (SafetensorError, KeyError, TypeError, ValueError) as error:
-                warnings.warn(f"{path} is damaged ({error}); it is removed, and what it held is to be made again.", stacklevel=2)
+                warnings.warn(
+                    f"{path} is damaged ({error}); it is removed, and what it held is to be made again.",
+                    stacklevel=2,
+                )
                 with suppress(OSError):  # a folder that may only be read keeps it
                     path.unlink()
                 continue
@@ -74,7 +80,7 @@ class Store:
             rows, taken = np.array(here).T
             values[taken] = shard[rows]
             found[taken] = True
-        return (values if found.all() else values[torch.from_numpy(found[:len(values)])]), found
+        return (values if found.all() else values[torch.from_numpy(found[: len(values)])]), found
 
     def write(self, keys: Sequence[str], values: torch.Tensor) -> None:
         """Add rows (F, ...) as one shard, whole or not at all."""
@@ -87,8 +93,10 @@ class Store:
             with replacing(path) as temporary:
                 temporary.write_bytes(content)
         except OSError as error:
-            raise OSError(f"{self.folder} cannot take {len(keys)} embeddings ({error.strerror or error}); make room or correct its "
-                          "permissions, or choose another folder, and run again: what is written is kept.") from error
+            raise OSError(
+                f"{self.folder} cannot take {len(keys)} embeddings ({error.strerror or error}); make room or correct its "
+                "permissions, or choose another folder, and run again: what is written is kept."
+            ) from error
 
     def _agree(self, manifest: dict) -> None:
         """Write the manifest if there is none; values of another shape under the same recipe are refused."""
@@ -99,8 +107,10 @@ class Store:
             write_json(manifest, path)
             return
         if known != json.loads(json.dumps(manifest)):
-            raise ValueError(f"{self.folder} holds rows of shape {known.get('shape')} and is given {manifest['shape']} by the same "
-                             "recipe; let the encoder's identity say what makes the difference, or delete that folder.")
+            raise ValueError(
+                f"{self.folder} holds rows of shape {known.get('shape')} and is given {manifest['shape']} by the same "
+                "recipe; let the encoder's identity say what makes the difference, or delete that folder."
+            )
 
     def _keys(self, path: Path) -> list[str]:
         return _read_keys(path, self.address)
@@ -129,7 +139,9 @@ def file_version(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-def hash_files(names: Iterable[str], folder: Path, cache_dir: Path, progress: bool = False) -> tuple[dict[str, dict], dict[str, str]]:
+def hash_files(
+    names: Iterable[str], folder: Path, cache_dir: Path, progress: bool = False
+) -> tuple[dict[str, dict], dict[str, str]]:
     """Hash files below `folder`: name -> {"version", "sha256"}, and name -> why not.
 
     Hashes of unchanged files are remembered below `cache_dir`.
@@ -142,10 +154,14 @@ def hash_files(names: Iterable[str], folder: Path, cache_dir: Path, progress: bo
 def hash_contents(names: Iterable[str], folder: Path, cache_dir: Path) -> str:
     """One hash of what files below `folder` hold, and of which cannot be read."""
     files, faults = hash_files(names, folder, cache_dir)
-    return hash_text(str([(name, file["sha256"]) for name, file in sorted(files.items())]) + str(sorted(faults)))
+    return hash_text(
+        str([(name, file["sha256"]) for name, file in sorted(files.items())]) + str(sorted(faults))
+    )
 
 
-def hash_new(names: Iterable[str], folder: Path, cache_dir: Path, progress: bool = False) -> tuple[dict, dict, dict]:
+def hash_new(
+    names: Iterable[str], folder: Path, cache_dir: Path, progress: bool = False
+) -> tuple[dict, dict, dict]:
     """As `hash_files`, without remembering: third what is to be remembered."""
     folder = Path(folder).resolve()
     known, files, faults = _read_cache(_cache_path(folder, cache_dir)), {}, {}
@@ -166,10 +182,24 @@ def hash_new(names: Iterable[str], folder: Path, cache_dir: Path, progress: bool
 
     new = [name for name, entry in files.items() if "sha256" not in entry]
     with ThreadPoolExecutor(HASH_THREADS) as pool:
-        list(tqdm(pool.map(complete, new), total=len(new), unit="file", desc="hash", disable=not progress, mininterval=2, delay=2))
+        list(
+            tqdm(
+                pool.map(complete, new),
+                total=len(new),
+                unit="file",
+                desc="hash",
+                disable=not progress,
+                mininterval=2,
+                delay=2,
+            )
+        )
     files = {name: entry for name, entry in files.items() if name not in faults}
     settled = time.time_ns() - SETTLED_NS
-    return files, faults, {name: files[name] for name in new if name in files and max(files[name]["version"][1:]) < settled}
+    return (
+        files,
+        faults,
+        {name: files[name] for name in new if name in files and max(files[name]["version"][1:]) < settled},
+    )
 
 
 def remember_hashes(fresh: dict[str, dict], folder: Path, cache_dir: Path) -> None:

@@ -1,4 +1,5 @@
 """Clips through AIM; its files: our folders, the official checkpoints, towers from transformers and from timm."""
+
 import json
 import math
 from pathlib import Path
@@ -20,11 +21,15 @@ from .key_maps import AIM, TIMM_VISION, rename
 from .loading import fill, read_tensors
 
 HEAD_WIDTH = 64  # of every CLIP; no weight tells how many heads there are
-OFFICIAL_SCALES = {1: .5, 2: 1.}  # of the adapters beside the MLP, by num_tadapter: AIM's configurations of diving48 and of sthv2
+OFFICIAL_SCALES = {
+    1: 0.5,
+    2: 1.0,
+}  # of the adapters beside the MLP, by num_tadapter: AIM's configurations of diving48 and of sthv2
 
 
 class AimEncoder(Encoder):
     """Clips through a trained Aim. With the CLIP it was made from, frames and texts share that CLIP's joint space."""
+
     name = "aim"
 
     def __init__(self, backbone: Aim, clip: Encoder | None = None):
@@ -33,9 +38,17 @@ class AimEncoder(Encoder):
         tower = backbone.tower.config
         self.image_size = tower.image_size
         self.mean, self.std = tuple(backbone.settings["mean"]), tuple(backbone.settings["std"])
-        self.identity = {"family": self.name, "weights": hash_weights(backbone), "heads": tower.num_attention_heads,
-                         "activation": tower.hidden_act, "norm_eps": tower.layer_norm_eps, "scale": backbone.settings["scale"],
-                         "mean": self.mean, "std": self.std, "clip": clip.identity if clip else None}
+        self.identity = {
+            "family": self.name,
+            "weights": hash_weights(backbone),
+            "heads": tower.num_attention_heads,
+            "activation": tower.hidden_act,
+            "norm_eps": tower.layer_norm_eps,
+            "scale": backbone.settings["scale"],
+            "mean": self.mean,
+            "std": self.std,
+            "clip": clip.identity if clip else None,
+        }
 
     @classmethod
     def load(cls, weights: str | Path, clip: str | None = None, **official) -> "AimEncoder":
@@ -53,7 +66,9 @@ class AimEncoder(Encoder):
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         if self.clip is None:
-            raise ValueError("this AIM was loaded without a text tower; pass clip=, the CLIP model that it was made from.")
+            raise ValueError(
+                "this AIM was loaded without a text tower; pass clip=, the CLIP model that it was made from."
+            )
         return self.clip.encode_texts(texts)
 
 
@@ -69,8 +84,13 @@ def start_aim(source: str, **settings) -> Aim:
         mean, std = vit.pretrained_cfg["mean"], vit.pretrained_cfg["std"]
         return Aim(tower_from_timm(vit), mean=mean, std=std, source=source, **settings)
     model, preprocessing = from_hub(_read_hugging_face, source)
-    return Aim(getattr(model, "vision_model", model), mean=preprocessing["image_mean"], std=preprocessing["image_std"], source=source,
-               **settings)
+    return Aim(
+        getattr(model, "vision_model", model),
+        mean=preprocessing["image_mean"],
+        std=preprocessing["image_std"],
+        source=source,
+        **settings,
+    )
 
 
 def _read_hugging_face(source: str, local_files_only: bool) -> tuple[nn.Module, dict]:
@@ -82,11 +102,21 @@ def _read_hugging_face(source: str, local_files_only: bool) -> tuple[nn.Module, 
 def tower_from_timm(vit: nn.Module) -> CLIPVisionModel:
     """A timm VisionTransformer of CLIP's kind (class token, norm before the blocks, no patch bias) as transformers' tower."""
     attention, mlp = vit.blocks[0].attn, vit.blocks[0].mlp
-    tower = CLIPVisionModel(CLIPVisionConfig(
-        hidden_size=vit.embed_dim, intermediate_size=mlp.fc1.out_features, num_hidden_layers=len(vit.blocks),
-        num_attention_heads=attention.num_heads, image_size=vit.patch_embed.img_size[0], patch_size=vit.patch_embed.patch_size[0],
-        hidden_act="quick_gelu" if isinstance(mlp.act, QuickGELU) else "gelu", layer_norm_eps=vit.norm.eps))
-    state, unknown = rename({name: value for name, value in vit.state_dict().items() if not name.startswith("head.")}, TIMM_VISION)
+    tower = CLIPVisionModel(
+        CLIPVisionConfig(
+            hidden_size=vit.embed_dim,
+            intermediate_size=mlp.fc1.out_features,
+            num_hidden_layers=len(vit.blocks),
+            num_attention_heads=attention.num_heads,
+            image_size=vit.patch_embed.img_size[0],
+            patch_size=vit.patch_embed.patch_size[0],
+            hidden_act="quick_gelu" if isinstance(mlp.act, QuickGELU) else "gelu",
+            layer_norm_eps=vit.norm.eps,
+        )
+    )
+    state, unknown = rename(
+        {name: value for name, value in vit.state_dict().items() if not name.startswith("head.")}, TIMM_VISION
+    )
     for name in state.keys() & {"embeddings.class_embedding", "embeddings.position_embedding.weight"}:
         state[name] = state[name].flatten(0, -2).squeeze(0)  # timm keeps a batch axis
     fill(tower, state, unknown, "this timm model", "a CLIP ViT such as vit_base_patch16_clip_quickgelu_224")
@@ -99,7 +129,10 @@ def save_pretrained(model: Aim | AimClassifier, folder: Path) -> None:
     head = {"labels": model.labels, "dropout": model.dropout.p} if isinstance(model, AimClassifier) else None
     with together(folder, "config.json") as temporary:
         write_weights(model.state_dict(), temporary / "model.safetensors")
-        write_json({"tower": backbone.tower.config.to_diff_dict(), "aim": backbone.settings, "head": head}, temporary / "config.json")
+        write_json(
+            {"tower": backbone.tower.config.to_diff_dict(), "aim": backbone.settings, "head": head},
+            temporary / "config.json",
+        )
 
 
 def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
@@ -109,16 +142,26 @@ def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
         return load_official(folder, **official)
     config = read_json(folder / "config.json") if (folder / "config.json").exists() else {}
     if "tower" not in config:  # a folder of another model, such as a CLIP, has a config.json too
-        raise FileNotFoundError(f"{weights} is no checkpoint file and holds no config.json of an AIM; train one with `python -m "
-                                "tfcovr_utils.training stage1`, or pass an official checkpoint file.")
+        raise FileNotFoundError(
+            f"{weights} is no checkpoint file and holds no config.json of an AIM; train one with `python -m "
+            "tfcovr_utils.training stage1`, or pass an official checkpoint file."
+        )
     model = Aim(CLIPVisionModel(CLIPVisionConfig.from_dict(config["tower"])), **config["aim"])
     if config["head"]:
         model = AimClassifier(model, **config["head"])
-    fill(model, read_weights(folder / "model.safetensors"), [], str(weights), "a folder whose two files belong together")
+    fill(
+        model,
+        read_weights(folder / "model.safetensors"),
+        [],
+        str(weights),
+        "a folder whose two files belong together",
+    )
     return model.eval()
 
 
-def load_official(path: Path, *, scale: float | None = None, heads: int | None = None, labels: list[str] | None = None) -> AimClassifier:
+def load_official(
+    path: Path, *, scale: float | None = None, heads: int | None = None, labels: list[str] | None = None
+) -> AimClassifier:
     """Load a recogniser's checkpoint of AIM's authors, or TF-CoVR's stage 1, in eval mode. Sizes are read off the weights.
 
     scale stands in the training configuration alone. Unless given it is what the official ones have: 1 with two temporal
@@ -128,21 +171,42 @@ def load_official(path: Path, *, scale: float | None = None, heads: int | None =
     state = read_tensors(path)
     weights, unknown = rename(state, AIM)
     expected = "a recogniser's checkpoint of AIM with backbone.* and cls_head.*"
-    needed = ["backbone.conv1.weight", "backbone.positional_embedding", "backbone.temporal_embedding", "cls_head.fc_cls.weight",
-              "backbone.transformer.resblocks.0.mlp.c_fc.weight", "backbone.transformer.resblocks.0.S_Adapter.D_fc1.weight"]
+    needed = [
+        "backbone.conv1.weight",
+        "backbone.positional_embedding",
+        "backbone.temporal_embedding",
+        "cls_head.fc_cls.weight",
+        "backbone.transformer.resblocks.0.mlp.c_fc.weight",
+        "backbone.transformer.resblocks.0.S_Adapter.D_fc1.weight",
+    ]
     if missing := [name for name in needed if name not in state]:
         raise ValueError(f"{path} lacks {', '.join(missing)}; pass {expected}.")
     patches, positions, temporal, classes, mlp, adapter = (state[name].shape for name in needed)
     width, patch_size = patches[0], patches[-1]
     layers = {name.split(".")[3] for name in state if name.startswith("backbone.transformer.")}
-    tower = CLIPVisionModel(CLIPVisionConfig(
-        hidden_size=width, intermediate_size=mlp[0], num_hidden_layers=len(layers), num_attention_heads=heads or width // HEAD_WIDTH,
-        image_size=patch_size * math.isqrt(positions[0] - 1), patch_size=patch_size))
+    tower = CLIPVisionModel(
+        CLIPVisionConfig(
+            hidden_size=width,
+            intermediate_size=mlp[0],
+            num_hidden_layers=len(layers),
+            num_attention_heads=heads or width // HEAD_WIDTH,
+            image_size=patch_size * math.isqrt(positions[0] - 1),
+            patch_size=patch_size,
+        )
+    )
     num_tadapter = 2 if any("T_Adapter_in" in name for name in state) else 1
-    aim = Aim(tower, num_frames=temporal[1], num_tadapter=num_tadapter, scale=OFFICIAL_SCALES[num_tadapter] if scale is None else scale,
-              adapter_ratio=adapter[0] / width, source=Path(path).name)
+    aim = Aim(
+        tower,
+        num_frames=temporal[1],
+        num_tadapter=num_tadapter,
+        scale=OFFICIAL_SCALES[num_tadapter] if scale is None else scale,
+        adapter_ratio=adapter[0] / width,
+        source=Path(path).name,
+    )
     model = AimClassifier(aim, labels or [str(label) for label in range(classes[0])])
     if len(model.labels) != classes[0]:
-        raise ValueError(f"labels are {len(model.labels)}, but {path} has {classes[0]} classes; pass one label a class.")
+        raise ValueError(
+            f"labels are {len(model.labels)}, but {path} has {classes[0]} classes; pass one label a class."
+        )
     fill(model, weights, unknown, str(path), expected)
     return model.eval()

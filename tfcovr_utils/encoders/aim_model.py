@@ -3,6 +3,7 @@
 The model and its classifier, without files. Agrees with the official ViT_CLIP, except that DropPath drops a branch clip
 by clip: the official axes make it drop token positions of the whole batch.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -14,7 +15,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from .positions import interpolate_time
 
 ADAPTER_STD = 0.02  # official; of the first map, the second starts at zero
-HEAD_STD = 0.01     # official
+HEAD_STD = 0.01  # official
 
 
 class Adapter(nn.Module):
@@ -56,7 +57,7 @@ class AimBlock(nn.Module):
         in_frame = layer.layer_norm1(x).flatten(0, 1).unsqueeze(2)  # (B * T, N, 1, D)
         if class_only:
             x = x[:, :, :1]
-        attended = attention.out_proj(attend(attention, in_frame[:, :x.shape[2]], in_frame)).view(x.shape)
+        attended = attention.out_proj(attend(attention, in_frame[:, : x.shape[2]], in_frame)).view(x.shape)
         x = x + attended + self.S_Adapter(attended)
 
         normed = layer.layer_norm2(x)
@@ -74,13 +75,19 @@ def attend(attention: nn.Module, queries: torch.Tensor, keys: torch.Tensor) -> t
 
     The M places beside each other act as M times as many heads, so nothing is copied to bring an axis to its place.
     """
+
     def heads(tokens):
         return tokens.flatten(2).unflatten(2, (-1, attention.head_dim)).transpose(1, 2)
+
     q, k, v = heads(attention.q_proj(queries)), heads(attention.k_proj(keys)), heads(attention.v_proj(keys))
     if q.device.type == "cpu" and q.dtype == torch.bfloat16:
         # PyTorch's bfloat16 attention on a CPU is an order of magnitude slower than its float32 one.
         with torch.autocast("cpu", enabled=False):
-            return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).transpose(1, 2).reshape(queries.shape)
+            return (
+                F.scaled_dot_product_attention(q.float(), k.float(), v.float())
+                .transpose(1, 2)
+                .reshape(queries.shape)
+            )
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(queries.shape)
 
 
@@ -89,7 +96,11 @@ def run_mlp(mlp: nn.Module, x: torch.Tensor) -> torch.Tensor:
     if not isinstance(mlp.activation_fn, QuickGELUActivation):
         return mlp(x)
     factor = 1.702
-    return F.linear(F.silu(F.linear(x, mlp.fc1.weight * factor, mlp.fc1.bias * factor)), mlp.fc2.weight / factor, mlp.fc2.bias)
+    return F.linear(
+        F.silu(F.linear(x, mlp.fc1.weight * factor, mlp.fc1.bias * factor)),
+        mlp.fc2.weight / factor,
+        mlp.fc2.bias,
+    )
 
 
 class Aim(nn.Module):
@@ -101,28 +112,56 @@ class Aim(nn.Module):
     gradient_checkpointing (an attribute): recompute layers in the backward pass instead of keeping their insides.
     """
 
-    def __init__(self, tower: CLIPVisionModel, *, num_frames: int, num_tadapter: int = 1, scale: float = 0.5,
-                 adapter_ratio: float = 0.25, drop_path: float = 0.0, mean=OPENAI_CLIP_MEAN, std=OPENAI_CLIP_STD, source: str = ""):
+    def __init__(
+        self,
+        tower: CLIPVisionModel,
+        *,
+        num_frames: int,
+        num_tadapter: int = 1,
+        scale: float = 0.5,
+        adapter_ratio: float = 0.25,
+        drop_path: float = 0.0,
+        mean=OPENAI_CLIP_MEAN,
+        std=OPENAI_CLIP_STD,
+        source: str = "",
+    ):
         super().__init__()
         if num_tadapter not in (1, 2):
             raise ValueError(f"num_tadapter is {num_tadapter}; AIM has 1 or 2 adapters on its temporal path.")
-        self.settings = {"num_frames": num_frames, "num_tadapter": num_tadapter, "scale": scale, "adapter_ratio": adapter_ratio,
-                         "drop_path": drop_path, "mean": list(mean), "std": list(std), "source": source}
+        self.settings = {
+            "num_frames": num_frames,
+            "num_tadapter": num_tadapter,
+            "scale": scale,
+            "adapter_ratio": adapter_ratio,
+            "drop_path": drop_path,
+            "mean": list(mean),
+            "std": list(std),
+            "source": source,
+        }
         self.gradient_checkpointing = False
         self.tower = tower.requires_grad_(False)
         self.tower.post_layernorm.requires_grad_(True)
         width, layers = tower.config.hidden_size, tower.config.num_hidden_layers
         self.temporal_embedding = nn.Parameter(torch.zeros(1, num_frames, width))
         self.adapters = nn.ModuleList(
-            AimBlock(width, round(width * adapter_ratio), num_tadapter, scale, drop_path * depth / max(layers - 1, 1))
-            for depth in range(layers))
+            AimBlock(
+                width,
+                round(width * adapter_ratio),
+                num_tadapter,
+                scale,
+                drop_path * depth / max(layers - 1, 1),
+            )
+            for depth in range(layers)
+        )
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised pixels (B, T, 3, H, W), any T -> frame features (B, T, D): the layer-normed class token of each frame."""
         if pixels.ndim != 5 or pixels.shape[2] != 3:
             raise ValueError(f"pixels have shape {tuple(pixels.shape)}; pass clips as (B, T, 3, H, W).")
         tokens = self.tower.embeddings(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])  # (B, T, N, D)
-        x = self.tower.pre_layrnorm(tokens + interpolate_time(self.temporal_embedding, pixels.shape[1]).unsqueeze(2))
+        x = self.tower.pre_layrnorm(
+            tokens + interpolate_time(self.temporal_embedding, pixels.shape[1]).unsqueeze(2)
+        )
         layers = self.tower.encoder.layers
         for block, layer in zip(self.adapters, layers):
             class_only = layer is layers[-1]  # nothing reads the other tokens after it

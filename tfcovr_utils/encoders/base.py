@@ -2,6 +2,7 @@
 
 An encoder sees decoded frames and plain texts. It decodes nothing, stores nothing and trains nothing.
 """
+
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,15 +12,16 @@ import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from ..video.frames import square
 from ..profiles import ROOT
+from ..video.frames import square
 
 
 class Encoder(torch.nn.Module):
     """Base of all encoders. `identity` decides the address of its embeddings: family, weights' hash, what is read out."""
-    name: str            # registry name of the family
-    identity: dict       # JSON values only; two encoders with equal identities give equal embeddings
-    image_size: int      # pixels, square
+
+    name: str  # registry name of the family
+    identity: dict  # JSON values only; two encoders with equal identities give equal embeddings
+    image_size: int  # pixels, square
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -60,7 +62,11 @@ def hash_weights(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else str(value.item()).encode())
+        digest.update(
+            value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+            if value.ndim
+            else str(value.item()).encode()
+        )
     return digest.hexdigest()[:16]
 
 
@@ -70,10 +76,19 @@ def local_folder(weights: str) -> str:
 
 
 # Registry name -> "module:class"; a class is made by Class.load(weights, **options). Imported when asked for.
-ENCODERS = {"clip": "clip:ClipEncoder", "aim": "aim:AimEncoder", "blip": "blip:BlipEncoder", "blip2": "blip2:Blip2Encoder",
-            "languagebind": "languagebind:LanguageBindEncoder", "captioner": "captioner:Captioner",
-            "gme": "qwen_vl:GmeEncoder", "qwen3_vl_embedding": "qwen_vl:Qwen3VlEmbeddingEncoder", "e5_v": "e5v:E5VEncoder",
-            "mm_embed": "mm_embed:MMEmbedEncoder", "siglip2": "siglip2:Siglip2Encoder"}
+ENCODERS = {
+    "clip": "clip:ClipEncoder",
+    "aim": "aim:AimEncoder",
+    "blip": "blip:BlipEncoder",
+    "blip2": "blip2:Blip2Encoder",
+    "languagebind": "languagebind:LanguageBindEncoder",
+    "captioner": "captioner:Captioner",
+    "gme": "qwen_vl:GmeEncoder",
+    "qwen3_vl_embedding": "qwen_vl:Qwen3VlEmbeddingEncoder",
+    "e5_v": "e5v:E5VEncoder",
+    "mm_embed": "mm_embed:MMEmbedEncoder",
+    "siglip2": "siglip2:Siglip2Encoder",
+}
 
 
 def load_encoder(name: str, weights: str, **options) -> Encoder:

@@ -1,4 +1,5 @@
 """BLIP: frames and texts in one space, and an image and a modification read together by cross-attention, as in CoVR and BSE-CoVR."""
+
 import hashlib
 import json
 import warnings
@@ -21,6 +22,7 @@ ENC = "[ENC]"  # stands at position 0 of a text that is read together with an im
 
 class BlipEncoder(Encoder):
     """BLIP for retrieval. N clips, T frames, L image tokens with the class token first, Dv the ViT's width, E the joint space."""
+
     name = "blip"
 
     def __init__(self, parts: BlipParts, tokenizer: str, max_words: int | None = 30, max_tokens: int = 64):
@@ -34,15 +36,31 @@ class BlipEncoder(Encoder):
         self.image_size = vision.image_size
         self.max_tokens = min(max_tokens, text.max_position_embeddings)
         self.identity = {
-            "family": self.name, "weights": hash_weights(self.model), "image_size": self.image_size, "mean": self.mean, "std": self.std,
+            "family": self.name,
+            "weights": hash_weights(self.model),
+            "image_size": self.image_size,
+            "mean": self.mean,
+            "std": self.std,
             "prompt_proj": hash_weights(self.prompt_proj) if self.prompt_proj else None,
-            "heads": [vision.num_attention_heads, text.num_attention_heads], "activation": [vision.hidden_act, text.hidden_act],
-            "norm_eps": [vision.layer_norm_eps, text.layer_norm_eps], "max_words": max_words, "max_tokens": self.max_tokens,
-            "tokenizer": _hash_vocabulary(parts.tokenizer) if parts.tokenizer else tokenizer}
+            "heads": [vision.num_attention_heads, text.num_attention_heads],
+            "activation": [vision.hidden_act, text.hidden_act],
+            "norm_eps": [vision.layer_norm_eps, text.layer_norm_eps],
+            "max_words": max_words,
+            "max_tokens": self.max_tokens,
+            "tokenizer": _hash_vocabulary(parts.tokenizer) if parts.tokenizer else tokenizer,
+        }
 
     @classmethod
-    def load(cls, weights: str, *, tokenizer: str = "Salesforce/blip-itm-base-coco", image_size: int | None = None,
-             max_words: int | None = 30, max_tokens: int = 64, heads: tuple[int, int] | None = None) -> "BlipEncoder":
+    def load(
+        cls,
+        weights: str,
+        *,
+        tokenizer: str = "Salesforce/blip-itm-base-coco",
+        image_size: int | None = None,
+        max_words: int | None = 30,
+        max_tokens: int = 64,
+        heads: tuple[int, int] | None = None,
+    ) -> "BlipEncoder":
         """Load a Hugging Face folder or hub id of BlipForImageTextRetrieval, or an official file (.pth, .pt, .ckpt).
 
         tokenizer: hub id or folder, for weights that have none beside them; read when the first text comes. image_size:
@@ -80,26 +98,35 @@ class BlipEncoder(Encoder):
         texts = [official_text(text, self.max_words) for text in texts]
         lost = [len(ids) - self.max_tokens for ids in self.tokenizer(texts, verbose=False)["input_ids"]]
         if cut := [tokens for tokens in lost if tokens > 0]:
-            warnings.warn(f"{len(cut)} of {len(texts)} texts lose {sum(cut)} tokens, since max_tokens is {self.max_tokens}; raise it "
-                          f"(to {self.model.config.text_config.max_position_embeddings} at most) or shorten the texts.", stacklevel=2)
+            warnings.warn(
+                f"{len(cut)} of {len(texts)} texts lose {sum(cut)} tokens, since max_tokens is {self.max_tokens}; raise it "
+                f"(to {self.model.config.text_config.max_position_embeddings} at most) or shorten the texts.",
+                stacklevel=2,
+            )
         tokens = tokenise(texts, self.tokenizer, self.max_tokens)
         if enc:
             tokens.input_ids[:, 0] = self._enc_id()
         return tokens
 
-    def compose(self, tokens: torch.Tensor, texts: Tokens, grounding: torch.Tensor | None = None) -> torch.Tensor:
+    def compose(
+        self, tokens: torch.Tensor, texts: Tokens, grounding: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Read texts, with [ENC], by cross-attention to image tokens (B, L, Dv) -> unit queries (B, E); differentiable.
 
         grounding: (B, Dv), added to every image token, as BSE-CoVR does with a description of the query clip.
         """
         width = self.model.config.vision_config.hidden_size
         if tokens.ndim != 3 or len(tokens) != len(texts) or tokens.shape[-1] != width:
-            raise ValueError(f"image tokens are {tuple(tokens.shape)} for {len(texts)} texts; pass ({len(texts)}, L, {width}), "
-                             "those of one frame a text.")
+            raise ValueError(
+                f"image tokens are {tuple(tokens.shape)} for {len(texts)} texts; pass ({len(texts)}, L, {width}), "
+                "those of one frame a text."
+            )
         if grounding is not None:
             if grounding.shape != (len(tokens), width):
-                raise ValueError(f"grounding is {tuple(grounding.shape)}; pass ({len(tokens)}, {width}), one row a text, "
-                                 "as ground() gives.")
+                raise ValueError(
+                    f"grounding is {tuple(grounding.shape)}; pass ({len(tokens)}, {width}), one row a text, "
+                    "as ground() gives."
+                )
             tokens = tokens + grounding[:, None]
         return self._project(self._read(texts, tokens))
 
@@ -109,16 +136,22 @@ class BlipEncoder(Encoder):
         They are read without cross-attention. BSE-CoVR trained them with [CLS] and tests them with [ENC].
         """
         if self.prompt_proj is None:
-            raise ValueError("this BLIP has no prompt_proj, which only BSE-CoVR's checkpoints hold; load one of those, or call "
-                             "add_prompt_proj() and train it.")
+            raise ValueError(
+                "this BLIP has no prompt_proj, which only BSE-CoVR's checkpoints hold; load one of those, or call "
+                "add_prompt_proj() and train it."
+            )
         return self.prompt_proj(self._read(descriptions))
 
     def add_prompt_proj(self) -> None:
         """Make the layer that BSE-CoVR adds to CoVR, for training."""
         if self.prompt_proj is not None:
-            raise ValueError("this BLIP has a prompt_proj already; load a checkpoint without one, such as CoVR's, to begin anew.")
+            raise ValueError(
+                "this BLIP has a prompt_proj already; load a checkpoint without one, such as CoVR's, to begin anew."
+            )
         config = self.model.config
-        self.prompt_proj = nn.Linear(config.text_config.hidden_size, config.vision_config.hidden_size, device=self.device)
+        self.prompt_proj = nn.Linear(
+            config.text_config.hidden_size, config.vision_config.hidden_size, device=self.device
+        )
         # With zeros a description first adds nothing, so training begins at exactly CoVR's model; random weights would disturb
         # every image token that its cross-attention has learnt to read. The layer itself gets gradients from the first step on.
         nn.init.zeros_(self.prompt_proj.weight)
@@ -134,13 +167,16 @@ class BlipEncoder(Encoder):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that `load` reads back: weights, config, pixel statistics, and the tokenizer if it has been read."""
-        write_blip(Path(folder), self.model, self.prompt_proj, self.mean, self.std, self.__dict__.get("tokenizer"))
+        write_blip(
+            Path(folder), self.model, self.prompt_proj, self.mean, self.std, self.__dict__.get("tokenizer")
+        )
 
     def _read(self, texts: Tokens, image_tokens: torch.Tensor | None = None) -> torch.Tensor:
         """The text encoder's state at the first token (M, D)."""
         texts = texts.to(self.device)
-        return self.model.text_encoder(texts.input_ids, attention_mask=texts.attention_mask,
-                                       encoder_hidden_states=image_tokens).last_hidden_state[:, 0]
+        return self.model.text_encoder(
+            texts.input_ids, attention_mask=texts.attention_mask, encoder_hidden_states=image_tokens
+        ).last_hidden_state[:, 0]
 
     def _project(self, states: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.model.text_proj(states), dim=-1)
@@ -148,7 +184,11 @@ class BlipEncoder(Encoder):
     def _enc_id(self) -> int:
         """The hub's tokenizers do not know [ENC], which is the last word of the official ones."""
         known = self.tokenizer.convert_tokens_to_ids(ENC)
-        return self.model.config.text_config.vocab_size - 1 if known in (None, self.tokenizer.unk_token_id) else known
+        return (
+            self.model.config.text_config.vocab_size - 1
+            if known in (None, self.tokenizer.unk_token_id)
+            else known
+        )
 
 
 def _hash_vocabulary(tokenizer: PreTrainedTokenizerBase) -> str:

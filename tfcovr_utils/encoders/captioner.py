@@ -1,4 +1,5 @@
 """A BLIP that puts a frame into words: the descriptions that ECDE, TF-CVR and BSE-CoVR read."""
+
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ LONGEST = 40  # tokens of a caption
 
 class Captioner(Encoder):
     """`describe` writes; it has no features."""
+
     name = "captioner"
 
     def __init__(self, model: BlipForConditionalGeneration, tokenizer, preprocessing: dict, source: str):
@@ -22,7 +24,13 @@ class Captioner(Encoder):
         self.model, self.tokenizer, self.source = model, tokenizer, source
         self.image_size = model.config.vision_config.image_size
         self.mean, self.std = tuple(preprocessing["image_mean"]), tuple(preprocessing["image_std"])
-        self.identity = {"family": self.name, "weights": hash_weights(model), "mean": self.mean, "std": self.std, "longest": LONGEST}
+        self.identity = {
+            "family": self.name,
+            "weights": hash_weights(model),
+            "mean": self.mean,
+            "std": self.std,
+            "longest": LONGEST,
+        }
 
     @classmethod
     def load(cls, weights: str) -> "Captioner":
@@ -32,12 +40,22 @@ class Captioner(Encoder):
     @torch.no_grad()
     def describe(self, frames: np.ndarray | torch.Tensor) -> list[str]:
         """Frames uint8 (N, H, W, 3) -> N captions, the likeliest word at each place."""
-        written = self.model.generate(pixel_values=self.prepare(frames), max_new_tokens=LONGEST, do_sample=False, num_beams=1)
+        written = self.model.generate(
+            pixel_values=self.prepare(frames), max_new_tokens=LONGEST, do_sample=False, num_beams=1
+        )
         return [text.strip() for text in self.tokenizer.batch_decode(written, skip_special_tokens=True)]
 
 
 def _read_hugging_face(source: str, local_files_only: bool) -> tuple:
     """Model, tokenizer and what is done to pixels."""
-    preprocessing = json.loads(Path(cached_file(source, "preprocessor_config.json", local_files_only=local_files_only)).read_text())
+    preprocessing = json.loads(
+        Path(cached_file(source, "preprocessor_config.json", local_files_only=local_files_only)).read_text()
+    )
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)
-    return BlipForConditionalGeneration.from_pretrained(source, dtype=torch.float32, local_files_only=local_files_only), tokenizer, preprocessing
+    return (
+        BlipForConditionalGeneration.from_pretrained(
+            source, dtype=torch.float32, local_files_only=local_files_only
+        ),
+        tokenizer,
+        preprocessing,
+    )

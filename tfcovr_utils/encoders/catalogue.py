@@ -1,22 +1,26 @@
 """Weights that others published: how large they are and under which licence, said before they are fetched."""
+
 from typing import NamedTuple
 
 
 class Published(NamedTuple):
     """Parameters in millions, gigabytes as the owner's files hold them, and the licence that the owner names."""
+
     parameters: int
     gigabytes: float
     licence: str
 
 
 PUBLISHED = {
-    "openai/clip-vit-base-patch16": Published(150, .6, "MIT"),
+    "openai/clip-vit-base-patch16": Published(150, 0.6, "MIT"),
     "Salesforce/blip-itm-large-coco": Published(446, 1.8, "BSD-3-Clause"),
     "Salesforce/blip2-itm-vit-g-coco": Published(1173, 4.7, "BSD-3-Clause (LAVIS)"),
     "Salesforce/blip-image-captioning-large": Published(470, 1.9, "BSD-3-Clause"),
     "LanguageBind/LanguageBind_Video_FT": Published(529, 2.1, "MIT"),
     "Alibaba-NLP/gme-Qwen2-VL-2B-Instruct": Published(2209, 4.4, "Apache-2.0"),
-    "royokong/e5-v": Published(8355, 16.7, "not named on the hub; its code is Apache-2.0, its Llama 3 has Meta's licence"),
+    "royokong/e5-v": Published(
+        8355, 16.7, "not named on the hub; its code is Apache-2.0, its Llama 3 has Meta's licence"
+    ),
     "nvidia/MM-Embed": Published(8180, 16.4, "CC-BY-NC-4.0"),
     "Qwen/Qwen3-VL-Embedding-2B": Published(2127, 4.3, "Apache-2.0"),
     "Qwen/Qwen3-VL-Embedding-8B": Published(8145, 16.3, "Apache-2.0"),

@@ -1,4 +1,5 @@
 """CLIP, image and text, from a Hugging Face folder, a hub id or OpenAI's own files; the rendered benchmark's weights go the same way."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ READ_OUTS = ("projected", "pooled")
 class ClipEncoder(Encoder):
     """A CLIP with two read-outs of a frame: "projected", its joint space with text, or "pooled", the CLS token before the
     projection, which is where AIM starts from."""
+
     name = "clip"
 
     def __init__(self, model: CLIPModel, tokenizer, preprocessing: dict, read_out: str = "projected"):
@@ -27,12 +29,21 @@ class ClipEncoder(Encoder):
         towers = (model.config.vision_config, model.config.text_config)
         self.image_size = towers[0].image_size
         self.mean, self.std = tuple(preprocessing["image_mean"]), tuple(preprocessing["image_std"])
-        self.identity = {"family": self.name, "weights": hash_weights(model), "read_out": read_out, "mean": self.mean, "std": self.std,
-                         "heads": [tower.num_attention_heads for tower in towers], "activation": [tower.hidden_act for tower in towers],
-                         "norm_eps": [tower.layer_norm_eps for tower in towers]}
+        self.identity = {
+            "family": self.name,
+            "weights": hash_weights(model),
+            "read_out": read_out,
+            "mean": self.mean,
+            "std": self.std,
+            "heads": [tower.num_attention_heads for tower in towers],
+            "activation": [tower.hidden_act for tower in towers],
+            "norm_eps": [tower.layer_norm_eps for tower in towers],
+        }
 
     @classmethod
-    def load(cls, weights: str, read_out: str = "projected", tokenizer: str = "openai/clip-vit-base-patch16") -> Encoder:
+    def load(
+        cls, weights: str, read_out: str = "projected", tokenizer: str = "openai/clip-vit-base-patch16"
+    ) -> Encoder:
         """Load from a hub id, from a folder with config.json, model.safetensors, a tokenizer and preprocessor_config.json,
         or from a file of OpenAI's (.pt, .pth, .bin).
 
@@ -45,7 +56,12 @@ class ClipEncoder(Encoder):
         state, late = read_openai(weights), LateTokenizer(tokenizer)
         if is_resnet(state):
             return build_resnet(state, weights, late, read_out)
-        return cls(build_vit(state, weights), late, {"image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD}, read_out)
+        return cls(
+            build_vit(state, weights),
+            late,
+            {"image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD},
+            read_out,
+        )
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         pixels = self.prepare(frames)
@@ -57,7 +73,9 @@ class ClipEncoder(Encoder):
         if self.read_out != "projected":
             return self, None
         preprocessing = {"image_mean": self.mean, "image_std": self.std}
-        return ClipEncoder(self.model, self.tokenizer, preprocessing, "pooled").eval().requires_grad_(False), self.project
+        return ClipEncoder(self.model, self.tokenizer, preprocessing, "pooled").eval().requires_grad_(
+            False
+        ), self.project
 
     @torch.no_grad()
     def project(self, pooled: torch.Tensor) -> torch.Tensor:
@@ -65,14 +83,26 @@ class ClipEncoder(Encoder):
         return self.model.visual_projection(pooled.to(self.device)).cpu()
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
-        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=self.model.config.text_config.max_position_embeddings,
-                                return_tensors="pt").to(self.device)
+        tokens = self.tokenizer(
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=self.model.config.text_config.max_position_embeddings,
+            return_tensors="pt",
+        ).to(self.device)
         return self.model.get_text_features(**tokens).pooler_output
 
 
 def _read_hugging_face(source: str, local_files_only: bool) -> tuple:
     """Model, tokenizer and what is done to pixels."""
-    preprocessing = json.loads(Path(cached_file(source, "preprocessor_config.json", local_files_only=local_files_only)).read_text())
+    preprocessing = json.loads(
+        Path(cached_file(source, "preprocessor_config.json", local_files_only=local_files_only)).read_text()
+    )
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)
-    return CLIPModel.from_pretrained(source, dtype=torch.float32, attn_implementation="sdpa",
-                                     local_files_only=local_files_only), tokenizer, preprocessing
+    return (
+        CLIPModel.from_pretrained(
+            source, dtype=torch.float32, attn_implementation="sdpa", local_files_only=local_files_only
+        ),
+        tokenizer,
+        preprocessing,
+    )

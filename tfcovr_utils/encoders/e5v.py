@@ -1,17 +1,22 @@
 """E5-V: a LLaVA-NeXT that is asked for one word, and the state in front of that word."""
+
 from transformers import LlavaNextForConditionalGeneration, LlavaNextModel, LlavaNextProcessor
 
 from .mllm import MllmEncoder
 
 TEMPLATE = "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n \n"
 # Ways its own code asks: "summary" of an image or a sentence, "modify" in composed retrieval. The last is misspelt there too.
-ASKED = {"summary": "<image>\nSummary above image in one word: ", "modify": "<image>\n Describe this image in one word:",
-         "text": "{text}\nSummary above sentence in one word: ",
-         "composed": '<image>Modify this image with "{text}", desribe modified image in one word:'}
+ASKED = {
+    "summary": "<image>\nSummary above image in one word: ",
+    "modify": "<image>\n Describe this image in one word:",
+    "text": "{text}\nSummary above sentence in one word: ",
+    "composed": '<image>Modify this image with "{text}", desribe modified image in one word:',
+}
 
 
 class E5VEncoder(MllmEncoder):
     """asked: how an image is asked for, "summary", or "modify" to go with `compose`."""
+
     name, hub_id = "e5_v", "royokong/e5-v"
     model_class, processor_class = LlavaNextForConditionalGeneration, LlavaNextProcessor
 
@@ -19,8 +24,10 @@ class E5VEncoder(MllmEncoder):
         if asked not in ("summary", "modify"):
             raise ValueError(f"asked {asked!r} is not known; choose summary or modify.")
         if instruction:
-            raise ValueError(f"E5-V has no instruction but the way it asks, and was given {instruction!r}; choose asked='modify' or "
-                             "'summary' instead.")
+            raise ValueError(
+                f"E5-V has no instruction but the way it asks, and was given {instruction!r}; choose asked='modify' or "
+                "'summary' instead."
+            )
         self.asked = asked
         super().__init__(complete(model, processor), processor, asked=asked, **choices)
 
@@ -32,11 +39,16 @@ class E5VEncoder(MllmEncoder):
 def complete(model: LlavaNextModel, processor: LlavaNextProcessor) -> LlavaNextModel:
     """Tell a LLaVA-NeXT's processor what older files leave to the model's config, and check that both mean one image token."""
     config, tokenizer = model.config, processor.tokenizer
-    processor.patch_size, processor.num_additional_image_tokens = config.vision_config.patch_size, 1  # CLIP's class token
+    processor.patch_size, processor.num_additional_image_tokens = (
+        config.vision_config.patch_size,
+        1,
+    )  # CLIP's class token
     processor.vision_feature_select_strategy = config.vision_feature_select_strategy
     if processor.image_token_id != config.image_token_id:
-        raise ValueError(f"the tokenizer writes {processor.image_token} as {processor.image_token_id} and the model reads "
-                         f"{config.image_token_id} as an image; use the tokenizer that was published with these weights.")
+        raise ValueError(
+            f"the tokenizer writes {processor.image_token} as {processor.image_token_id} and the model reads "
+            f"{config.image_token_id} as an image; use the tokenizer that was published with these weights."
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model

@@ -1,4 +1,5 @@
 """What others share by a hub id: from the cache, else from the hub, else within seconds one sentence that says how to get it."""
+
 import re
 import sys
 from collections.abc import Callable
@@ -28,11 +29,15 @@ def from_hub(read: Callable, weights: str, whole: bool = True):
     except (OSError, ValueError, SafetensorError) as error:
         if Path(source).is_dir():
             reason = re.split(r"[.]?\s*\n|[.] ", str(error))[0]
-            raise FileNotFoundError(f"{weights} does not hold what a Hugging Face folder of this kind does ({reason}); "
-                                    "make or fetch that folder again.") from error
+            raise FileNotFoundError(
+                f"{weights} does not hold what a Hugging Face folder of this kind does ({reason}); "
+                "make or fetch that folder again."
+            ) from error
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", weights):
-            raise FileNotFoundError(f"{weights} is no folder here and no hub id such as openai/clip-vit-base-patch16; fetch it, or make "
-                                    "the rendered benchmark's weights by `python -m tfcovr_utils.training.pretraining.mini_clip --out FOLDER`.") from error
+            raise FileNotFoundError(
+                f"{weights} is no folder here and no hub id such as openai/clip-vit-base-patch16; fetch it, or make "
+                "the rendered benchmark's weights by `python -m tfcovr_utils.training.pretraining.mini_clip --out FOLDER`."
+            ) from error
     try:
         model_info(source, timeout=REACH_S)
         if whole:
@@ -41,8 +46,10 @@ def from_hub(read: Callable, weights: str, whole: bool = True):
     except MemoryError:
         raise
     except Exception as error:
-        raise FileNotFoundError(f"{weights} is neither a folder here nor in the hub's cache, and the hub did not give it "
-                                f"({type(error).__name__}); where there is a network, run `hf download {weights}`.") from error
+        raise FileNotFoundError(
+            f"{weights} is neither a folder here nor in the hub's cache, and the hub did not give it "
+            f"({type(error).__name__}); where there is a network, run `hf download {weights}`."
+        ) from error
 
 
 class LateTokenizer:

@@ -3,6 +3,7 @@
 A table is a list of (pattern of a whole name, replacement). `{qkv}` in a replacement marks a tensor that stacks
 queries, keys and values on its first axis.
 """
+
 import re
 
 import torch
@@ -22,10 +23,14 @@ OPENAI_VISION = [
 ]
 
 # A recogniser's checkpoint of AIM, or TF-CoVR's stage 1 -> AimClassifier.
-AIM = [(r"backbone\." + pattern, "backbone.tower." + replacement) for pattern, replacement in OPENAI_VISION] + [
+AIM = [
+    (r"backbone\." + pattern, "backbone.tower." + replacement) for pattern, replacement in OPENAI_VISION
+] + [
     (r"backbone\.temporal_embedding", r"backbone.temporal_embedding"),
-    (r"backbone\.transformer\.resblocks\.(\d+)\.((?:T_Adapter_in|T_Adapter|S_Adapter|MLP_Adapter)\.D_fc[12]\.\w+)",
-     r"backbone.adapters.\1.\2"),
+    (
+        r"backbone\.transformer\.resblocks\.(\d+)\.((?:T_Adapter_in|T_Adapter|S_Adapter|MLP_Adapter)\.D_fc[12]\.\w+)",
+        r"backbone.adapters.\1.\2",
+    ),
     (r"cls_head\.fc_cls\.(\w+)", r"fc_cls.\1"),
 ]
 
@@ -43,7 +48,9 @@ TIMM_VISION = [
 ]
 
 
-def rename(state: dict[str, torch.Tensor], table: list[tuple[str, str]]) -> tuple[dict[str, torch.Tensor], list[str]]:
+def rename(
+    state: dict[str, torch.Tensor], table: list[tuple[str, str]]
+) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Rename weights by a table; return them, and the names that no row of the table knows."""
     renamed, unknown = {}, []
     for name, value in state.items():

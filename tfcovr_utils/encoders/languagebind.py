@@ -2,6 +2,7 @@
 
 Version 1.5, which embeds patches of several frames at once, is another model and is refused.
 """
+
 import json
 import math
 import re
@@ -16,8 +17,8 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.models.clip.modeling_clip import CLIPAttention
 from transformers.utils import cached_file
 
-from ..profiles import ROOT
 from ..machine.tensors import read_weights
+from ..profiles import ROOT
 from .base import Encoder, hash_weights, normalise
 from .hub import LateTokenizer, from_hub
 from .key_maps import rename
@@ -27,15 +28,30 @@ HUB_ID = "LanguageBind/LanguageBind_Video_FT"
 EXPECTED = f"a checkpoint of LanguageBind Video with its own config.json, such as {HUB_ID}"
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 # How the short side comes to its size: "official" is what pytorchvideo's ShortSideScale does.
-RESIZES = {"bicubic": {"mode": "bicubic", "antialias": True}, "official": {"mode": "bilinear", "antialias": False}}
+RESIZES = {
+    "bicubic": {"mode": "bicubic", "antialias": True},
+    "official": {"mode": "bilinear", "antialias": False},
+}
 
-TOWER = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps")
-SIZES = {"vision_config": (*TOWER, "image_size", "patch_size", "num_frames"),
-         "text_config": (*TOWER, "vocab_size", "max_position_embeddings")}
+TOWER = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "hidden_act",
+    "layer_norm_eps",
+)
+SIZES = {
+    "vision_config": (*TOWER, "image_size", "patch_size", "num_frames"),
+    "text_config": (*TOWER, "vocab_size", "max_position_embeddings"),
+}
 
 # Official names -> LanguageBindVideo.
 NAMES = [
-    (r"vision_model\.encoder\.layers\.(\d+)\.(temporal_(?:embedding|attn\..+|layer_norm1\..+))", r"temporal.\1.\2"),
+    (
+        r"vision_model\.encoder\.layers\.(\d+)\.(temporal_(?:embedding|attn\..+|layer_norm1\..+))",
+        r"temporal.\1.\2",
+    ),
     (r"((?:vision_model|text_model)\..+|(?:visual|text)_projection\.weight|logit_scale)", r"clip.\1"),
 ]
 DROPPED = r"(vision|text)_model\.embeddings\.position_ids"  # 0, 1, 2 and so on
@@ -64,7 +80,9 @@ class LanguageBindVideo(nn.Module):
         super().__init__()
         self.clip = CLIPModel(config)
         vision = self.clip.config.vision_config
-        self.temporal = nn.ModuleList(TemporalAttention(vision, num_frames) for _ in range(vision.num_hidden_layers))
+        self.temporal = nn.ModuleList(
+            TemporalAttention(vision, num_frames) for _ in range(vision.num_hidden_layers)
+        )
 
     def pool(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels (N, T, 3, S, S) -> the mean over frames of the normed class token, (N, width)."""
@@ -77,24 +95,44 @@ class LanguageBindVideo(nn.Module):
 
 class LanguageBindEncoder(Encoder):
     """Clips of `num_frames` frames, sampled by `policy`, and texts in one space."""
+
     name = "languagebind"
     policy = "ends"
 
-    def __init__(self, model: LanguageBindVideo, tokenizer, resize: str = "official", video_scale: float | str = 1.0,
-                 tokenizer_of: str | None = None):
+    def __init__(
+        self,
+        model: LanguageBindVideo,
+        tokenizer,
+        resize: str = "official",
+        video_scale: float | str = 1.0,
+        tokenizer_of: str | None = None,
+    ):
         super().__init__()
         self.model, self.tokenizer, self.resize = model, tokenizer, resize
         self.video_scale = model.clip.logit_scale.exp().item() if video_scale == "official" else video_scale
         towers = (model.clip.config.vision_config, model.clip.config.text_config)
         self.image_size, self.num_frames = towers[0].image_size, model.temporal[0].temporal_embedding.shape[1]
         self.mean, self.std = tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD)
-        self.identity = {"family": self.name, "weights": hash_weights(model), "resize": resize, "mean": self.mean, "std": self.std,
-                         "heads": [tower.num_attention_heads for tower in towers], "activation": [tower.hidden_act for tower in towers],
-                         "norm_eps": [tower.layer_norm_eps for tower in towers], "tokenizer": tokenizer_of}
+        self.identity = {
+            "family": self.name,
+            "weights": hash_weights(model),
+            "resize": resize,
+            "mean": self.mean,
+            "std": self.std,
+            "heads": [tower.num_attention_heads for tower in towers],
+            "activation": [tower.hidden_act for tower in towers],
+            "norm_eps": [tower.layer_norm_eps for tower in towers],
+            "tokenizer": tokenizer_of,
+        }
 
     @classmethod
-    def load(cls, weights: str = HUB_ID, resize: str = "official", video_scale: float | str = 1.0,
-             tokenizer: str = "openai/clip-vit-base-patch16") -> "LanguageBindEncoder":
+    def load(
+        cls,
+        weights: str = HUB_ID,
+        resize: str = "official",
+        video_scale: float | str = 1.0,
+        tokenizer: str = "openai/clip-vit-base-patch16",
+    ) -> "LanguageBindEncoder":
         """Load a hub id, a folder with config.json, pytorch_model.bin or model.safetensors and a tokenizer, or a file of
         weights that has its config.json beside it.
 
@@ -105,14 +143,18 @@ class LanguageBindEncoder(Encoder):
         if resize not in RESIZES:
             raise ValueError(f"resize {resize!r} is not known; choose one of {', '.join(RESIZES)}.")
         if video_scale != "official" and (isinstance(video_scale, str) or not 0 < video_scale < math.inf):
-            raise ValueError(f"video_scale is {video_scale!r}; give a number above 0, or 'official' for exp(logit_scale).")
+            raise ValueError(
+                f"video_scale is {video_scale!r}; give a number above 0, or 'official' for exp(logit_scale)."
+            )
         if Path(weights).suffix not in SUFFIXES:
             config, file, its_own = from_hub(_read_hugging_face, weights)
             return cls(build(config, file), its_own, resize, video_scale)
         file = next((file for file in (ROOT / weights, Path(weights)) if file.is_file()), None)
         if file is None:
             raise FileNotFoundError(f"{weights} is not there; pass {EXPECTED}.")
-        return cls(build(file.parent / "config.json", file), LateTokenizer(tokenizer), resize, video_scale, tokenizer)
+        return cls(
+            build(file.parent / "config.json", file), LateTokenizer(tokenizer), resize, video_scale, tokenizer
+        )
 
     def prepare(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (..., H, W, 3) -> float (N, 3, S, S): normalised first, then the short side resized and the centre cut out."""
@@ -123,19 +165,28 @@ class LanguageBindEncoder(Encoder):
         if (height, width) != pixels.shape[-2:]:
             pixels = F.interpolate(pixels, (height, width), **RESIZES[self.resize])
         top, left = round((height - size) / 2), round((width - size) / 2)
-        return pixels[..., top:top + size, left:left + size]
+        return pixels[..., top : top + size, left : left + size]
 
     def encode_clips(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (N, T, H, W, 3) -> video features (N, E), not unit. T is `num_frames`."""
         if frames.shape[1] != self.num_frames:
-            raise ValueError(f"clips of {frames.shape[1]} frames do not fit this LanguageBind, which has an embedding for each of "
-                             f"{self.num_frames}; read clips by policy {self.policy!r} with frames={self.num_frames}.")
-        return self.model.clip.visual_projection(self.model.pool(self.prepare(frames).unflatten(0, frames.shape[:2])))
+            raise ValueError(
+                f"clips of {frames.shape[1]} frames do not fit this LanguageBind, which has an embedding for each of "
+                f"{self.num_frames}; read clips by policy {self.policy!r} with frames={self.num_frames}."
+            )
+        return self.model.clip.visual_projection(
+            self.model.pool(self.prepare(frames).unflatten(0, frames.shape[:2]))
+        )
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
         """Texts -> text features (M, E), not unit, read at the first end token; what is beyond the context (77 tokens) is cut."""
-        tokens = self.tokenizer(texts, padding=True, truncation=True,
-                                max_length=self.model.clip.config.text_config.max_position_embeddings, return_tensors="pt").to(self.device)
+        tokens = self.tokenizer(
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=self.model.clip.config.text_config.max_position_embeddings,
+            return_tensors="pt",
+        ).to(self.device)
         return self.model.clip.get_text_features(**tokens).pooler_output
 
     def scaled(self, video_emb: torch.Tensor) -> torch.Tensor:
@@ -147,9 +198,13 @@ def build(config_path: str | Path, file: str | Path) -> LanguageBindVideo:
     """Put official weights, merged with their LoRA where they have one, into a model of the sizes that config.json tells."""
     config_path, file = Path(config_path), Path(file)
     if not config_path.is_file():
-        raise FileNotFoundError(f"{config_path} is not there, and {file.name} does not tell its sizes; pass {EXPECTED}.")
+        raise FileNotFoundError(
+            f"{config_path} is not there, and {file.name} does not tell its sizes; pass {EXPECTED}."
+        )
     config = json.loads(config_path.read_text())
-    lacking = [f"{tower}.{key}" for tower, keys in SIZES.items() for key in keys if key not in config.get(tower, {})]
+    lacking = [
+        f"{tower}.{key}" for tower, keys in SIZES.items() for key in keys if key not in config.get(tower, {})
+    ]
     if lacking or "projection_dim" not in config:
         raise ValueError(f"{config_path} lacks {', '.join(lacking or ['projection_dim'])}; pass {EXPECTED}.")
     vision, text = ({key: config[tower][key] for key in keys} for tower, keys in SIZES.items())
@@ -160,29 +215,48 @@ def build(config_path: str | Path, file: str | Path) -> LanguageBindVideo:
     state = read_weights(file) if file.suffix == ".safetensors" else read_tensors(file)
     patches = state.get("vision_model.embeddings.patch_embedding.weight")
     if patches is not None and patches.ndim == 5:
-        raise ValueError(f"{file} is of LanguageBind Video 1.5, whose patch embedding is a Conv3d of shape {tuple(patches.shape)}; "
-                         f"pass one before it, such as {HUB_ID}.")
-    state = merge_lora(state, str(file), config["vision_config"].get("lora_r"), config["vision_config"].get("lora_alpha"))
+        raise ValueError(
+            f"{file} is of LanguageBind Video 1.5, whose patch embedding is a Conv3d of shape {tuple(patches.shape)}; "
+            f"pass one before it, such as {HUB_ID}."
+        )
+    state = merge_lora(
+        state, str(file), config["vision_config"].get("lora_r"), config["vision_config"].get("lora_alpha")
+    )
     state = {name: value for name, value in state.items() if not re.fullmatch(DROPPED, name)}
-    model = LanguageBindVideo(CLIPConfig(vision_config=vision, text_config=text, projection_dim=config["projection_dim"]), num_frames)
+    model = LanguageBindVideo(
+        CLIPConfig(vision_config=vision, text_config=text, projection_dim=config["projection_dim"]),
+        num_frames,
+    )
     fill(model, *rename(state, NAMES), str(file), EXPECTED)
     return model
 
 
-def merge_lora(state: dict[str, torch.Tensor], given: str, rank: int | None, alpha: float | None) -> dict[str, torch.Tensor]:
+def merge_lora(
+    state: dict[str, torch.Tensor], given: str, rank: int | None, alpha: float | None
+) -> dict[str, torch.Tensor]:
     """Add alpha / rank * B A to each weight that has an A and a B; names as if there had been no LoRA.
 
     Halves that do not fit each other or their weight are left as they are, so that loading names them.
     """
     prefix = r"vision_model\.encoder\.base_model\.model\."
-    state = {re.sub(prefix, "vision_model.encoder.", name).replace(".base_layer.", "."): value for name, value in state.items()}
+    state = {
+        re.sub(prefix, "vision_model.encoder.", name).replace(".base_layer.", "."): value
+        for name, value in state.items()
+    }
     for first in [name for name in state if ".lora_A." in name]:
         second, weight = first.replace(".lora_A.", ".lora_B."), re.sub(r"\.lora_A(\.default)?\.", ".", first)
         a, b, base = state[first], state.get(second), state.get(weight)
         if a.shape[0] != rank or alpha is None:
-            raise ValueError(f"{given} has a LoRA of rank {a.shape[0]} in {first}, but its config.json says lora_r {rank} and "
-                             f"lora_alpha {alpha}; pass {EXPECTED}.")
-        if b is not None and base is not None and (b.shape[0], *a.shape[1:]) == base.shape and b.shape[1:] == a.shape[:1]:
+            raise ValueError(
+                f"{given} has a LoRA of rank {a.shape[0]} in {first}, but its config.json says lora_r {rank} and "
+                f"lora_alpha {alpha}; pass {EXPECTED}."
+            )
+        if (
+            b is not None
+            and base is not None
+            and (b.shape[0], *a.shape[1:]) == base.shape
+            and b.shape[1:] == a.shape[:1]
+        ):
             state[weight] = base.float() + alpha / rank * b.float() @ a.float()
             del state[first], state[second]
     return state

@@ -1,4 +1,5 @@
 """Checkpoint files of others: read without running anything that they name, and loaded with every key accounted for."""
+
 import pickle
 import re
 from pathlib import Path
@@ -27,7 +28,9 @@ def read_checkpoint(path: Path) -> dict:
             "was run; get the file again from its owner."
         ) from error
     if not isinstance(read, dict):
-        raise ValueError(f"{path} holds a {type(read).__name__}; expected a dict with the weights under 'model'.")
+        raise ValueError(
+            f"{path} holds a {type(read).__name__}; expected a dict with the weights under 'model'."
+        )
     return read
 
 
@@ -38,17 +41,23 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         if isinstance(read.get(key), dict):
             read = read[key]
     if not all(isinstance(value, torch.Tensor) for value in read.values()):
-        raise ValueError(f"{path} holds no state dict, nor one under 'state_dict' or 'model'; pass a checkpoint of weights.")
+        raise ValueError(
+            f"{path} holds no state dict, nor one under 'state_dict' or 'model'; pass a checkpoint of weights."
+        )
     return {re.sub(r"^(_forward_module\.|module\.)+", "", name): value for name, value in read.items()}
 
 
-def fill(model: nn.Module, state: dict[str, torch.Tensor], unknown: list[str], given: str, expected: str) -> None:
+def fill(
+    model: nn.Module, state: dict[str, torch.Tensor], unknown: list[str], given: str, expected: str
+) -> None:
     """Load weights of which none may be missing, left over or of another shape."""
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     wrong = {
         "lacks": sorted(shapes.keys() - state.keys()),
         "also holds": sorted([*unknown, *(state.keys() - shapes.keys())]),
-        "has in another shape": sorted(name for name in shapes.keys() & state.keys() if shapes[name] != state[name].shape),
+        "has in another shape": sorted(
+            name for name in shapes.keys() & state.keys() if shapes[name] != state[name].shape
+        ),
     }
     if any(wrong.values()):
         said = "; ".join(f"{what} {', '.join(names)}" for what, names in wrong.items() if names)

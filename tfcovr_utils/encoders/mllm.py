@@ -2,6 +2,7 @@
 
 A family says how its prompts are written and which class its files are of; nothing of a hub's code is ever run.
 """
+
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -17,9 +18,9 @@ from ..machine.memory import free_memory, require_memory
 from .base import Encoder, hash_weights
 from .hub import from_hub
 
-MEMORY_SHARE = .4   # of the free memory that what passes through the layers may take, by the estimate below
-AT_MOST = 64        # prompts at once
-COPIES = 12         # of a token's state that are alive at once in a layer: its input, queries, keys, values, sums
+MEMORY_SHARE = 0.4  # of the free memory that what passes through the layers may take, by the estimate below
+AT_MOST = 64  # prompts at once
+COPIES = 12  # of a token's state that are alive at once in a layer: its input, queries, keys, values, sums
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -28,24 +29,46 @@ class MllmEncoder(Encoder):
 
     N clips, T frames, D the language model's width. Pictures go through the family's own processor, so frames keep their shape.
     """
-    hub_id: str                             # where the published weights are
-    model_class: type[PreTrainedModel]      # the whole one, which knows the names of all layouts; its head is left away
-    processor_class: type[ProcessorMixin]
-    document_instruction: str | None = None  # the family's own, in front of what is searched; queries have it unless told otherwise
-    ignored = r"lm_head\.weight"             # names that no feature depends on, whether a file has them or not
 
-    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, instruction: str | None = None, **choices):
+    hub_id: str  # where the published weights are
+    model_class: type[
+        PreTrainedModel
+    ]  # the whole one, which knows the names of all layouts; its head is left away
+    processor_class: type[ProcessorMixin]
+    document_instruction: str | None = (
+        None  # the family's own, in front of what is searched; queries have it unless told otherwise
+    )
+    ignored = r"lm_head\.weight"  # names that no feature depends on, whether a file has them or not
+
+    def __init__(
+        self, model: PreTrainedModel, processor: ProcessorMixin, instruction: str | None = None, **choices
+    ):
         super().__init__()
         self.model, self.processor = model, processor
         self.instruction = instruction or self.document_instruction
-        self.at_once: dict[tuple, int] = {}  # shape of a picture -> prompts in a batch; () where there is none
+        self.at_once: dict[
+            tuple, int
+        ] = {}  # shape of a picture -> prompts in a batch; () where there is none
         config = model.config.to_dict()
-        self.identity = {"family": self.name, "weights": hash_weights(model), "instruction": self.instruction, **choices,
-                         "sizes": {key: config[key] for key in ("text_config", "vision_config")}, "pixels": self.pixel_choices(),
-                         "vocabulary": len(processor.tokenizer)}
+        self.identity = {
+            "family": self.name,
+            "weights": hash_weights(model),
+            "instruction": self.instruction,
+            **choices,
+            "sizes": {key: config[key] for key in ("text_config", "vision_config")},
+            "pixels": self.pixel_choices(),
+            "vocabulary": len(processor.tokenizer),
+        }
 
     @classmethod
-    def load(cls, weights: str | None = None, *, instruction: str | None = None, dtype: str | None = None, **choices) -> "MllmEncoder":
+    def load(
+        cls,
+        weights: str | None = None,
+        *,
+        instruction: str | None = None,
+        dtype: str | None = None,
+        **choices,
+    ) -> "MllmEncoder":
         """Load a folder or hub id of the family's class, of this transformers' or an older one's names.
 
         instruction: what a query is asked for, in the family's words by default. dtype: float32 or bfloat16, by default
@@ -79,7 +102,10 @@ class MllmEncoder(Encoder):
     def pixel_choices(self) -> dict:
         """What decides how a picture becomes patches, for the record."""
         made_by = self.processor.image_processor.to_dict()
-        return {key: made_by.get(key) for key in ("size", "image_mean", "image_std", "resample", "image_grid_pinpoints", "patch_size")}
+        return {
+            key: made_by.get(key)
+            for key in ("size", "image_mean", "image_std", "resample", "image_grid_pinpoints", "patch_size")
+        }
 
     def prompt(self, text: str | None, picture: str | None, query: bool) -> str:
         """Write a prompt. picture: None, "image" or "video", of which there is one; query: or else something that is searched."""
@@ -88,7 +114,9 @@ class MllmEncoder(Encoder):
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (N, T, H, W, 3) -> unit features of each as something to be found (N, T, D)."""
         pictures = np.asarray(frames).reshape(-1, *frames.shape[2:])
-        return self.read_all([self.prompt(None, "image", query=False)] * len(pictures), pictures).unflatten(0, frames.shape[:2])
+        return self.read_all([self.prompt(None, "image", query=False)] * len(pictures), pictures).unflatten(
+            0, frames.shape[:2]
+        )
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts -> unit features of each as a query (M, D)."""
@@ -97,9 +125,13 @@ class MllmEncoder(Encoder):
     def compose(self, frames: np.ndarray | torch.Tensor, texts: Sequence[str]) -> torch.Tensor:
         """Frames uint8 (N, 1, H, W, 3) and N texts, each pair in one prompt -> unit queries (N, D)."""
         if len(frames) != len(texts) or frames.shape[1] != 1:
-            raise ValueError(f"{self.name} reads one frame together with a text, and was given {len(texts)} texts and frames of shape "
-                             f"{tuple(frames.shape)}; pass (N, 1, H, W, 3) and N texts, by frames=1 and the policy middle.")
-        return self.read_all([self.prompt(text, "image", query=True) for text in texts], np.asarray(frames)[:, 0])
+            raise ValueError(
+                f"{self.name} reads one frame together with a text, and was given {len(texts)} texts and frames of shape "
+                f"{tuple(frames.shape)}; pass (N, 1, H, W, 3) and N texts, by frames=1 and the policy middle."
+            )
+        return self.read_all(
+            [self.prompt(text, "image", query=True) for text in texts], np.asarray(frames)[:, 0]
+        )
 
     def read_all(self, prompts: Sequence[str], pictures: np.ndarray | None = None) -> torch.Tensor:
         """Any number of prompts, each with its picture where there are pictures -> (N, D), in batches of a size found by itself.
@@ -127,7 +159,9 @@ class MllmEncoder(Encoder):
     def make_inputs(self, prompts: list[str], pictures: np.ndarray | None):
         """What the model is given: tokens padded on the left, so that the last one is each prompt's own, and pixels."""
         images = None if pictures is None else [Image.fromarray(picture) for picture in pictures]
-        return self.processor(text=prompts, images=images, padding=True, padding_side="left", return_tensors="pt")
+        return self.processor(
+            text=prompts, images=images, padding=True, padding_side="left", return_tensors="pt"
+        )
 
     def read(self, inputs) -> torch.Tensor:
         """One batch -> unit features (B, D)."""
@@ -136,7 +170,10 @@ class MllmEncoder(Encoder):
 
 
 def _as(dtype: torch.dtype, inputs) -> dict:
-    return {name: value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value for name, value in inputs.items()}
+    return {
+        name: value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value
+        for name, value in inputs.items()
+    }
 
 
 def require_room(model_class: type[PreTrainedModel], config, dtype: torch.dtype, source: str) -> None:
@@ -153,19 +190,36 @@ def read_model(model_class: type[PreTrainedModel], source: str, **options) -> tu
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity(transformers_logging.ERROR)
     try:
-        return model_class.from_pretrained(source, attn_implementation="sdpa", ignore_mismatched_sizes=True, output_loading_info=True,
-                                           **options)
+        return model_class.from_pretrained(
+            source,
+            attn_implementation="sdpa",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **options,
+        )
     finally:
         transformers_logging.set_verbosity(level)
 
 
 def account_for(told: dict, ignored: str, weights: str, hub_id: str) -> None:
     """Raise unless each weight of the model came from its file, and each name of the file is the model's or is ignored."""
-    lacking, more = (sorted(name for name in told[key] if not re.fullmatch(ignored, name)) for key in ("missing_keys", "unexpected_keys"))
-    wrong = {"lacks": lacking, "also holds": more,
-             "has in another shape": sorted(str(name[0] if isinstance(name, tuple) else name) for name in told["mismatched_keys"])}
+    lacking, more = (
+        sorted(name for name in told[key] if not re.fullmatch(ignored, name))
+        for key in ("missing_keys", "unexpected_keys")
+    )
+    wrong = {
+        "lacks": lacking,
+        "also holds": more,
+        "has in another shape": sorted(
+            str(name[0] if isinstance(name, tuple) else name) for name in told["mismatched_keys"]
+        ),
+    }
     if any(wrong.values()):
-        said = "; ".join(f"{what} {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}" for what, names in wrong.items() if names)
+        said = "; ".join(
+            f"{what} {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}"
+            for what, names in wrong.items()
+            if names
+        )
         raise ValueError(f"{weights} {said}; pass a folder or hub id of the same layout as {hub_id}.")
 
 
@@ -175,5 +229,7 @@ def fitting(model: PreTrainedModel, inputs) -> int:
     tokens = inputs["input_ids"].numel()
     each = tokens * (COPIES * text.hidden_size + 3 * text.intermediate_size) * model.dtype.itemsize
     each += tokens**2 * text.num_attention_heads * 4  # scores, where attention is not fused
-    each += COPIES * sum(value.numel() for name, value in inputs.items() if name.startswith("pixel_values")) * 4
+    each += (
+        COPIES * sum(value.numel() for name, value in inputs.items() if name.startswith("pixel_values")) * 4
+    )
     return 2 ** int(np.log2(max(1, min(AT_MOST, MEMORY_SHARE * free_memory(device) / each))))

@@ -1,10 +1,16 @@
 """GME on Qwen2-VL, and Qwen3-VL-Embedding: chat prompts with the instruction as the system's part, read at their last token."""
+
 import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor, Qwen3VLForConditionalGeneration, Qwen3VLProcessor
+from transformers import (
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLProcessor,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+)
 
 from .mllm import MllmEncoder
 
@@ -13,25 +19,36 @@ LIST_RATE = 2.0  # frames a second that Qwen's own loader takes a list of frames
 
 class QwenEncoder(MllmEncoder):
     """image_tokens: least and most that a picture becomes."""
+
     ending: str
     image_tokens: tuple[int, int]
 
-    def __init__(self, model, processor, instruction: str | None = None, image_tokens: tuple[int, int] | None = None, **choices):
+    def __init__(
+        self,
+        model,
+        processor,
+        instruction: str | None = None,
+        image_tokens: tuple[int, int] | None = None,
+        **choices,
+    ):
         self.image_tokens = tuple(image_tokens or self.image_tokens)
         images = processor.image_processor
-        least, most = (tokens * (images.patch_size * images.merge_size)**2 for tokens in self.image_tokens)
+        least, most = (tokens * (images.patch_size * images.merge_size) ** 2 for tokens in self.image_tokens)
         images.size = {"shortest_edge": least, "longest_edge": most}
         super().__init__(model, processor, instruction, **choices)
 
     def prompt(self, text: str | None, picture: str | None, query: bool) -> str:
         seen = f"<|vision_start|><|{picture}_pad|><|vision_end|>" if picture else ""
         instruction = self.instruction if query else self.document_instruction
-        return (f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{seen}{text or ''}<|im_end|>\n"
-                f"<|im_start|>assistant\n{self.ending}")
+        return (
+            f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{seen}{text or ''}<|im_end|>\n"
+            f"<|im_start|>assistant\n{self.ending}"
+        )
 
 
 class GmeEncoder(QwenEncoder):
     """GME, which reads the state of an end token of its own."""
+
     name, hub_id = "gme", "Alibaba-NLP/gme-Qwen2-VL-2B-Instruct"
     model_class, processor_class = Qwen2VLForConditionalGeneration, Qwen2VLProcessor
     document_instruction = "You are a helpful assistant."
@@ -40,13 +57,24 @@ class GmeEncoder(QwenEncoder):
 
 class Qwen3VlEmbeddingEncoder(QwenEncoder):
     """Qwen3-VL-Embedding, which reads images and videos. Its tokenizer may append an end token, which is then the last."""
+
     name, hub_id = "qwen3_vl_embedding", "Qwen/Qwen3-VL-Embedding-2B"
     model_class, processor_class = Qwen3VLForConditionalGeneration, Qwen3VLProcessor
     document_instruction = "Represent the user's input."
     ending, image_tokens = "", (4, 1800)
-    frame_tokens, most_tokens = (128, 768), 15360  # least and most of a video's frame, and of all of its frames
+    frame_tokens, most_tokens = (
+        (128, 768),
+        15360,
+    )  # least and most of a video's frame, and of all of its frames
 
-    def __init__(self, model, processor, instruction: str | None = None, frame_tokens: tuple[int, int] | None = None, **choices):
+    def __init__(
+        self,
+        model,
+        processor,
+        instruction: str | None = None,
+        frame_tokens: tuple[int, int] | None = None,
+        **choices,
+    ):
         self.frame_tokens = tuple(frame_tokens or self.frame_tokens)
         if instruction and not unicodedata.category(instruction.strip()[-1]).startswith("P"):
             instruction = instruction.strip() + "."  # as officially
@@ -68,10 +96,22 @@ class Qwen3VlEmbeddingEncoder(QwenEncoder):
         if pictures is None or pictures.ndim == 4:
             return super().make_inputs(prompts, pictures)
         videos, frames = self.processor.video_processor, pictures.shape[1]
-        a_token = (videos.patch_size * videos.merge_size)**2
-        size = {"shortest_edge": self.frame_tokens[0] * frames * a_token,
-                "longest_edge": min(self.frame_tokens[1] * frames, self.most_tokens) * a_token}
-        metadata = [{"fps": LIST_RATE, "frames_indices": list(range(frames)), "total_num_frames": frames} for _ in prompts]
-        return self.processor(text=prompts, videos=[torch.from_numpy(video).permute(0, 3, 1, 2) for video in pictures],
-                              video_metadata=metadata, do_sample_frames=False, size=size, padding=True, padding_side="left",
-                              return_tensors="pt")
+        a_token = (videos.patch_size * videos.merge_size) ** 2
+        size = {
+            "shortest_edge": self.frame_tokens[0] * frames * a_token,
+            "longest_edge": min(self.frame_tokens[1] * frames, self.most_tokens) * a_token,
+        }
+        metadata = [
+            {"fps": LIST_RATE, "frames_indices": list(range(frames)), "total_num_frames": frames}
+            for _ in prompts
+        ]
+        return self.processor(
+            text=prompts,
+            videos=[torch.from_numpy(video).permute(0, 3, 1, 2) for video in pictures],
+            video_metadata=metadata,
+            do_sample_frames=False,
+            size=size,
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+        )

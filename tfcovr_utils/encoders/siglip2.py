@@ -1,4 +1,5 @@
 """SigLIP 2: frames and texts in one space; pictures keep their shape where the weights are of its NaFlex kind."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,11 +12,15 @@ from .hub import from_hub
 from .mllm import account_for, read_model, require_room
 
 HUB_ID = "google/siglip2-so400m-patch16-naflex"
-CLASSES = {"siglip2": Siglip2Model, "siglip": SiglipModel}  # SigLIP 2 of one resolution is published in SigLIP's class
+CLASSES = {
+    "siglip2": Siglip2Model,
+    "siglip": SiglipModel,
+}  # SigLIP 2 of one resolution is published in SigLIP's class
 
 
 class Siglip2Encoder(Encoder):
     """Raw features of frames and texts."""
+
     name = "siglip2"
 
     def __init__(self, model: Siglip2Model | SiglipModel, tokenizer, images):
@@ -23,9 +28,16 @@ class Siglip2Encoder(Encoder):
         self.model, self.tokenizer, self.images = model, tokenizer, images
         made_by = images.to_dict()
         config = model.config.to_dict()
-        self.identity = {"family": self.name, "weights": hash_weights(model),
-                         "sizes": {key: config[key] for key in ("text_config", "vision_config")}, "vocabulary": len(tokenizer),
-                         "pixels": {key: made_by.get(key) for key in ("size", "image_mean", "image_std", "resample", "max_num_patches")}}
+        self.identity = {
+            "family": self.name,
+            "weights": hash_weights(model),
+            "sizes": {key: config[key] for key in ("text_config", "vision_config")},
+            "vocabulary": len(tokenizer),
+            "pixels": {
+                key: made_by.get(key)
+                for key in ("size", "image_mean", "image_std", "resample", "max_num_patches")
+            },
+        }
 
     @classmethod
     def load(cls, weights: str = HUB_ID) -> "Siglip2Encoder":
@@ -42,8 +54,13 @@ class Siglip2Encoder(Encoder):
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Texts -> (M, E), in lower case and padded to the full context, as it was trained; what is beyond it is cut."""
         length = self.model.config.text_config.max_position_embeddings
-        ids = self.tokenizer([text.lower() for text in texts], padding="max_length", truncation=True, max_length=length,
-                             return_tensors="pt")["input_ids"]
+        ids = self.tokenizer(
+            [text.lower() for text in texts],
+            padding="max_length",
+            truncation=True,
+            max_length=length,
+            return_tensors="pt",
+        )["input_ids"]
         return self.model.get_text_features(input_ids=ids.to(self.device)).pooler_output
 
 
@@ -55,5 +72,9 @@ def _read_hugging_face(source: str, local_files_only: bool) -> tuple:
         raise ValueError(f"{source} is a {config.model_type}; expected one of {', '.join(CLASSES)}.")
     require_room(CLASSES[config.model_type], config, torch.float32, source)
     model, told = read_model(CLASSES[config.model_type], source, dtype=torch.float32, **options)
-    return (model, told, AutoTokenizer.from_pretrained(source, **options),
-            AutoImageProcessor.from_pretrained(source, backend="pil", **options))
+    return (
+        model,
+        told,
+        AutoTokenizer.from_pretrained(source, **options),
+        AutoImageProcessor.from_pretrained(source, backend="pil", **options),
+    )

@@ -1,4 +1,5 @@
 """Texts as the official loaders write them, and as a tokenizer gives them."""
+
 import re
 from dataclasses import dataclass
 

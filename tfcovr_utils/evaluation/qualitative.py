@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..benchmark.benchmark import Benchmark
+from ..benchmark.protocols import make_task
 from ..labels.grammar import Attributes, Change, difference
 from ..methods import METHODS
-from ..benchmark.protocols import make_task
 from .results import read_results
-from ..benchmark.benchmark import Benchmark
 
 RANKING_COLUMNS = ["query_id", "method", "rank", "clip_id", "path", "label", "right", "score"]
 
 
-def read_rankings(results_dir: Path, methods: list[str], protocol: str = "full", seed: int = 0) -> pd.DataFrame:
+def read_rankings(
+    results_dir: Path, methods: list[str], protocol: str = "full", seed: int = 0
+) -> pd.DataFrame:
     """Results of these methods on test, in this order, under one protocol and with one seed (0 for what no seed changes)."""
     results = read_results(results_dir)
     results = results[results["protocol"] == protocol]
@@ -43,7 +45,12 @@ def choose_queries(rankings: pd.DataFrame, methods: list[str], metric: str = "ap
     passed over. Queries that either leaves undefined are none.
     """
     before, after = methods
-    table = 100 * rankings.pivot(index="query_id", columns="method", values=metric)[[before, after]].dropna().sort_index()
+    table = (
+        100
+        * rankings.pivot(index="query_id", columns="method", values=metric)[[before, after]]
+        .dropna()
+        .sort_index()
+    )
     kind = rankings.drop_duplicates("query_id").set_index("query_id")["kind"].reindex(table.index)
     ascending = table[after].sort_values(kind="stable")
     ahead = (table[after] - table[before]).sort_values(kind="stable")
@@ -54,7 +61,8 @@ def choose_queries(rankings: pd.DataFrame, methods: list[str], metric: str = "ap
         f"{after} furthest ahead": (-ahead[ahead > 0]).sort_values(kind="stable"),
         f"{before} furthest ahead": ahead[ahead < 0],
     } | {
-        f"median {name} change of {after}": _from_the_middle(ascending[kind[ascending.index] == name]) for name in sorted(set(kind) - {""})
+        f"median {name} change of {after}": _from_the_middle(ascending[kind[ascending.index] == name])
+        for name in sorted(set(kind) - {""})
     }
     rows, taken = [], set()
     for rule, candidates in rules.items():
@@ -70,7 +78,9 @@ def _from_the_middle(ordered: pd.Series) -> pd.Series:
     return ordered.iloc[np.argsort(np.abs(np.arange(len(ordered)) - (len(ordered) - 1) / 2), kind="stable")]
 
 
-def top_ranked(rankings: pd.DataFrame, benchmark: Benchmark, query_ids: list[str], depth: int = 3) -> pd.DataFrame:
+def top_ranked(
+    rankings: pd.DataFrame, benchmark: Benchmark, query_ids: list[str], depth: int = 3
+) -> pd.DataFrame:
     """The query clip (method "", rank 0) and each method's first clips, by query: RANKING_COLUMNS."""
     (protocol,) = rankings["protocol"].unique()
     task = make_task(benchmark, protocol)
@@ -89,7 +99,9 @@ def top_ranked(rankings: pd.DataFrame, benchmark: Benchmark, query_ids: list[str
     table = pd.DataFrame(rows, columns=["query_id", "method", "rank", "clip_id", "right", "score"])
     clips = benchmark.clips.set_index("clip_id")
     text = benchmark.labels.set_index("label_id")["text"]
-    return table.assign(path=table["clip_id"].map(clips["path"]), label=table["clip_id"].map(clips["label_id"]).map(text))[RANKING_COLUMNS]
+    return table.assign(
+        path=table["clip_id"].map(clips["path"]), label=table["clip_id"].map(clips["label_id"]).map(text)
+    )[RANKING_COLUMNS]
 
 
 def failures(rankings: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
@@ -101,15 +113,21 @@ def failures(rankings: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     label_of = benchmark.clips.set_index("clip_id")["label_id"]
     right_labels = benchmark.queries.set_index("query_id")["target_labels"]
     answered = rankings[rankings["retrieved"].map(len) > 0]
-    table = answered[["method", "query_id", "kind", "changed", "first_rank"]].assign(clip_id=answered["retrieved"].str[0])
+    table = answered[["method", "query_id", "kind", "changed", "first_rank"]].assign(
+        clip_id=answered["retrieved"].str[0]
+    )
     table = table.assign(label_id=table["clip_id"].map(label_of))
-    table = table[(table["label_id"] != "") & (table["query_id"].map(right_labels).map(len) > 0)].reset_index(drop=True)
+    table = table[(table["label_id"] != "") & (table["query_id"].map(right_labels).map(len) > 0)].reset_index(
+        drop=True
+    )
     differing = _differences(benchmark)
     nearest = [
         min((len(differing(right, label)), right) for right in right_labels[query])
         for query, label in zip(table["query_id"], table["label_id"])
     ]
-    return table.assign(right_label=[right for _, right in nearest], distance=[distance for distance, _ in nearest])
+    return table.assign(
+        right_label=[right for _, right in nearest], distance=[distance for distance, _ in nearest]
+    )
 
 
 def wrong_factors(failed: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
@@ -162,21 +180,33 @@ def misses_by_factor(failed: pd.DataFrame, wrong: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def typical_failures(wrong: pd.DataFrame, method: str, rankings: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
+def typical_failures(
+    wrong: pd.DataFrame, method: str, rankings: pd.DataFrame, benchmark: Benchmark
+) -> pd.DataFrame:
     """An example of each factor that a method misses: of the queries nearest to right, the one in the middle by the rank of
     its first right clip. Columns of `wrong_factors`, `text`, `query_clip`, and `right_clip`: the right clip ranked highest."""
     wrong = wrong[wrong["method"] == method].sort_values(["distance", "first_rank", "query_id"])
     nearest = wrong[wrong["distance"] == wrong.groupby("factor")["distance"].transform("min")]
     frequent = wrong["factor"].value_counts().index
     rows = pd.DataFrame(
-        [part.iloc[(len(part) - 1) // 2] for factor in frequent for part in [nearest[nearest["factor"] == factor]]], columns=wrong.columns
+        [
+            part.iloc[(len(part) - 1) // 2]
+            for factor in frequent
+            for part in [nearest[nearest["factor"] == factor]]
+        ],
+        columns=wrong.columns,
     )
     (protocol,) = rankings["protocol"].unique()
     task = make_task(benchmark, protocol)
     asked = task.queries.assign(answers=task.answers).set_index("query_id").loc[rows["query_id"]]
     retrieved = rankings[rankings["method"] == method].set_index("query_id")["retrieved"]
-    right = [next((clip for clip in retrieved[query] if clip in set(answers)), answers[0]) for query, answers in asked["answers"].items()]
-    return rows.assign(text=asked["text"].to_numpy(), query_clip=asked["query_clip"].to_numpy(), right_clip=right).reset_index(drop=True)
+    right = [
+        next((clip for clip in retrieved[query] if clip in set(answers)), answers[0])
+        for query, answers in asked["answers"].items()
+    ]
+    return rows.assign(
+        text=asked["text"].to_numpy(), query_clip=asked["query_clip"].to_numpy(), right_clip=right
+    ).reset_index(drop=True)
 
 
 def _differences(benchmark: Benchmark) -> Callable[[str, str], tuple[Change, ...]]:

@@ -11,13 +11,21 @@ import pandas as pd
 
 from ..machine.files import alone, load_table, read_json, replacing, write_json, write_table
 from ..machine.hashing import hash_file
-from ..metrics.intervals import PairedInterval, bootstrap_intervals, mean_over_queries, paired_bootstrap
 from ..methods import METHODS
+from ..metrics.intervals import PairedInterval, bootstrap_intervals, mean_over_queries, paired_bootstrap
 from ..metrics.ranking import RANKS
 
 HEADLINES = [f"mAP@{k}" for k in RANKS]
-SUMMARY_COLUMNS = ["method", "family", "protocol", "status", "n_seeds", "n_queries", "coverage",
-                   *(f"mAP@{k}{what}" for k in RANKS for what in ("", " sd", " low", " high"))]  # fmt: skip
+SUMMARY_COLUMNS = [
+    "method",
+    "family",
+    "protocol",
+    "status",
+    "n_seeds",
+    "n_queries",
+    "coverage",
+    *(f"mAP@{k}{what}" for k in RANKS for what in ("", " sd", " low", " high")),
+]
 CSV_COLUMNS = ["method", "protocol", "seed", *HEADLINES, "n_queries", "coverage", "revision"]
 BOOTSTRAP_SEED = 0  # intervals are part of the results: the same every time
 _COMMAND = "python -m tfcovr_utils.evaluation.scoring --method {} --benchmark DIR --out DIR"
@@ -35,7 +43,10 @@ def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, 
     with alone(path):  # two runs may add to it, each another protocol
         if path.exists():
             before = load_table(path)
-            table = pd.concat([before[(before["split"] != key[0]) | (before["protocol"] != key[1])], table], ignore_index=True)
+            table = pd.concat(
+                [before[(before["split"] != key[0]) | (before["protocol"] != key[1])], table],
+                ignore_index=True,
+            )
         records = read_json(beside) if beside.exists() else {}
         # The record goes first and comes last, so that it never stands beside rows that it does not describe.
         if records.pop(" ".join(key), None) is not None:
@@ -46,8 +57,15 @@ def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, 
     return path
 
 
-def find_result(results_dir: Path, method: str, seed: int, split: str, protocols: list[str], made_of: dict | None,
-                folder: Path | None = None) -> pd.DataFrame | None:
+def find_result(
+    results_dir: Path,
+    method: str,
+    seed: int,
+    split: str,
+    protocols: list[str],
+    made_of: dict | None,
+    folder: Path | None = None,
+) -> pd.DataFrame | None:
     """What `save_result` wrote of a method under these protocols, if it was made from just this and its weights are still in `folder`."""
     path = Path(results_dir) / method / f"seed-{seed}.parquet"
     if made_of is None or not path.exists() or not path.with_suffix(".json").exists():
@@ -72,7 +90,9 @@ def training_curve(results_dir: Path, method: str, seed: int) -> pd.DataFrame:
     """The curve of stage 2 that a trained row's record keeps: step, epoch, lr, loss, val, seconds."""
     path = Path(results_dir) / method / f"seed-{seed}.json"
     if not (path.exists() and (records := read_json(path))):
-        raise FileNotFoundError(f"{path} is not there or not whole; run `{_COMMAND.format(method)}` with --seed {seed}.")
+        raise FileNotFoundError(
+            f"{path} is not there or not whole; run `{_COMMAND.format(method)}` with --seed {seed}."
+        )
     record = next(iter(records.values()))
     if "history" not in record:
         raise ValueError(f"{method!r} has no curve, since it trains nothing; choose a fine-tuned row.")
@@ -86,13 +106,26 @@ def training_cost(results_dir: Path, methods: list[str]) -> pd.DataFrame:
     rows = []
     for method in methods:
         for path in sorted((Path(results_dir) / method).glob("seed-*.json")):
-            if (method, _seed(path)) in left_over:  # trained on an earlier benchmark, as may be what the record says
+            if (
+                method,
+                _seed(path),
+            ) in left_over:  # trained on an earlier benchmark, as may be what the record says
                 continue
             curve = training_curve(results_dir, method, _seed(path))
             record = next(iter(read_json(path).values()))
-            rows.append({"method": method, "stage 1 s": record.get("stage1", {}).get("seconds", 0.), "stage 2 s": curve["seconds"].iloc[-1],
-                         "val": 100 * curve["val"].max()})
-    return pd.DataFrame(rows, columns=["method", "stage 1 s", "stage 2 s", "val"]).groupby("method", sort=False).mean()
+            rows.append(
+                {
+                    "method": method,
+                    "stage 1 s": record.get("stage1", {}).get("seconds", 0.0),
+                    "stage 2 s": curve["seconds"].iloc[-1],
+                    "val": 100 * curve["val"].max(),
+                }
+            )
+    return (
+        pd.DataFrame(rows, columns=["method", "stage 1 s", "stage 2 s", "val"])
+        .groupby("method", sort=False)
+        .mean()
+    )
 
 
 def save_not_run(results_dir: Path, method: str, reason: str) -> None:
@@ -108,7 +141,9 @@ def read_results(results_dir: Path, split: str = "test") -> pd.DataFrame:
     """
     results, _ = _read_all(results_dir, split)
     if results.empty:
-        raise FileNotFoundError(f"{results_dir} has no results on {split}; make some with `{_COMMAND.format('random')}`.")
+        raise FileNotFoundError(
+            f"{results_dir} has no results on {split}; make some with `{_COMMAND.format('random')}`."
+        )
     return results
 
 
@@ -126,8 +161,15 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
     run = set(results["method"])
     absent = [name for name in _methods_in(results_dir) if name not in run]
     earlier = {method for method, protocol, _ in left_over if protocols is None or protocol in protocols}
-    rows += [{"method": name, "protocol": "", "status": f"not run: {_why_not_run(results_dir, name, name in earlier)}", "n_seeds": 0}
-             for name in absent]
+    rows += [
+        {
+            "method": name,
+            "protocol": "",
+            "status": f"not run: {_why_not_run(results_dir, name, name in earlier)}",
+            "n_seeds": 0,
+        }
+        for name in absent
+    ]
     table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64"})
     table["family"] = [METHODS[name].family if name in METHODS else "" for name in table["method"]]
     order = table["method"].map({name: place for place, name in enumerate(_methods_in(results_dir))})
@@ -138,15 +180,25 @@ def summarise_results(results: pd.DataFrame) -> pd.DataFrame:
     """`summarise` of a table of `read_results`: of what was run alone, in the table's order."""
     rows = []
     for (method, protocol), part in results.groupby(["method", "protocol"], sort=False):
-        row = {"method": method, "protocol": protocol, "status": "run", "n_seeds": part["seed"].nunique(),
-               "coverage": part["coverage"].mean()}  # fmt: skip
+        row = {
+            "method": method,
+            "protocol": protocol,
+            "status": "run",
+            "n_seeds": part["seed"].nunique(),
+            "coverage": part["coverage"].mean(),
+        }
         if part["ap@50"].isna().all():  # ranked for a server that keeps the answers
             rows.append(row | {"n_queries": 0})
             continue
         values = pd.concat([per_query(part, f"ap@{k}") for k in RANKS], axis=1)
         for k, interval in zip(RANKS, bootstrap_intervals(100 * values, BOOTSTRAP_SEED)):
             by_seed = 100 * part.groupby("seed")[f"ap@{k}"].mean()
-            row |= {f"mAP@{k}": interval.mean, f"mAP@{k} sd": by_seed.std(), f"mAP@{k} low": interval.low, f"mAP@{k} high": interval.high}
+            row |= {
+                f"mAP@{k}": interval.mean,
+                f"mAP@{k} sd": by_seed.std(),
+                f"mAP@{k} low": interval.low,
+                f"mAP@{k} high": interval.high,
+            }
         rows.append(row | {"n_queries": interval.num_queries})
     return pd.DataFrame(rows, columns=[name for name in SUMMARY_COLUMNS if name != "family"])
 
@@ -155,7 +207,9 @@ def per_query(results: pd.DataFrame, metric: str = "ap@50") -> pd.Series:
     """The mean over seeds of a metric of one method under one protocol: by query_id (Q,)."""
     kinds = results[["method", "protocol"]].drop_duplicates()
     if len(kinds) != 1:
-        raise ValueError(f"results hold {len(kinds)} methods and protocols; choose one method under one protocol.")
+        raise ValueError(
+            f"results hold {len(kinds)} methods and protocols; choose one method under one protocol."
+        )
     values = results.pivot(index="query_id", columns="seed", values=metric)
     # A query that one seed leaves undefined has no mean over the same seeds as the others.
     return values.mean(axis=1, skipna=False)
@@ -199,13 +253,17 @@ def by_factor(results: pd.DataFrame) -> pd.DataFrame:
         wrong = missed.map(lambda names: factor in names)
         for (method, protocol), part in known.groupby(["method", "protocol"], sort=False):
             asked = changes[part.index]
-            rows.append({
-                "method": method, "protocol": protocol, "factor": factor,
-                "n_queries": part.loc[asked, "query_id"].nunique(),
-                "mAP@50": 100 * part.loc[asked, "ap@50"].mean(),
-                "missed_changed": 100 * wrong[part.index][asked].mean(),
-                "missed_kept": 100 * wrong[part.index][~asked].mean(),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "method": method,
+                    "protocol": protocol,
+                    "factor": factor,
+                    "n_queries": part.loc[asked, "query_id"].nunique(),
+                    "mAP@50": 100 * part.loc[asked, "ap@50"].mean(),
+                    "missed_changed": 100 * wrong[part.index][asked].mean(),
+                    "missed_kept": 100 * wrong[part.index][~asked].mean(),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -215,7 +273,17 @@ def results_table(results: pd.DataFrame) -> pd.DataFrame:
     for (method, protocol, seed), part in results.groupby(["method", "protocol", "seed"], sort=False):
         mean, undefined = mean_over_queries(part[[f"ap@{k}" for k in RANKS]].astype(float))
         (revision,) = part["revision"].unique()
-        rows.append([method, protocol, seed, *(100 * mean), len(part) - undefined, part["coverage"].astype(float).mean(), revision])
+        rows.append(
+            [
+                method,
+                protocol,
+                seed,
+                *(100 * mean),
+                len(part) - undefined,
+                part["coverage"].astype(float).mean(),
+                revision,
+            ]
+        )
     return pd.DataFrame(rows, columns=CSV_COLUMNS)
 
 
@@ -235,7 +303,10 @@ def write_results_csv(results_dir: Path, path: Path, split: str = "test") -> pd.
 
 def format_results(table: pd.DataFrame) -> pd.DataFrame:
     """`results_table` as the CSV has it."""
-    return table.assign(**{name: table[name].map("{:.2f}".format) for name in HEADLINES}, coverage=table["coverage"].map("{:.4f}".format))
+    return table.assign(
+        **{name: table[name].map("{:.2f}".format) for name in HEADLINES},
+        coverage=table["coverage"].map("{:.4f}".format),
+    )
 
 
 def _read_all(results_dir: Path, split: str) -> tuple[pd.DataFrame, list[tuple[str, str, int]]]:
@@ -244,17 +315,26 @@ def _read_all(results_dir: Path, split: str) -> tuple[pd.DataFrame, list[tuple[s
     for path in sorted(Path(results_dir).glob("*/seed-*.parquet"), key=_in_order):
         written = path.stat().st_mtime_ns
         table = load_table(path)
-        parts.append(table[table["split"] == split].assign(method=path.parent.name, seed=_seed(path), written=written))
+        parts.append(
+            table[table["split"] == split].assign(method=path.parent.name, seed=_seed(path), written=written)
+        )
     results = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     by_time = results[["protocol", "task", "written"]].sort_values("written", kind="stable")
     last = by_time.drop_duplicates("protocol", keep="last").set_index("protocol")["task"]
     is_left_over = results["task"] != results["protocol"].map(last)
-    left_over = [*results.loc[is_left_over, ["method", "protocol", "seed"]].drop_duplicates().itertuples(index=False, name=None)]
+    left_over = [
+        *results.loc[is_left_over, ["method", "protocol", "seed"]]
+        .drop_duplicates()
+        .itertuples(index=False, name=None)
+    ]
     if left_over:
         named = ", ".join(f"{method}/seed-{seed} ({protocol})" for method, protocol, seed in left_over)
         # At this place, not at its callers: so a notebook that reads a folder in ten cells is told once.
-        warnings.warn(f"{named} in {results_dir} answer other queries or another gallery than what was written last, and are left out; "
-                      "give the command that made them again, or remove them.", stacklevel=1)
+        warnings.warn(
+            f"{named} in {results_dir} answer other queries or another gallery than what was written last, and are left out; "
+            "give the command that made them again, or remove them.",
+            stacklevel=1,
+        )
     return results[~is_left_over].drop(columns="written").reset_index(drop=True), left_over
 
 

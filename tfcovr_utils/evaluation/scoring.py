@@ -9,30 +9,44 @@ import argparse
 import sys
 import time
 from dataclasses import asdict, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from ..encoders import ENCODERS
-from ..machine.hashing import code_hashes, hash_files_below, hash_text, hash_weights_named, versions
-from ..labels.grammar import Attributes, difference
-from ..methods import METHODS, Fitted, Method, NotRun, Setting, get_method
-from ..metrics.ranking import BLOCK, RANKS, average_precision_official, average_precision_ranked, first_rank_at, first_rank_ranked, hit_ranked, rank_gallery, rank_official, recall_official, recall_ranked
-from ..profiles import PROFILES, SPLITS, data_dir, provenance
+from ..benchmark.benchmark import Benchmark
 from ..benchmark.protocols import PEER_PROTOCOLS, PROTOCOLS, Task, make_task
+from ..embedding.store import hash_contents
+from ..encoders import ENCODERS
+from ..labels.grammar import Attributes, difference
+from ..machine.hashing import code_hashes, hash_files_below, hash_text, hash_weights_named, versions
+from ..methods import METHODS, Fitted, Method, NotRun, Setting, get_method
+from ..metrics.ranking import (
+    BLOCK,
+    RANKS,
+    average_precision_official,
+    average_precision_ranked,
+    first_rank_at,
+    first_rank_ranked,
+    hit_ranked,
+    rank_gallery,
+    rank_official,
+    recall_official,
+    recall_ranked,
+)
+from ..profiles import PROFILES, SPLITS, data_dir, provenance
 from .recalls import MEASURES, field_table, write_recalls
 from .results import HEADLINES, find_result, read_results, save_not_run, save_result, summarise
-from ..embedding.store import hash_contents
-from ..benchmark.benchmark import Benchmark
 
 RECALL_RANKS = (1, 5, 10, 50)
 DEPTH = max(*RANKS, *RECALL_RANKS)  # how many clips a query's row keeps
 
 
-def evaluate(fitted: Fitted, benchmark: Benchmark, protocol: str = "full", split: str = "test") -> pd.DataFrame:
+def evaluate(
+    fitted: Fitted, benchmark: Benchmark, protocol: str = "full", split: str = "test"
+) -> pd.DataFrame:
     """Score a method: one row a query, by query_id.
 
     Columns: query_id, split, protocol, task (a hash of what was asked), kind (temporal, event), changed (attributes that
@@ -52,17 +66,19 @@ def evaluate(fitted: Fitted, benchmark: Benchmark, protocol: str = "full", split
     answered = np.array([bool(clips) for clips in task.answers])
     metrics = pd.DataFrame(metrics)
     metrics.loc[~(asked & answered)] = np.nan
-    table = pd.DataFrame({
-        "query_id": task.queries["query_id"],
-        "split": split,
-        "protocol": protocol,
-        "task": task.fingerprint,
-        **_changes(task, benchmark),
-        **metrics,
-        "n_targets": [len(clips) for clips in task.answers],
-        "retrieved": [ids if ok else [] for ids, ok in zip(retrieved, asked)],
-        "scores": [values if ok else [] for values, ok in zip(scores, asked)],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "query_id": task.queries["query_id"],
+            "split": split,
+            "protocol": protocol,
+            "task": task.fingerprint,
+            **_changes(task, benchmark),
+            **metrics,
+            "n_targets": [len(clips) for clips in task.answers],
+            "retrieved": [ids if ok else [] for ids, ok in zip(retrieved, asked)],
+            "scores": [values if ok else [] for values, ok in zip(scores, asked)],
+        }
+    )
     return table.assign(missed=_missed(table["retrieved"], task, benchmark), coverage=asked * embedded.mean())
 
 
@@ -74,7 +90,12 @@ def _embed(fitted: Fitted, task: Task) -> tuple[torch.Tensor, torch.Tensor, np.n
     clips = list(dict.fromkeys(task.gallery))
     query_emb, clip_emb = fitted.embed_queries(task.queries).float(), fitted.embed_gallery(clips).float()
     wanted = (len(task.queries), len(clips))
-    if query_emb.ndim != 2 or clip_emb.ndim != 2 or (len(query_emb), len(clip_emb)) != wanted or query_emb.shape[1] != clip_emb.shape[1]:
+    if (
+        query_emb.ndim != 2
+        or clip_emb.ndim != 2
+        or (len(query_emb), len(clip_emb)) != wanted
+        or query_emb.shape[1] != clip_emb.shape[1]
+    ):
         raise ValueError(
             f"the method gave queries of shape {tuple(query_emb.shape)} and gallery clips of {tuple(clip_emb.shape)}; "
             f"expected (Q, D) and (G, D) with Q = {wanted[0]}, G = {wanted[1]} and one D."
@@ -82,7 +103,10 @@ def _embed(fitted: Fitted, task: Task) -> tuple[torch.Tensor, torch.Tensor, np.n
     if len(clips) < len(task.gallery):
         clip_emb = clip_emb[torch.from_numpy(pd.Index(clips).get_indexer(task.gallery))]
     had = [vectors.sum(1).isfinite() for vectors in (query_emb, clip_emb)]
-    filled = [vectors if ok.all() else vectors.masked_fill(~ok[:, None], 0) for vectors, ok in zip((query_emb, clip_emb), had)]
+    filled = [
+        vectors if ok.all() else vectors.masked_fill(~ok[:, None], 0)
+        for vectors, ok in zip((query_emb, clip_emb), had)
+    ]
     return *filled, *(ok.numpy() for ok in had)
 
 
@@ -144,14 +168,21 @@ def _columns(name: str, ranks: tuple[int, ...], values: np.ndarray) -> dict[str,
 
 def _lists(ids: np.ndarray, scores: np.ndarray) -> tuple[list[list[str]], list[list[float]]]:
     found = ids != ""
-    return [row[kept].tolist() for row, kept in zip(ids, found)], [row[kept].tolist() for row, kept in zip(scores, found)]
+    return [row[kept].tolist() for row, kept in zip(ids, found)], [
+        row[kept].tolist() for row, kept in zip(scores, found)
+    ]
 
 
 def _changes(task: Task, benchmark: Benchmark) -> dict[str, pd.Series]:
     """What each query's modification changes, as its label pair says; "" where no pair is known."""
-    pairs = benchmark.modifications[["modification_id", "source_label", "target_label"]].merge(benchmark.pairs)
+    pairs = benchmark.modifications[["modification_id", "source_label", "target_label"]].merge(
+        benchmark.pairs
+    )
     pairs = pairs.set_index("modification_id")
-    return {name: task.queries["modification_id"].map(pairs[name]).astype(str).fillna("") for name in ("kind", "changed")}
+    return {
+        name: task.queries["modification_id"].map(pairs[name]).astype(str).fillna("")
+        for name in ("kind", "changed")
+    }
 
 
 def _missed(retrieved: pd.Series, task: Task, benchmark: Benchmark) -> list[str | None]:
@@ -163,16 +194,28 @@ def _missed(retrieved: pd.Series, task: Task, benchmark: Benchmark) -> list[str 
     labels = benchmark.clips.set_index("clip_id")["label_id"].reindex(first).fillna("")
     attributes = benchmark.labels.set_index("label_id")["attributes"].map(Attributes.from_json).to_dict()
 
-    @lru_cache(maxsize=None)
+    @cache
     def differing(label: str, right: tuple[str, ...]) -> str:
-        changes = [[change.attribute for change in difference(attributes[target], attributes[label])] for target in right]
+        changes = [
+            [change.attribute for change in difference(attributes[target], attributes[label])]
+            for target in right
+        ]
         return ",".join(name for name in changes[0] if all(name in others for others in changes))
 
-    return [differing(label, tuple(right)) if label and len(right) else None for label, right in zip(labels, task.queries["target_labels"])]
+    return [
+        differing(label, tuple(right)) if label and len(right) else None
+        for label, right in zip(labels, task.queries["target_labels"])
+    ]
 
 
-def run(method: Method, setting: Setting, protocols: list[str], results_dir: Path, split: str = "test",
-        recalls_dir: Path | None = None) -> pd.DataFrame | None:
+def run(
+    method: Method,
+    setting: Setting,
+    protocols: list[str],
+    results_dir: Path,
+    split: str = "test",
+    recalls_dir: Path | None = None,
+) -> pd.DataFrame | None:
     """Fit a method, evaluate it under each protocol and save; a method that cannot run is recorded and gives None.
 
     A result that is there already, made from the same (`_made_of`) and with its weights whole, is returned as it is.
@@ -194,9 +237,16 @@ def run(method: Method, setting: Setting, protocols: list[str], results_dir: Pat
         save_not_run(results_dir, method.name, str(missing))
         return None
     made = provenance(
-        setting.profile, setting.seed, method=method.name, about=method.about, fit_s=round(fit_s, 1), versions=versions(),
-        made_of=made_of, weights=hash_files_below(setting.folder) if setting.folder else {}, **fitted.facts,
-    )  # fmt: skip
+        setting.profile,
+        setting.seed,
+        method=method.name,
+        about=method.about,
+        fit_s=round(fit_s, 1),
+        versions=versions(),
+        made_of=made_of,
+        weights=hash_files_below(setting.folder) if setting.folder else {},
+        **fitted.facts,
+    )
     for table in tables:
         save_result(table, results_dir, method.name, seed, made | {"coverage": table["coverage"].mean()})
     return pd.concat(tables, ignore_index=True)
@@ -209,19 +259,30 @@ def _made_of(method: Method, setting: Setting) -> dict | None:
         return None
     profile = asdict(setting.profile)
     weights = {name: value for name, value in profile.items() if name.endswith("_weights")}
-    weights |= {"clip": setting.clip_weights, "aim": setting.aim_weights, "checkpoint": setting.checkpoint, **setting.weights}
+    weights |= {
+        "clip": setting.clip_weights,
+        "aim": setting.aim_weights,
+        "checkpoint": setting.checkpoint,
+        **setting.weights,
+    }
     paths = setting.benchmark.clips["path"] if setting.clips_dir else []
     return {
         "code": hash_text(str([registered[0], code_hashes("from tfcovr_utils import evaluation")])),
         "benchmark": setting.benchmark.digest,
-        "clips": hash_contents(paths, setting.clips_dir or "", setting.store_dir or data_dir() / "embeddings"),
+        "clips": hash_contents(
+            paths, setting.clips_dir or "", setting.store_dir or data_dir() / "embeddings"
+        ),
         "weights": hash_text(str({name: hash_weights_named(value) for name, value in weights.items()})),
-        "settings": hash_text(str([profile, setting.seed, setting.stage1, setting.stage2, setting.single_stage])),
+        "settings": hash_text(
+            str([profile, setting.seed, setting.stage1, setting.stage2, setting.single_stage])
+        ),
         "machine": hash_text(str([versions(), torch.cuda.is_available()])),
     }
 
 
-def save_recalls(fitted: Fitted, benchmark: Benchmark, protocol: str, folder: Path, split: str = "test") -> None:
+def save_recalls(
+    fitted: Fitted, benchmark: Benchmark, protocol: str, folder: Path, split: str = "test"
+) -> None:
     """Write recalls.json and query_feat.npy of a method and, where it can read texts alone, the same of these (`recalls`)."""
     annotation = benchmark.choices.get("annotations", {}).get(split, "queries.parquet")
     queries = make_task(benchmark, protocol, split).queries
@@ -234,21 +295,40 @@ def save_recalls(fitted: Fitted, benchmark: Benchmark, protocol: str, folder: Pa
 
 def main(arguments: list[str] | None = None) -> None:
     """Evaluate methods from the command line and print their mAP."""
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.evaluation.scoring", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tfcovr_utils.evaluation.scoring", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--benchmark", type=Path, required=True, help="folder of its tables")
-    parser.add_argument("--clips", type=Path, help="folder where the paths of its clips begin; by default the benchmark's")
+    parser.add_argument(
+        "--clips", type=Path, help="folder where the paths of its clips begin; by default the benchmark's"
+    )
     parser.add_argument("--method", nargs="+", required=True, help=f"of {', '.join(METHODS)}; or all")
     parser.add_argument("--checkpoint", type=Path, help="evaluate this one instead of training")
-    parser.add_argument("--weights", nargs="+", default=[], metavar="FAMILY=WEIGHTS",
-                        help="hub ids, folders or files in place of the profile's: blip=webvid-covr.ckpt; without a family, of CLIP")
-    parser.add_argument("--aim", help="AIM weights, an official checkpoint or a folder, in place of training stage 1")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=[],
+        metavar="FAMILY=WEIGHTS",
+        help="hub ids, folders or files in place of the profile's: blip=webvid-covr.ckpt; without a family, of CLIP",
+    )
+    parser.add_argument(
+        "--aim", help="AIM weights, an official checkpoint or a folder, in place of training stage 1"
+    )
     parser.add_argument("--protocol", nargs="+", choices=[*PROTOCOLS, *PEER_PROTOCOLS], default=["full"])
     parser.add_argument("--split", choices=SPLITS[1:], default="test")
     parser.add_argument("--profile", choices=PROFILES, default="mini")
-    parser.add_argument("--frames", type=int, help="of a clip that are read, in place of the profile's; 1 for pictures")
+    parser.add_argument(
+        "--frames", type=int, help="of a clip that are read, in place of the profile's; 1 for pictures"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the training, not of the data")
-    parser.add_argument("--recalls", action="store_true", help="write recalls.json and query_feat.npy into each method's folder too")
-    parser.add_argument("--out", type=Path, required=True, help="a run's folder: results/ and checkpoints go below it")
+    parser.add_argument(
+        "--recalls",
+        action="store_true",
+        help="write recalls.json and query_feat.npy into each method's folder too",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="a run's folder: results/ and checkpoints go below it"
+    )
     options = parser.parse_args(arguments)
     try:
         print(_run_all(options))
@@ -258,22 +338,44 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run_all(options: argparse.Namespace) -> str:
     methods = [get_method(name) for name in ([*METHODS] if options.method == ["all"] else options.method)]
-    benchmark, clips_dir, results_dir = Benchmark.load(options.benchmark), options.clips or options.benchmark, options.out / "results"
+    benchmark, clips_dir, results_dir = (
+        Benchmark.load(options.benchmark),
+        options.clips or options.benchmark,
+        options.out / "results",
+    )
     profile = replace(PROFILES[options.profile], **({"frames": options.frames} if options.frames else {}))
-    weights = {family or "clip": named for family, _, named in (text.rpartition("=") for text in options.weights)}
+    weights = {
+        family or "clip": named for family, _, named in (text.rpartition("=") for text in options.weights)
+    }
     if unknown := weights.keys() - ENCODERS.keys():
         raise ValueError(f"--weights names {sorted(unknown)[0]!r}; choose one of {', '.join(ENCODERS)}.")
     for method in methods:
         folder = options.out / f"seed-{options.seed}" / method.name
-        setting = Setting(benchmark, clips_dir, profile, options.seed, folder, options.checkpoint, weights.get("clip"), weights, options.aim)
-        run(method, setting, options.protocol, results_dir, options.split, folder if options.recalls else None)
+        setting = Setting(
+            benchmark,
+            clips_dir,
+            profile,
+            options.seed,
+            folder,
+            options.checkpoint,
+            weights.get("clip"),
+            weights,
+            options.aim,
+        )
+        run(
+            method, setting, options.protocol, results_dir, options.split, folder if options.recalls else None
+        )
     table = summarise(results_dir, options.split, options.protocol)
     table = table[table["method"].isin([method.name for method in methods])]
     shown = ["method", "protocol", "n_seeds", "n_queries", "coverage", *HEADLINES, "status"]
     told = table[shown].to_string(index=False, float_format="%.2f", na_rep="")
     source = benchmark.choices.get("source")
     if source in MEASURES and (table["status"] == "run").any():  # what this benchmark's field reports
-        target = benchmark.queries.set_index("query_id")["target_clip"] if "target_clip" in benchmark.queries else None
+        target = (
+            benchmark.queries.set_index("query_id")["target_clip"]
+            if "target_clip" in benchmark.queries
+            else None
+        )
         results = read_results(results_dir, options.split)
         scores = field_table(results[results["method"].isin(table["method"])], source, target)
         told += "\n\n" + scores.to_string(float_format="%.2f", na_rep="")

@@ -3,6 +3,7 @@
 `session` answers without a front end, from the pure functions of `search`; `index` makes a folder searchable;
 `widget` shows it all, and the modules beside it make previews, exports and the highlight reel.
 """
+
 from .index import index_folder
 from .reviewer import KEYS, PairReviewer
 from .session import Session

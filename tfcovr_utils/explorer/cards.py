@@ -12,7 +12,9 @@ from .previews import Previews
 
 DRAWN_AT_ONCE = 2  # previews that are made beside each other
 # A single grey pixel: what stands while a preview is made, and where none can be.
-BLANK = bytes.fromhex("47494638396101000100800000d4d4d400000021f90400000000002c00000000010001000002024401003b")
+BLANK = bytes.fromhex(
+    "47494638396101000100800000d4d4d400000021f90400000000002c00000000010001000002024401003b"
+)
 MARKS = {True: "✓", False: "✗", None: ""}
 
 
@@ -22,7 +24,10 @@ class Card:
     def __init__(self, actions: dict[str, Callable[[str], None]], small: bool = False):
         self.clip_id, self.path = "", ""
         self.image, self.text = widgets.Image(value=BLANK, format="gif"), widgets.HTML()
-        self.buttons = {name: make_button(name, lambda action=action: action(self.clip_id)) for name, action in actions.items()}
+        self.buttons = {
+            name: make_button(name, lambda action=action: action(self.clip_id))
+            for name, action in actions.items()
+        }
         next(iter(self.buttons.values())).add_class("tfcovr-main")
         self.widget = widgets.VBox([self.image, self.text, widgets.HBox([*self.buttons.values()])])
         self.widget.add_class("tfcovr-card")
@@ -34,7 +39,16 @@ class Card:
         self.widget.layout.display = "none"
         self.clip_id, self.image.value, self.path = "", BLANK, ""
 
-    def fill(self, clip_id: str, path: str, label: str, source: str, rank: str = "", share: float = 0.0, right: bool | None = None) -> None:
+    def fill(
+        self,
+        clip_id: str,
+        path: str,
+        label: str,
+        source: str,
+        rank: str = "",
+        share: float = 0.0,
+        right: bool | None = None,
+    ) -> None:
         """Show a clip's words; its preview comes with `draw_all`."""
         if path != self.path:
             self.image.value = BLANK

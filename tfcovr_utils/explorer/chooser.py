@@ -22,15 +22,25 @@ class ClipChooser:
         self.session, self.previews, self.notes = session, previews, notes
         self.found, self._how, self._page = pd.DataFrame(), "", 0
         self.of = Listed("clips of", [], self.show_place)
-        self.event, self.label, self.source = (Listed(name, [ANY], self.show) for name in ("apparatus", "label", "source"))
-        self.words = widgets.Text(description="search", placeholder="words of a label, or any text; then enter", continuous_update=False,
-                                  layout=widgets.Layout(width="380px"))
+        self.event, self.label, self.source = (
+            Listed(name, [ANY], self.show) for name in ("apparatus", "label", "source")
+        )
+        self.words = widgets.Text(
+            description="search",
+            placeholder="words of a label, or any text; then enter",
+            continuous_update=False,
+            layout=widgets.Layout(width="380px"),
+        )
         self.words.observe(lambda _: self.show(), "value")
         self.cards = [Card({"choose": choose}, small=True) for _ in range(THUMBS)]
         self._counted = widgets.HTML()
         self.filters = in_row(*(listed.widget for listed in (self.of, self.event, self.label, self.source)))
-        self.thumbnails = widgets.VBox([in_row(*(card.widget for card in self.cards)),
-                                        widgets.HBox([*make_pager(self.turn, "clips"), self._counted])])
+        self.thumbnails = widgets.VBox(
+            [
+                in_row(*(card.widget for card in self.cards)),
+                widgets.HBox([*make_pager(self.turn, "clips"), self._counted]),
+            ]
+        )
 
     def fill(self, place: str | None = None) -> None:
         """Take up what the session has by now; `place` is the split or folder to show."""
@@ -52,8 +62,14 @@ class ClipChooser:
     def show(self) -> None:
         """Show the clips that the filters and words leave."""
         self.notes.tell("")
-        wanted = {column: "" if listed.value == ANY else listed.value
-                  for column, listed in (("event", self.event), ("label", self.label), ("source_video", self.source))}
+        wanted = {
+            column: "" if listed.value == ANY else listed.value
+            for column, listed in (
+                ("event", self.event),
+                ("label", self.label),
+                ("source_video", self.source),
+            )
+        }
         self._page = 0
         if self.of.value is not None:
             self.found, self._how = self.session.find(self.words.value, of=self.of.value, **wanted)
@@ -66,7 +82,7 @@ class ClipChooser:
 
     def _show_page(self) -> None:
         start = self._page * THUMBS
-        rows = [*self.found.iloc[start:start + THUMBS].itertuples()]
+        rows = [*self.found.iloc[start : start + THUMBS].itertuples()]
         for place, card in enumerate(self.cards):
             if place < len(rows):
                 clip = rows[place]
@@ -74,5 +90,7 @@ class ClipChooser:
             else:
                 card.clear()
         how = f"; {self._how}" if self._how else ""
-        self._counted.value = said(f"{start + bool(rows)} to {start + len(rows)} of {len(self.found):,} clips{how}")
+        self._counted.value = said(
+            f"{start + bool(rows)} to {start + len(rows)} of {len(self.found):,} clips{how}"
+        )
         draw_all(self.cards, self.previews, self.notes)

@@ -27,6 +27,7 @@ class Notes:
 
 def guarded(method: Callable) -> Callable:
     """Of an object with `notes`: what goes wrong in a callback is said there, and for what nobody foresaw the details too."""
+
     @wraps(method)
     def wrapped(self, *args):
         try:
@@ -34,7 +35,10 @@ def guarded(method: Callable) -> Callable:
         except (ValueError, OSError, NotRun) as expected:
             self.notes.complain(str(expected))
         except Exception as unforeseen:  # shown, not swallowed: a front end hides what a callback raises
-            self.notes.complain(f"The explorer has a fault: {type(unforeseen).__name__}: {unforeseen}", traceback.format_exc())
+            self.notes.complain(
+                f"The explorer has a fault: {type(unforeseen).__name__}: {unforeseen}", traceback.format_exc()
+            )
+
     return wrapped
 
 

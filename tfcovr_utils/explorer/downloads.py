@@ -13,15 +13,24 @@ from .reel import write_reel
 from .session import Answer, Session
 
 FRAMES = 12  # of a clip on a figure
-ROWS = 12    # clips on a figure
+ROWS = 12  # clips on a figure
 MARKS = {True: "✓", False: "✗", None: ""}
 
 
 def ranking_table(answers: list[Answer]) -> pd.DataFrame:
     """Rankings under each other, with what was asked."""
-    return pd.concat([
-        answer.ranking.assign(method=answer.method, query_clip=answer.query_clip, modification=answer.text, gallery=answer.gallery)
-        for answer in answers], ignore_index=True)
+    return pd.concat(
+        [
+            answer.ranking.assign(
+                method=answer.method,
+                query_clip=answer.query_clip,
+                modification=answer.text,
+                gallery=answer.gallery,
+            )
+            for answer in answers
+        ],
+        ignore_index=True,
+    )
 
 
 def write_csv(answers: list[Answer], path: Path) -> Path:
@@ -37,7 +46,9 @@ def write_figure(session: Session, answer: Answer, name: str, folder: Path) -> l
     if answer.query_clip is not None:
         rows[f"query: {_label(session, answer.query_clip)}"] = _frames(session, answer.query_clip)
     for row in answer.ranking.head(ROWS).itertuples():
-        name = " ".join(f"{row.rank} {MARKS[row.right]} {textwrap.shorten(row.label or row.clip_id, 60)}".split())
+        name = " ".join(
+            f"{row.rank} {MARKS[row.right]} {textwrap.shorten(row.label or row.clip_id, 60)}".split()
+        )
         rows[name] = _frames(session, row.clip_id)
     figure = contact_sheet({textwrap.fill(key, 30): frames for key, frames in rows.items()}, FRAMES)
     return save_figure(figure, name, ranking_table([answer]), folder)
@@ -46,8 +57,13 @@ def write_figure(session: Session, answer: Answer, name: str, folder: Path) -> l
 def write_highlights(session: Session, answer: Answer, path: Path) -> dict[str, str]:
     """Write the ranked clips as one mp4; return what could not be read, and why."""
     ranked = answer.ranking
-    return write_reel(path, [(session.clips.at[clip, "path"], f"{rank}   {label or clip}")
-                             for rank, clip, label in zip(ranked["rank"], ranked["clip_id"], ranked["label"])])
+    return write_reel(
+        path,
+        [
+            (session.clips.at[clip, "path"], f"{rank}   {label or clip}")
+            for rank, clip, label in zip(ranked["rank"], ranked["clip_id"], ranked["label"])
+        ],
+    )
 
 
 def write_cell(session: Session, answers: list[Answer]) -> str:
@@ -57,9 +73,11 @@ def write_cell(session: Session, answers: list[Answer]) -> str:
     names = []
     for answer in answers:
         names.append(f"answer_{len(names) + 1}")
-        lines.append(f"{names[-1]} = session.ask({answer.query_clip!r}, {answer.text!r}, method={answer.method!r}, "
-                     f"gallery={answer.gallery!r}, "
-                     f"k={answer.k}, hide_source={answer.hide_source})")
+        lines.append(
+            f"{names[-1]} = session.ask({answer.query_clip!r}, {answer.text!r}, method={answer.method!r}, "
+            f"gallery={answer.gallery!r}, "
+            f"k={answer.k}, hide_source={answer.hide_source})"
+        )
     return "\n".join([*lines, ", ".join(f"{name}.ranking" for name in names)]) + "\n"
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..embedding.store import digest
 from ..machine.files import write_json
 from ..profiles import data_dir
 from ..sources.folder import load, read_duration
 from ..video.listing import VIDEO_SUFFIXES, list_videos
-from ..embedding.store import digest
 
 AT_ONCE = 32  # files looked at between two savings
 
@@ -28,18 +28,22 @@ class Indexed:
 
     folder: Path
     clips: pd.DataFrame
-    left: pd.DataFrame     # path, reason
+    left: pd.DataFrame  # path, reason
     others: dict[str, int]  # files that are no videos by their name: suffix -> how many
-    looked_at: int          # files that were new or changed since the run before
-    gone: int               # files that the run before knew
+    looked_at: int  # files that were new or changed since the run before
+    gone: int  # files that the run before knew
 
     def __str__(self) -> str:
         found = f"{self.folder}: {len(self.clips)} clips taken, {len(self.left)} files left out; {self.looked_at} were new or changed"
         lines = [found + f", {self.gone} are gone." if self.gone else found + "."]
         lines += [f"  left out: {reason}" for reason in self.left["reason"]]
         if self.others:
-            named = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(self.others.items()))
-            lines.append(f"  not looked at, by their names: {named}; videos are named {' '.join(sorted(VIDEO_SUFFIXES))}")
+            named = ", ".join(
+                f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(self.others.items())
+            )
+            lines.append(
+                f"  not looked at, by their names: {named}; videos are named {' '.join(sorted(VIDEO_SUFFIXES))}"
+            )
         return "\n".join(lines)
 
 
@@ -50,21 +54,30 @@ def index_folder(folder: Path, say: Callable[[str], None] = lambda _: None) -> I
     known = _read(remembered)
     names = [path.relative_to(folder).as_posix() for path in list_videos(folder)]
     versions = {name: _version(folder / name) for name in names}
-    found = {name: known[name]["found"] for name in names if name in known and known[name]["version"] == versions[name]}
+    found = {
+        name: known[name]["found"]
+        for name in names
+        if name in known and known[name]["version"] == versions[name]
+    }
     new = [name for name in names if name not in found]
     for start in range(0, len(new), AT_ONCE):
         if start:
             say(f"{start} of {len(new)} files looked at")
-        group = new[start:start + AT_ONCE]
+        group = new[start : start + AT_ONCE]
         with ThreadPoolExecutor() as pool:
             found |= dict(zip(group, pool.map(lambda name: read_duration(folder, name), group)))
         _write(found, versions, remembered)
     if not new and set(known) != set(names):
         _write(found, versions, remembered)
     clips = load(folder, found).clips
-    left = pd.DataFrame([(name, why) for name, why in found.items() if isinstance(why, str)], columns=["path", "reason"])
-    others = Counter(path.suffix.lower() for path in folder.rglob("*")
-                     if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES and not path.name.startswith("."))
+    left = pd.DataFrame(
+        [(name, why) for name, why in found.items() if isinstance(why, str)], columns=["path", "reason"]
+    )
+    others = Counter(
+        path.suffix.lower()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES and not path.name.startswith(".")
+    )
     return Indexed(folder, clips, left, dict(others), len(new), len(set(known) - set(names)))
 
 
@@ -100,6 +113,9 @@ def _read(path: Path) -> dict[str, dict]:
 
 def _write(found: dict[str, float | str], versions: dict, path: Path) -> None:
     # A name that is not UTF-8 cannot be written, and its file is left out each time anyway.
-    rows = {name: {"version": versions[name], "found": what} for name, what in found.items()
-            if versions[name] is not None and name.isprintable()}
+    rows = {
+        name: {"version": versions[name], "found": what}
+        for name, what in found.items()
+        if versions[name] is not None and name.isprintable()
+    }
     write_json(rows, path)

@@ -33,8 +33,10 @@ STYLE = """<style>
 .tfcovr pre { background: #f4f4f4; color: #222; padding: 8px; font-size: 12px; white-space: pre-wrap; }
 </style>"""
 
-KEYS_HINT = ('<div class="tfcovr-hint">Keys: / types a modification, arrows go from card to card, enter takes a card as the next query, '
-             "escape leaves a field.</div>")
+KEYS_HINT = (
+    '<div class="tfcovr-hint">Keys: / types a modification, arrows go from card to card, enter takes a card as the next query, '
+    "escape leaves a field.</div>"
+)
 
 # One listener for the page, ahead of JupyterLab's own keys; it only moves the focus and clicks what has it.
 KEYBOARD = """
@@ -65,8 +67,16 @@ if (!window.tfcovrKeys) {
 
 def card_text(rank: str, mark: str, share: float, label: str, source: str) -> str:
     """What stands below a preview; `share` of the score bar is filled."""
-    bar = f'<div class="tfcovr-bar"><div style="width:{100 * min(1, max(0, share)):.0f}%"></div></div>' if rank else ""
-    head = f'<div class="tfcovr-head"><span>{escape(rank)}</span><span class="tfcovr-mark">{mark}</span></div>' if rank else ""
+    bar = (
+        f'<div class="tfcovr-bar"><div style="width:{100 * min(1, max(0, share)):.0f}%"></div></div>'
+        if rank
+        else ""
+    )
+    head = (
+        f'<div class="tfcovr-head"><span>{escape(rank)}</span><span class="tfcovr-mark">{mark}</span></div>'
+        if rank
+        else ""
+    )
     return f'<div class="tfcovr-text">{head}{bar}<div>{escape(label)}</div><div class="tfcovr-source">{escape(source)}</div></div>'
 
 

@@ -3,9 +3,9 @@
 from collections import OrderedDict
 from pathlib import Path
 
+from ..embedding.store import digest, file_version
 from ..machine.files import replacing
 from ..profiles import data_dir
-from ..embedding.store import digest, file_version
 from ..video import preview
 
 MAX_BYTES = 100_000

@@ -11,12 +11,14 @@ from ..video import VideoError, probe, read_clip, write_clip
 
 WIDTH, HEIGHT, CAPTION = 640, 400, 40  # pixels, and those of the height that the caption takes
 FPS = 25
-LONGEST_S = 4.0   # of a clip: its middle
+LONGEST_S = 4.0  # of a clip: its middle
 SHORTEST_S = 1.0  # a clip that is shorter stands still at its end
-MAX_CLIPS = 12     # frames of the whole reel are in memory: 77 MB a clip of LONGEST_S
+MAX_CLIPS = 12  # frames of the whole reel are in memory: 77 MB a clip of LONGEST_S
 
 
-def write_reel(path: Path, clips: Iterable[tuple[str | Path, str]], *, longest_s: float = LONGEST_S) -> dict[str, str]:
+def write_reel(
+    path: Path, clips: Iterable[tuple[str | Path, str]], *, longest_s: float = LONGEST_S
+) -> dict[str, str]:
     """Write (path of a clip, caption) pairs as one H.264 mp4; return the clips that could not be read, and why."""
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), CAPTION // 2)
     parts, broken = [], {}
@@ -56,5 +58,7 @@ def _captioned(frames: np.ndarray, caption: str, font: ImageFont.FreeTypeFont) -
     captioned = np.repeat(np.asarray(page)[None], len(frames), 0)
     left, top = (WIDTH - size[0]) // 2, (room - size[1]) // 2
     for number, frame in enumerate(frames):
-        captioned[number, top:top + size[1], left:left + size[0]] = Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)
+        captioned[number, top : top + size[1], left : left + size[0]] = Image.fromarray(frame).resize(
+            size, Image.Resampling.BICUBIC
+        )
     return captioned

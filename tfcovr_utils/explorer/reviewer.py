@@ -1,4 +1,5 @@
 """Looking through label pairs and deciding which of them stand."""
+
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -37,7 +38,9 @@ class PairReviewer:
         if key == "k":
             self._kinds[self.position] = KINDS[1 - KINDS.index(kind)]
         elif key in ("a", "r"):
-            record_decision(self.path, pair.source_label, pair.target_label, KEYS[key], kind, self._comment.value)
+            record_decision(
+                self.path, pair.source_label, pair.target_label, KEYS[key], kind, self._comment.value
+            )
             self._said.value = f"{KEYS[key]}ed, written to {self.path.name}"
             self._comment.value = ""
         if key in ("a", "r", "n", "b"):
@@ -53,5 +56,7 @@ class PairReviewer:
 
     def _show(self) -> None:
         pair = self.pairs.iloc[self.position]
-        self._shown.value = (f"<b>{self.position + 1} of {len(self.pairs)}</b> tier {pair.tier}, {self._kinds[self.position]}, "
-                             f"changes {pair.changed}<br>{self.texts[pair.source_label]}<br>{self.texts[pair.target_label]}")
+        self._shown.value = (
+            f"<b>{self.position + 1} of {len(self.pairs)}</b> tier {pair.tier}, {self._kinds[self.position]}, "
+            f"changes {pair.changed}<br>{self.texts[pair.source_label]}<br>{self.texts[pair.target_label]}"
+        )

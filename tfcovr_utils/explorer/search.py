@@ -6,14 +6,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..metrics.ranking import RANKS, average_precision_ranked, rank_gallery
 from ..benchmark.queries import answers
+from ..metrics.ranking import RANKS, average_precision_ranked, rank_gallery
 
 RANKING_COLUMNS = ["rank", "clip_id", "score", "label", "source_video", "right"]
 
 
-def search(query_emb: torch.Tensor, gallery_emb: torch.Tensor, clips: pd.DataFrame, k: int, hidden: np.ndarray,
-           right: Collection[str] | None = None) -> pd.DataFrame:
+def search(
+    query_emb: torch.Tensor,
+    gallery_emb: torch.Tensor,
+    clips: pd.DataFrame,
+    k: int,
+    hidden: np.ndarray,
+    right: Collection[str] | None = None,
+) -> pd.DataFrame:
     """Rank a gallery (G, D), whose rows `clips` describes, by its product with one query (D,): RANKING_COLUMNS, best first.
 
     hidden: (G,) bool, clips that may not answer; nor does a clip whose embedding is not finite. Equal scores stand in the
@@ -26,14 +32,18 @@ def search(query_emb: torch.Tensor, gallery_emb: torch.Tensor, clips: pd.DataFra
     found = rank_gallery(scores.masked_fill(out, -torch.inf)[None], max(1, min(k, len(clips))))[0]
     found = found[: max(0, min(k, int((~out).sum())))]
     rows = clips.iloc[found]
-    return pd.DataFrame({
-        "rank": np.arange(1, len(found) + 1),
-        "clip_id": rows["clip_id"].to_numpy(),
-        "score": scores[torch.from_numpy(found)].double().numpy(),
-        "label": rows["label"].to_numpy(),
-        "source_video": rows["source_video"].to_numpy(),
-        "right": pd.Series([None if right is None else clip_id in right for clip_id in rows["clip_id"]], dtype=object),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "rank": np.arange(1, len(found) + 1),
+            "clip_id": rows["clip_id"].to_numpy(),
+            "score": scores[torch.from_numpy(found)].double().numpy(),
+            "label": rows["label"].to_numpy(),
+            "source_video": rows["source_video"].to_numpy(),
+            "right": pd.Series(
+                [None if right is None else clip_id in right for clip_id in rows["clip_id"]], dtype=object
+            ),
+        }
+    )
 
 
 def precision_of(ranking: pd.DataFrame, right: Collection[str]) -> dict[int, float]:
@@ -41,7 +51,9 @@ def precision_of(ranking: pd.DataFrame, right: Collection[str]) -> dict[int, flo
     ks = [k for k in RANKS if k <= len(ranking)]
     if not ks:
         return {}
-    return dict(zip(ks, average_precision_ranked([ranking["clip_id"].tolist()], [list(right)], ks)[0].tolist()))
+    return dict(
+        zip(ks, average_precision_ranked([ranking["clip_id"].tolist()], [list(right)], ks)[0].tolist())
+    )
 
 
 def known_answers(labels: pd.DataFrame, modifications: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
@@ -57,7 +69,11 @@ def filter_clips(clips: pd.DataFrame, words: str = "", **wanted: str) -> pd.Data
     for column, value in wanted.items():
         if value:
             kept &= clips[column] == value
-    said = (clips["label"] + " " + clips["clip_id"] + " " + clips["source_video"]).str.lower() if words.strip() else None
+    said = (
+        (clips["label"] + " " + clips["clip_id"] + " " + clips["source_video"]).str.lower()
+        if words.strip()
+        else None
+    )
     for word in words.lower().split():
         kept &= said.str.contains(word, regex=False)
     return clips[kept]

@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 
 from .. import rendering
-from ..methods import METHODS, Fitted, Setting, get_method
-from ..texts.writing import MODIFICATION_COLUMNS
+from ..benchmark.benchmark import TRIPLET_COLUMNS, Benchmark
 from ..labels.pairing import PAIR_COLUMNS
+from ..methods import METHODS, Fitted, Setting, get_method
 from ..profiles import Profile, get_profile, runs_dir
 from ..sources import load_source
 from ..sources.source import CLIP_COLUMNS, LABEL_COLUMNS
-from ..benchmark.benchmark import TRIPLET_COLUMNS, Benchmark
+from ..texts.writing import MODIFICATION_COLUMNS
 from ..video import VideoError, probe
 from .index import Indexed, index_folder
 from .search import filter_clips, known_answers, precision_of, search
@@ -27,11 +27,15 @@ TEXT_METHOD = "text-only-zs"  # what finds clips by words that no label holds
 KEPT_GALLERIES = 6  # embeddings of galleries in memory; one of 36,000 clips takes 110 MB at 768 dimensions
 KEPT_QUERIES = 256
 NO_BENCHMARK = {
-    "clips": CLIP_COLUMNS, "labels": LABEL_COLUMNS, "pairs": PAIR_COLUMNS, "modifications": MODIFICATION_COLUMNS,
+    "clips": CLIP_COLUMNS,
+    "labels": LABEL_COLUMNS,
+    "pairs": PAIR_COLUMNS,
+    "modifications": MODIFICATION_COLUMNS,
     "triplets": TRIPLET_COLUMNS,
-    "queries": ["query_id", "split", "query_clip", "modification_id", "target_labels"], "gallery": ["gallery", "split", "clip_id"],
+    "queries": ["query_id", "split", "query_clip", "modification_id", "target_labels"],
+    "gallery": ["gallery", "split", "clip_id"],
     "targets": ["query_id", "gallery", "clip_id"],
-}  # fmt: skip
+}
 OWN_FILES = "own files"  # where single clips are that were opened by their path
 
 
@@ -39,14 +43,14 @@ OWN_FILES = "own files"  # where single clips are that were opened by their path
 class Answer:
     """One query, asked of one method."""
 
-    query_clip: str | None   # None where clips are only sought by a text
+    query_clip: str | None  # None where clips are only sought by a text
     text: str
     method: str
     gallery: str
     k: int
     hide_source: bool
-    ranking: pd.DataFrame    # search.RANKING_COLUMNS
-    n_right: int | None      # None where it is not known what is right
+    ranking: pd.DataFrame  # search.RANKING_COLUMNS
+    n_right: int | None  # None where it is not known what is right
     precision: dict[int, float]  # AP@K of the ranking by K, fractions
     seconds: float
 
@@ -57,18 +61,31 @@ class Session:
     `clips` has a row a clip: clip_id, label_id, label, event, source_video, of (its split, or the folder it is from), path.
     """
 
-    def __init__(self, benchmark: Benchmark, clips_dir: Path, profile: Profile, seed: int = 0, run_dir: Path | None = None,
-                 store_dir: Path | None = None, made_by: str = "Session(benchmark, clips_dir, profile)"):
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        clips_dir: Path,
+        profile: Profile,
+        seed: int = 0,
+        run_dir: Path | None = None,
+        store_dir: Path | None = None,
+        made_by: str = "Session(benchmark, clips_dir, profile)",
+    ):
         clips_dir = Path(clips_dir).resolve()
         self.setting = Setting(benchmark, clips_dir, profile, seed, store_dir=store_dir)
         self.trained_dir = Path(run_dir) / f"seed-{seed}" if run_dir else None
         self.made_by, self.opened = made_by, []
         self._answers = known_answers(benchmark.labels, benchmark.modifications)
         shown = benchmark.labels.set_index("label_id")[["text", "event"]].rename(columns={"text": "label"})
-        self.clips = _describe(benchmark.clips.join(shown, on="label_id").assign(
-            of=benchmark.clips["split"], path=[str(clips_dir / path) for path in benchmark.clips["path"]]))
+        self.clips = _describe(
+            benchmark.clips.join(shown, on="label_id").assign(
+                of=benchmark.clips["split"], path=[str(clips_dir / path) for path in benchmark.clips["path"]]
+            )
+        )
         members = benchmark.gallery.groupby(["split", "gallery"], sort=False)["clip_id"]
-        self._members = {f"{split}, {gallery}": ids.drop_duplicates().tolist() for (split, gallery), ids in members}
+        self._members = {
+            f"{split}, {gallery}": ids.drop_duplicates().tolist() for (split, gallery), ids in members
+        }
         self._fitted: dict[str, Fitted] = {}
         self._galleries: OrderedDict[tuple[str, str], tuple[pd.DataFrame, torch.Tensor]] = OrderedDict()
         self._queries: OrderedDict[tuple, torch.Tensor] = OrderedDict()
@@ -79,38 +96,68 @@ class Session:
         chosen = replace(get_profile(profile), render_seed=render_seed)
         folder = rendering.build(chosen, progress=False)
         made_by = f"Session.open({profile!r}, seed={seed}, render_seed={render_seed})"
-        return cls(Benchmark.build(load_source("mini", folder)), folder, chosen, seed, runs_dir(chosen), made_by=made_by)
+        return cls(
+            Benchmark.build(load_source("mini", folder)),
+            folder,
+            chosen,
+            seed,
+            runs_dir(chosen),
+            made_by=made_by,
+        )
 
     @classmethod
     def of_folders(cls, profile: str = "mini", seed: int = 0) -> "Session":
         """No benchmark, only folders that will be opened; methods as in `open`."""
-        nothing = Benchmark(**{name: pd.DataFrame(columns=columns, dtype=str) for name, columns in NO_BENCHMARK.items()})
+        nothing = Benchmark(
+            **{name: pd.DataFrame(columns=columns, dtype=str) for name, columns in NO_BENCHMARK.items()}
+        )
         chosen = get_profile(profile)
-        return cls(nothing, Path(), chosen, seed, runs_dir(chosen), made_by=f"Session.of_folders({profile!r}, seed={seed})")
+        return cls(
+            nothing,
+            Path(),
+            chosen,
+            seed,
+            runs_dir(chosen),
+            made_by=f"Session.of_folders({profile!r}, seed={seed})",
+        )
 
     @property
     def galleries(self) -> list[str]:
         """Names of what can be searched: the benchmark's galleries, test before val, and folders that were opened."""
-        return sorted(self._members, key=lambda name: (name in self.opened, not name.startswith("test"), not name.endswith("full")))
+        return sorted(
+            self._members,
+            key=lambda name: (name in self.opened, not name.startswith("test"), not name.endswith("full")),
+        )
 
     @property
     def methods(self) -> list[str]:
         """Names of the methods that answer without training: zero-shot ones, and those whose checkpoint is in the run's folder."""
-        return [name for name, method in METHODS.items()
-                if name in PLAIN_CONTROLS or (method.family == "zero-shot" and not method.seeded) or self._checkpoint(name)]
+        return [
+            name
+            for name, method in METHODS.items()
+            if name in PLAIN_CONTROLS
+            or (method.family == "zero-shot" and not method.seeded)
+            or self._checkpoint(name)
+        ]
 
     def members(self, gallery: str) -> list[str]:
         """The clips of a gallery, or of a split."""
         found = self._members.get(gallery) or self.clips.loc[self.clips["of"] == gallery, "clip_id"].tolist()
         if not found:
-            raise ValueError(f"gallery {gallery!r} is not known; choose one of {'; '.join(self.galleries)}, or open a folder.")
+            raise ValueError(
+                f"gallery {gallery!r} is not known; choose one of {'; '.join(self.galleries)}, or open a folder."
+            )
         return found
 
     def suggest(self, query_clip: str) -> list[str]:
         """Short modifications that the benchmark has for a clip's label."""
         label = self.clips.at[query_clip, "label_id"]
         texts = self.setting.benchmark.modifications
-        return texts.loc[(texts["source_label"] == label) & (texts["style"] == "short") & (label != ""), "text"].drop_duplicates().tolist()
+        return (
+            texts.loc[(texts["source_label"] == label) & (texts["style"] == "short") & (label != ""), "text"]
+            .drop_duplicates()
+            .tolist()
+        )
 
     def find(self, words: str = "", *, of: str, **wanted: str) -> tuple[pd.DataFrame, str]:
         """Clips of a split or folder by words and by what columns must hold; where no label has the words, by what CLIP makes of
@@ -122,7 +169,9 @@ class Session:
         others = ~clips["clip_id"].isin(left["clip_id"]).to_numpy()
         query_emb = self._embed_query(self.fit(TEXT_METHOD), TEXT_METHOD, None, words)
         ranking = search(query_emb, gallery_emb, clips, len(clips), others)
-        return clips.loc[ranking["clip_id"]], f"no label or name holds “{words}”; in the order of {TEXT_METHOD}"
+        return clips.loc[
+            ranking["clip_id"]
+        ], f"no label or name holds “{words}”; in the order of {TEXT_METHOD}"
 
     def open_path(self, path: str, say: Callable[[str], None] = lambda _: None) -> tuple[str, Indexed | None]:
         """Take in a folder of clips, or one clip. Return what `of` says of them, and how it went; a folder is a gallery by that name."""
@@ -131,23 +180,49 @@ class Session:
         given = Path(path.strip()).expanduser()
         if given.is_dir():
             indexed = index_folder(given, say)
-            name, clips = str(indexed.folder), indexed.clips.assign(path=[str(indexed.folder / path) for path in indexed.clips["path"]])
+            name, clips = (
+                str(indexed.folder),
+                indexed.clips.assign(path=[str(indexed.folder / path) for path in indexed.clips["path"]]),
+            )
         elif given.exists():
             info, indexed, name = probe(given), None, OWN_FILES
             if info.fault:
                 raise VideoError(info.fault, "damaged")
-            clips = pd.DataFrame({"clip_id": [given.stem], "source_video": given.stem, "label_id": "", "path": str(given.resolve())})
+            clips = pd.DataFrame(
+                {
+                    "clip_id": [given.stem],
+                    "source_video": given.stem,
+                    "label_id": "",
+                    "path": str(given.resolve()),
+                }
+            )
         else:
-            raise ValueError(f"{path.strip()!r} does not exist; give the path of a clip or of a folder of clips.")
+            raise ValueError(
+                f"{path.strip()!r} does not exist; give the path of a clip or of a folder of clips."
+            )
         short = Path(name).name
         taken = any(other != name and Path(other).name == short for other in self.clips["of"].unique())
         clips["clip_id"] = f"{name if taken else short}/" + clips["clip_id"]
         # What a folder calls a clip is shown; it is no label of the benchmark, and nothing is trained on the clip.
-        clips = clips.assign(dataset="folder", split="test", label=clips["label_id"], label_id="", event="", of=name)
-        replaced = clips["clip_id"].tolist() if indexed is None else self.clips.loc[self.clips["of"] == name, "clip_id"].tolist()
-        known, benchmark = self.clips.drop(index=[clip for clip in replaced if clip in self.clips.index]), self.setting.benchmark
+        clips = clips.assign(
+            dataset="folder", split="test", label=clips["label_id"], label_id="", event="", of=name
+        )
+        replaced = (
+            clips["clip_id"].tolist()
+            if indexed is None
+            else self.clips.loc[self.clips["of"] == name, "clip_id"].tolist()
+        )
+        known, benchmark = (
+            self.clips.drop(index=[clip for clip in replaced if clip in self.clips.index]),
+            self.setting.benchmark,
+        )
         self.clips = pd.concat([known, _describe(clips)])
-        table = pd.concat([benchmark.clips[~benchmark.clips["clip_id"].isin(replaced)], clips.reindex(columns=benchmark.clips.columns)])
+        table = pd.concat(
+            [
+                benchmark.clips[~benchmark.clips["clip_id"].isin(replaced)],
+                clips.reindex(columns=benchmark.clips.columns),
+            ]
+        )
         self.setting = replace(self.setting, benchmark=replace(benchmark, clips=table.reset_index(drop=True)))
         if indexed is not None:
             self._members[name] = clips["clip_id"].tolist()
@@ -159,15 +234,25 @@ class Session:
             del self._galleries[key]
         return name, indexed
 
-    def ask(self, query_clip: str | None, text: str = "", *, method: str = FIRST_METHOD, gallery: str = "test, full", k: int = 12,
-            hide_source: bool = False) -> Answer:
+    def ask(
+        self,
+        query_clip: str | None,
+        text: str = "",
+        *,
+        method: str = FIRST_METHOD,
+        gallery: str = "test, full",
+        k: int = 12,
+        hide_source: bool = False,
+    ) -> Answer:
         """Rank a gallery for a clip and a modification; without a text by likeness to the clip, without a clip by the text.
 
         The query clip never answers, and with `hide_source` nothing that was cut from the same video does.
         """
         started, text = time.perf_counter(), text.strip()
         if query_clip is not None and query_clip not in self.clips.index:
-            raise ValueError(f"clip {query_clip!r} is not known; choose one of the session's, such as {self.clips.index[0]!r}.")
+            raise ValueError(
+                f"clip {query_clip!r} is not known; choose one of the session's, such as {self.clips.index[0]!r}."
+            )
         if query_clip is None and not text:
             raise ValueError("there is neither a clip nor a text; choose a clip, or type what to look for.")
         if k < 1:
@@ -177,12 +262,26 @@ class Session:
         hidden = (clips["clip_id"] == query_clip).to_numpy()
         if query_clip is not None and hide_source:
             own = self.clips.loc[query_clip]
-            hidden = hidden | ((clips["source_video"] == own["source_video"]) & (clips["of"] == own["of"])).to_numpy()
+            hidden = (
+                hidden
+                | ((clips["source_video"] == own["source_video"]) & (clips["of"] == own["of"])).to_numpy()
+            )
         right = self._right(clips[~hidden], query_clip, text)
         ranking = search(query_emb, gallery_emb, clips, k, hidden, right)
         precision = precision_of(ranking, right) if right else {}
         seconds = time.perf_counter() - started
-        return Answer(query_clip, text, method, gallery, k, hide_source, ranking, None if right is None else len(right), precision, seconds)
+        return Answer(
+            query_clip,
+            text,
+            method,
+            gallery,
+            k,
+            hide_source,
+            ranking,
+            None if right is None else len(right),
+            precision,
+            seconds,
+        )
 
     def embed_gallery(self, method: str, gallery: str) -> tuple[pd.DataFrame, torch.Tensor]:
         """Clips of a gallery and their embeddings (G, D), NaN for those that could not be read."""
@@ -200,8 +299,12 @@ class Session:
         key = (method, query_clip, text)
         if key not in self._queries:
             if query_clip is None and method != TEXT_METHOD:
-                raise ValueError(f"{method} reads a clip and a text; choose a query clip, or the method {TEXT_METHOD}.")
-            embedded = fitted.embed_queries(_query(query_clip, text)) if text else fitted.embed_gallery([query_clip])
+                raise ValueError(
+                    f"{method} reads a clip and a text; choose a query clip, or the method {TEXT_METHOD}."
+                )
+            embedded = (
+                fitted.embed_queries(_query(query_clip, text)) if text else fitted.embed_gallery([query_clip])
+            )
             self._queries[key] = embedded[0].float()
             if len(self._queries) > KEPT_QUERIES:
                 self._queries.popitem(last=False)
@@ -220,7 +323,9 @@ class Session:
             checkpoint = self._checkpoint(method)
             if method not in self.methods:
                 others = ", ".join(self.methods)
-                raise ValueError(f"{method} has not been trained in this run; run notebooks 04 and 05, or choose one of {others}.")
+                raise ValueError(
+                    f"{method} has not been trained in this run; run notebooks 04 and 05, or choose one of {others}."
+                )
             self._fitted[method] = row.fit(replace(self.setting, folder=checkpoint, checkpoint=checkpoint))
         return self._fitted[method]
 

@@ -20,9 +20,9 @@ from .page import KEYBOARD, KEYS_HINT, STYLE, download, said
 from .previews import Previews
 from .session import FIRST_METHOD, Answer, Session
 
-CARDS = 12   # previews in the grid: with more, a page is slow to load
-MOST = 50    # clips that are ranked
-CHIPS = 5    # modifications offered as buttons
+CARDS = 12  # previews in the grid: with more, a page is slow to load
+MOST = 50  # clips that are ranked
+CHIPS = 5  # modifications offered as buttons
 NONE = "none"
 
 
@@ -36,12 +36,22 @@ class Explorer:
         self.answers: list[Answer] = []
         self._page, self._typing = 0, True
         self.chooser = ClipChooser(session, self.previews, self.notes, self.choose)
-        self.path = widgets.Text(description="your own", placeholder="path of a clip or of a folder of clips", continuous_update=False,
-                                 layout=widgets.Layout(width="520px"))
-        self.text = widgets.Combobox(placeholder="type what should be different, such as: show with 2 twists", continuous_update=False,
-                                     layout=widgets.Layout(width="520px"))
+        self.path = widgets.Text(
+            description="your own",
+            placeholder="path of a clip or of a folder of clips",
+            continuous_update=False,
+            layout=widgets.Layout(width="520px"),
+        )
+        self.text = widgets.Combobox(
+            placeholder="type what should be different, such as: show with 2 twists",
+            continuous_update=False,
+            layout=widgets.Layout(width="520px"),
+        )
         self.text.observe(lambda _: self.search() if self._typing else None, "value")
-        self.chips = [make_button("", lambda place=place: self.ask_for(self.chips[place].description)) for place in range(CHIPS)]
+        self.chips = [
+            make_button("", lambda place=place: self.ask_for(self.chips[place].description))
+            for place in range(CHIPS)
+        ]
         self.method, self.beside = Listed("method", [], self._again), Listed("beside it", [], self._again)
         self.gallery = Listed("gallery", [], self._again)
         self.k = widgets.IntSlider(value=CARDS, min=1, max=MOST, description="K", continuous_update=False)
@@ -67,27 +77,42 @@ class Explorer:
             chip.add_class("tfcovr-chip")
         self.text.add_class("tfcovr-ask")
         self._columns = [widgets.VBox([head, grid]) for head, grid in zip(self.heads, self._grids)]
-        asking = widgets.VBox([
-            in_row(self.text, make_button("search", self.search)),
-            in_row(*self.chips),
-            in_row(self.method.widget, self.beside.widget, self.gallery.widget),
-            in_row(self.k, self.hide, self.show_labels),
-            widgets.HTML(KEYS_HINT),
-        ])
-        exports = [make_button(name, act) for name, act in (
-            ("grid as figure", self.save_figure), ("ranking as CSV", self.save_csv), ("session as a cell", self.save_cell),
-            ("highlight reel", self.save_reel))]
-        page = widgets.VBox([
-            widgets.HTML(STYLE + "<h3>1 Query clip</h3>"),
-            self.chooser.filters,
-            in_row(self.chooser.words, self.path, make_button("open", self.open)),
-            self.chooser.thumbnails,
-            widgets.HTML("<h3>2 Modification</h3>"),
-            widgets.HBox([self._query_card.widget, asking]),
-            self.notes.wrong, self.notes.going_on,
-            widgets.HTML("<h3>3 What is found</h3>"),
-            widgets.HBox(self._columns), in_row(*make_pager(self.turn, "results"), self._asked), in_row(*exports), self.exported, self.reel,
-        ])
+        asking = widgets.VBox(
+            [
+                in_row(self.text, make_button("search", self.search)),
+                in_row(*self.chips),
+                in_row(self.method.widget, self.beside.widget, self.gallery.widget),
+                in_row(self.k, self.hide, self.show_labels),
+                widgets.HTML(KEYS_HINT),
+            ]
+        )
+        exports = [
+            make_button(name, act)
+            for name, act in (
+                ("grid as figure", self.save_figure),
+                ("ranking as CSV", self.save_csv),
+                ("session as a cell", self.save_cell),
+                ("highlight reel", self.save_reel),
+            )
+        ]
+        page = widgets.VBox(
+            [
+                widgets.HTML(STYLE + "<h3>1 Query clip</h3>"),
+                self.chooser.filters,
+                in_row(self.chooser.words, self.path, make_button("open", self.open)),
+                self.chooser.thumbnails,
+                widgets.HTML("<h3>2 Modification</h3>"),
+                widgets.HBox([self._query_card.widget, asking]),
+                self.notes.wrong,
+                self.notes.going_on,
+                widgets.HTML("<h3>3 What is found</h3>"),
+                widgets.HBox(self._columns),
+                in_row(*make_pager(self.turn, "results"), self._asked),
+                in_row(*exports),
+                self.exported,
+                self.reel,
+            ]
+        )
         page.add_class("tfcovr")
         return page
 
@@ -145,18 +170,26 @@ class Explorer:
     @guarded
     def save_figure(self) -> None:
         names = [(answer, f"{_stamp()}_{answer.method}") for answer in self._answered()]
-        paths = [path for answer, name in names for path in export.write_figure(self.session, answer, name, self.out)]
+        paths = [
+            path
+            for answer, name in names
+            for path in export.write_figure(self.session, answer, name, self.out)
+        ]
         self.exported.value = said("written: " + ", ".join(_short(path) for path in paths))
 
     @guarded
     def save_csv(self) -> None:
         path = export.write_csv(self._answered(), self.out / f"{_stamp()}_ranking.csv")
-        self.exported.value = said(f"written: {_short(path)}, and to download:") + download(path.read_bytes(), path.name, "text/csv")
+        self.exported.value = said(f"written: {_short(path)}, and to download:") + download(
+            path.read_bytes(), path.name, "text/csv"
+        )
 
     @guarded
     def save_cell(self) -> None:
         cell = export.write_cell(self.session, self._answered())
-        self.exported.value = said("a cell that asks the same again:") + f"<pre class='tfcovr-cell'>{escape(cell)}</pre>"
+        self.exported.value = (
+            said("a cell that asks the same again:") + f"<pre class='tfcovr-cell'>{escape(cell)}</pre>"
+        )
 
     @guarded
     def save_reel(self) -> None:
@@ -165,7 +198,9 @@ class Explorer:
         broken = export.write_highlights(self.session, answer, path)
         self.reel.value = path.read_bytes()
         self.reel.layout.display = ""
-        self.exported.value = said(f"written: {_short(path)}") + "".join(said(f"left out: {why}") for why in broken.values())
+        self.exported.value = said(f"written: {_short(path)}") + "".join(
+            said(f"left out: {why}") for why in broken.values()
+        )
 
     # ---- how it is shown
 
@@ -211,10 +246,23 @@ class Explorer:
     def _ask(self, text: str) -> None:
         methods = dict.fromkeys(method for method in (self.method.value, self.beside.value) if method != NONE)
         self.notes.tell("searching …")
-        self.answers = [self.session.ask(self.query_clip, text, method=method, gallery=self.gallery.value, k=self.k.value,
-                                         hide_source=self.hide.value) for method in methods]
+        self.answers = [
+            self.session.ask(
+                self.query_clip,
+                text,
+                method=method,
+                gallery=self.gallery.value,
+                k=self.k.value,
+                hide_source=self.hide.value,
+            )
+            for method in methods
+        ]
         self._page, ms = 0, 1000 * sum(answer.seconds for answer in self.answers)
-        asked = f"“{text.strip()}” of {self.query_clip or 'any clip'}" if text.strip() else f"more like {self.query_clip}"
+        asked = (
+            f"“{text.strip()}” of {self.query_clip or 'any clip'}"
+            if text.strip()
+            else f"more like {self.query_clip}"
+        )
         size = len(self.session.members(self.gallery.value))
         self.notes.tell(f"{asked}: {size:,} clips searched in {ms:.0f} ms")
         self.show_page()
@@ -226,7 +274,7 @@ class Explorer:
         """Show the current ranks of what was answered."""
         for place, (head, grid, column) in enumerate(zip(self.heads, self._grids, self._columns)):
             answer = self.answers[place] if place < len(self.answers) else None
-            cards = self.cards[place * self._room:(place + 1) * self._room] if answer else []
+            cards = self.cards[place * self._room : (place + 1) * self._room] if answer else []
             grid.children = [card.widget for card in cards]
             column.layout.width = f"{100 // len(self.answers)}%" if answer else "0px"
             head.value = _head(answer) if answer else ""
@@ -237,20 +285,31 @@ class Explorer:
     def _fill_cards(self, cards: list[Card], answer: Answer) -> None:
         scores = answer.ranking["score"]
         low, high = min(0.0, scores.min()), max(scores.max(), 1e-9)
-        rows = [*answer.ranking.iloc[self._page * len(cards):(self._page + 1) * len(cards)].itertuples()]
+        rows = [*answer.ranking.iloc[self._page * len(cards) : (self._page + 1) * len(cards)].itertuples()]
         for place, card in enumerate(cards):
             if place >= len(rows):
                 card.clear()
                 continue
             row = rows[place]
             label = (row.label or row.clip_id) if self.show_labels.value else ""
-            card.fill(row.clip_id, self.session.clips.at[row.clip_id, "path"], label, row.source_video, f"{row.rank}   {row.score:.3f}",
-                      (row.score - low) / (high - low), row.right)
+            card.fill(
+                row.clip_id,
+                self.session.clips.at[row.clip_id, "path"],
+                label,
+                row.source_video,
+                f"{row.rank}   {row.score:.3f}",
+                (row.score - low) / (high - low),
+                row.right,
+            )
 
 
 def _head(answer: Answer) -> str:
     precision = "".join(f", AP@{k} {100 * value:.2f}" for k, value in answer.precision.items())
-    known = "right answers not known" if answer.n_right is None else f"{answer.n_right} right answers in this gallery"
+    known = (
+        "right answers not known"
+        if answer.n_right is None
+        else f"{answer.n_right} right answers in this gallery"
+    )
     return said(f"{answer.method}: {known}{precision}")
 
 

@@ -8,16 +8,10 @@ Nothing here knows about clips, tables or sentences.
 import json
 import re
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
-APPARATUS = {
-    "VT": "Vault",
-    "FX": "Floor Exercise",
-    "BB": "Balance Beam",
-    "UB": "Uneven Bars",
-    "DV": "Diving",
-}
+APPARATUS = {"VT": "Vault", "FX": "Floor Exercise", "BB": "Balance Beam", "UB": "Uneven Bars", "DV": "Diving"}
 _TAG = re.compile(r"\(\s*([^)]*?)\s*\)\s*")
 _TAGS = {name.lower(): tag for tag, full in APPARATUS.items() for name in (tag, full)}
 _CODE = re.compile(r"(?:[1-4]0\d|5[1-4]\d\d|6[1-4]\d\d?)[a-d]")
@@ -26,9 +20,14 @@ _DIVE_DIRECTIONS = {"1": "forward", "2": "backward", "3": "reverse", "4": "inwar
 # Position d leaves the body free; FineDiving's procedures call it a pike.
 _DIVE_SHAPES = {"a": "straight", "b": "piked", "c": "tucked", "d": "piked"}
 _DIVE_WORDS = {
-    "forward": "Forward", "backward": "Back", "reverse": "Reverse", "inward": "Inward",
-    "straight": "Straight", "piked": "Pike", "tucked": "Tuck",
-}  # fmt: skip
+    "forward": "Forward",
+    "backward": "Back",
+    "reverse": "Reverse",
+    "inward": "Inward",
+    "straight": "Straight",
+    "piked": "Pike",
+    "tucked": "Tuck",
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def difference(source: Attributes, target: Attributes) -> tuple[Change, ...]:
     return tuple(Change(k, before[k], after[k]) for k in before if before[k] != after[k])
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse_label(text: str) -> Attributes:
     """Parse a FineGym text such as "(FX) salto backward piked" or a dive code such as "5152b"."""
     cleaned = " ".join(text.lower().split())
@@ -357,9 +356,7 @@ def _parse_skill(apparatus: str, skill: str) -> Attributes:
         found.setdefault("direction", "backward")
     # Without a base skill nothing was understood, whatever else was recognised.
     residue = _squeeze(_FILLER.sub(" ", text)) if base else skill
-    return Attributes(
-        apparatus, family, base, modifiers=tuple(sorted(modifiers)), residue=residue, **found
-    )
+    return Attributes(apparatus, family, base, modifiers=tuple(sorted(modifiers)), residue=residue, **found)
 
 
 def _squeeze(text: str) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from ..machine.files import replacing
-from .grammar import APPARATUS, Attributes
 from ..profiles import ROOT
+from .grammar import APPARATUS, Attributes
 
 PAIR_COLUMNS = ["source_label", "target_label", "kind", "tier", "changed", "similarity", "decision"]
 DECISION_COLUMNS = ["source_label", "target_label", "decision", "kind", "comment"]
@@ -58,9 +58,7 @@ def similarity_matrix(texts: list[str], encoder: Encoder | None = None) -> np.nd
     return (_word_pair_cosine(words) + _same_order(words)) / 2
 
 
-def calibrate_threshold(
-    similarity: np.ndarray, verified: np.ndarray, recall: float = RECALL
-) -> float:
+def calibrate_threshold(similarity: np.ndarray, verified: np.ndarray, recall: float = RECALL) -> float:
     """Return the largest cut that lets at least this share of the verified pairs through.
 
     Both arrays hold one value a pair. A cut of one encoder means nothing to another.
@@ -201,9 +199,7 @@ class _Comparison:
         dataset = labels["dataset"].to_numpy(dtype=str)
         self.same_apparatus = apparatus & (dataset[:, None] == dataset)
         # Same set and same base, hence same family: only details differ.
-        self.same_skill = (
-            self.same_apparatus & (group[:, None] == group) & ~self.differs["base"]
-        )
+        self.same_skill = self.same_apparatus & (group[:, None] == group) & ~self.differs["base"]
         entry = self._neutral("entry", lambda entry: not entry or "swing" in entry)
         landing = self._neutral("finish", NEUTRAL_LANDINGS.__contains__)
         ignored = (self.differs["entry"] & entry).astype(int) + (self.differs["finish"] & landing)

@@ -1,4 +1,5 @@
 """Writing files so that a reader never meets half of one: write beside, then rename. What goes wrong with the place is one sentence."""
+
 import errno
 import json
 import os
@@ -22,7 +23,10 @@ except ImportError:  # Windows has no such lock; there two runs at once may do t
 
 LEFT_OVER_S = 3600  # a temporary file that was not written to for so long was left by a run that was killed
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
-_OF_THE_PLACE = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST", "EIO")}
+_OF_THE_PLACE = {
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST", "EIO")
+}
 
 
 class CannotWrite(OSError):
@@ -36,9 +40,15 @@ class CannotWrite(OSError):
         return CannotWrite, (self.path, OSError(self.errno, self.strerror, self.at))
 
     def __str__(self) -> str:
-        at = f": {self.at}" if self.at and not _TEMPORARY.fullmatch(Path(self.at).name) and Path(self.at) != self.path else ""
-        return (f"{self.path} cannot be written ({self.strerror}{at}); make room, correct the permissions or choose another folder, and "
-                "give the same command again: what was written before is kept.")
+        at = (
+            f": {self.at}"
+            if self.at and not _TEMPORARY.fullmatch(Path(self.at).name) and Path(self.at) != self.path
+            else ""
+        )
+        return (
+            f"{self.path} cannot be written ({self.strerror}{at}); make room, correct the permissions or choose another folder, and "
+            "give the same command again: what was written before is kept."
+        )
 
 
 @contextmanager
@@ -111,7 +121,11 @@ def alone(path: Path) -> Iterator[None]:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print(f"another run is writing {path}; this one waits until that ends, and goes on from there.", file=sys.stderr, flush=True)
+                print(
+                    f"another run is writing {path}; this one waits until that ends, and goes on from there.",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 fcntl.flock(held, fcntl.LOCK_EX)
             except OSError:
                 pass  # some network disks have no locks; there two runs at once may do the same work twice
@@ -158,7 +172,9 @@ def read_json(path: Path):
     try:
         return json.loads(Path(path).read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); remove it, and give the command that made it again.") from error
+        raise ValueError(
+            f"{path} is damaged ({error}); remove it, and give the command that made it again."
+        ) from error
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -175,7 +191,9 @@ def load_table(path: Path) -> pd.DataFrame:
         if getattr(error, "errno", None) is not None:  # there is no such file, or it may not be read
             raise
         reason = str(error).split(".")[0]
-        raise ValueError(f"{path} is damaged ({reason}); remove it, and give the command that made it again.") from error
+        raise ValueError(
+            f"{path} is damaged ({reason}); remove it, and give the command that made it again."
+        ) from error
 
 
 def read_manifest(path: Path) -> dict[str, dict]:

@@ -32,7 +32,9 @@ def hash_file(path: Path) -> str:
 
 def hash_files_below(folder: Path) -> dict[str, str]:
     """Hashes of all files below a folder but hidden ones, by their path in it; of none where there is no folder."""
-    paths = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    paths = [
+        path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.name.startswith(".")
+    ]
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
 
 

@@ -1,4 +1,5 @@
 """How much memory is free, and one sentence where that is clearly too little."""
+
 from pathlib import Path
 
 import torch
@@ -14,7 +15,9 @@ def free_memory(device: torch.device | None = None) -> int:
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
-        available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
+        available = next(
+            line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")
+        )
     except (OSError, StopIteration):
         return 4 * 2**30
     return int(available.split()[1]) * 1024 // processes.place_on_machine()[2]
@@ -24,5 +27,7 @@ def require_memory(needed: float, what: str, device: torch.device | None = None)
     """Refuse what does not fit, before it is fetched or read."""
     if (free := free_memory(device)) < needed:
         where = "memory" if device is None or device.type == "cpu" else "the GPU's memory"
-        raise MemoryError(f"the weights of {what} alone take {needed / 1e9:.1f} GB of {where}, where {free / 1e9:.1f} GB are free; "
-                          "free some, or run on a larger machine.")
+        raise MemoryError(
+            f"the weights of {what} alone take {needed / 1e9:.1f} GB of {where}, where {free / 1e9:.1f} GB are free; "
+            "free some, or run on a larger machine."
+        )

@@ -4,6 +4,7 @@ Each process computes its slice of the global batch and the loss of all of it. W
 there, so the sum of the processes' gradients is the gradient that one process has. All processes call these functions in the
 same order. In a process that was not launched with others they do nothing, and no process group is made.
 """
+
 import atexit
 import os
 from collections.abc import Iterable
@@ -27,7 +28,9 @@ def _state():
     # Without a GPU it has to be told so, or it takes this for a process of its own.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     if not begun:
-        atexit.register(state.destroy_process_group)  # its threads, still at work when the interpreter goes, would abort the process
+        atexit.register(
+            state.destroy_process_group
+        )  # its threads, still at work when the interpreter goes, would abort the process
     return state
 
 
@@ -48,7 +51,10 @@ def is_main() -> bool:
 
 def place_on_machine() -> tuple[int, int, int]:
     """Which machine this is, from 0, which process of it, and how many there are on it. Makes no process group."""
-    return tuple(int(os.environ.get(name, default)) for name, default in (("GROUP_RANK", 0), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
+    return tuple(
+        int(os.environ.get(name, default))
+        for name, default in (("GROUP_RANK", 0), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))
+    )
 
 
 def device() -> torch.device:
@@ -84,10 +90,12 @@ def broadcast_from_main(value):
 def slice_of_rank(rows):
     """This process's slice of a global batch: rows (B, ...) -> (B / processes, ...), by their order."""
     if len(rows) % world_size():
-        raise ValueError(f"a batch of {len(rows)} cannot be shared equally by {world_size()} processes; choose a batch that is a multiple "
-                         f"of {world_size()}, such as {max(1, len(rows) // world_size()) * world_size()}.")
+        raise ValueError(
+            f"a batch of {len(rows)} cannot be shared equally by {world_size()} processes; choose a batch that is a multiple "
+            f"of {world_size()}, such as {max(1, len(rows) // world_size()) * world_size()}."
+        )
     here = len(rows) // world_size()
-    return rows[rank() * here:(rank() + 1) * here]
+    return rows[rank() * here : (rank() + 1) * here]
 
 
 def gather_with_gradient(values: torch.Tensor) -> torch.Tensor:
@@ -146,8 +154,10 @@ def set_random_states(states: list[dict] | dict, checkpoint: Path) -> None:
     """Go on drawing where `random_states` was asked; from a checkpoint of another number of processes that cannot be."""
     states = states if isinstance(states, list) else [states]  # as they were kept before there were several
     if len(states) != world_size():
-        raise ValueError(f"{checkpoint} was written by a run on {len(states)} and this one is on {world_size()} processes; resume on as many, "
-                         "or remove it to begin again.")
+        raise ValueError(
+            f"{checkpoint} was written by a run on {len(states)} and this one is on {world_size()} processes; resume on as many, "
+            "or remove it to begin again."
+        )
     own = states[rank()]
     torch.set_rng_state(own["cpu"])
     if "cuda" in own and torch.cuda.is_available():

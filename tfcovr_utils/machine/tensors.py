@@ -1,4 +1,5 @@
 """Weights and checkpoints of our own on disk: written whole, and told when a byte of them has changed."""
+
 import hashlib
 import os
 import pickle
@@ -12,7 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from .files import replacing
 
-_CONTENT = "content"  # key of the metadata: a hash of names and values, which safetensors itself does not keep
+_CONTENT = (
+    "content"  # key of the metadata: a hash of names and values, which safetensors itself does not keep
+)
 
 
 def write_weights(state: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -34,9 +37,13 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             content = (file.metadata() or {}).get(_CONTENT)
         state = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}); remove it, and train it or fetch it again.") from error
+        raise ValueError(
+            f"{path} is damaged or cut short ({error}); remove it, and train it or fetch it again."
+        ) from error
     if content is not None and content != _digest(state):
-        raise ValueError(f"{path} is damaged (its values are not those that were written); remove it, and train it or fetch it again.")
+        raise ValueError(
+            f"{path} is damaged (its values are not those that were written); remove it, and train it or fetch it again."
+        )
     return state
 
 
@@ -44,7 +51,9 @@ def write_checkpoint(identity: dict, contents: dict, path: Path) -> None:
     """Write what a run needs to go on; `identity` says which run that is. An earlier one stays until this one is whole."""
     with replacing(path) as temporary:
         try:
-            with open(temporary, "wb") as file:  # to a path, PyTorch's own writer would not say why the system refused
+            with open(
+                temporary, "wb"
+            ) as file:  # to a path, PyTorch's own writer would not say why the system refused
                 torch.save({"identity": identity, **contents}, file)
         except RuntimeError as error:
             if not isinstance(error.__context__, OSError):
@@ -58,15 +67,27 @@ def read_checkpoint(path: Path, identity: dict) -> dict:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # PyTorch does not compare the checksums that it writes
         saved = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        NotImplementedError,
+    ) as error:
         damaged = type(error).__name__
     if damaged:
-        raise ValueError(f"{path} is damaged or cut short ({damaged}), so no run can go on from it; remove it, and the same command begins "
-                         "again.")
+        raise ValueError(
+            f"{path} is damaged or cut short ({damaged}), so no run can go on from it; remove it, and the same command begins "
+            "again."
+        )
     other = [key for key in identity if saved.get("identity", {}).get(key) != identity[key]]
     if other:
-        raise ValueError(f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, or remove it to "
-                         "begin again.")
+        raise ValueError(
+            f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, or remove it to "
+            "begin again."
+        )
     return saved
 
 

@@ -1,4 +1,5 @@
 """Worker processes that end with the run that started them, however that ends."""
+
 import multiprocessing
 import os
 import signal
@@ -18,7 +19,9 @@ def make_pool(workers: int, threads: int | None = None) -> ProcessPoolExecutor:
 
     threads: of torch in each; None leaves them as they are.
     """
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin_worker, initargs=(threads,))
+    return ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_begin_worker, initargs=(threads,)
+    )
 
 
 def how_many() -> int:
@@ -42,7 +45,10 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
             function(*arguments)
         return
     try:
-        futures = [_kept_pool(processes, torch.get_num_threads() // processes).submit(_call, function, arguments) for arguments in calls]
+        futures = [
+            _kept_pool(processes, torch.get_num_threads() // processes).submit(_call, function, arguments)
+            for arguments in calls
+        ]
         wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:
             future.cancel()  # where one has failed; those that have begun go on to their end
@@ -52,8 +58,10 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
                 future.result()
     except BrokenProcessPool as error:
         _kept_pool.cache_clear()
-        raise RuntimeError("a training process was ended from outside, mostly for want of memory; run again with OMP_NUM_THREADS=1, "
-                           "which trains one at a time. What is done is kept.") from error
+        raise RuntimeError(
+            "a training process was ended from outside, mostly for want of memory; run again with OMP_NUM_THREADS=1, "
+            "which trains one at a time. What is done is kept."
+        ) from error
     except KeyboardInterrupt:
         for worker in multiprocessing.active_children():
             worker.terminate()  # what it has not finished goes on from its checkpoint the next time

@@ -1,14 +1,16 @@
 """The rows of the tables, one file a family: `METHODS` by name."""
 
 from .base import FAMILIES, Fitted, Method, NotRun, Setting, stored
-from .frozen_clip import CLIP_ROWS
 from .controls import CONTROLS
 from .covr import COVR_ROWS
 from .embedders import MLLM_ROWS
+from .frozen_clip import CLIP_ROWS
 from .tfcovr import BEYOND_ROWS, SHUFFLED_ROWS, TFCOVR_ROWS
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (*CONTROLS, *CLIP_ROWS, *COVR_ROWS, *MLLM_ROWS, *TFCOVR_ROWS, *BEYOND_ROWS, *SHUFFLED_ROWS)}
+    method.name: method
+    for method in (*CONTROLS, *CLIP_ROWS, *COVR_ROWS, *MLLM_ROWS, *TFCOVR_ROWS, *BEYOND_ROWS, *SHUFFLED_ROWS)
+}
 
 
 def get_method(name: str) -> Method:

@@ -17,7 +17,10 @@ def _fit_random(setting: Setting) -> Fitted:
     def embed(ids: Sequence[str]) -> torch.Tensor:
         # Drawn from a hash of the id, so that a clip's vector does not depend on what else is asked.
         drawn = [hashlib.shake_256(f"{setting.seed} {name}".encode()).digest(2 * RANDOM_DIM) for name in ids]
-        return normalize(torch.tensor(np.frombuffer(b"".join(drawn), "<i2").reshape(-1, RANDOM_DIM).astype(np.float32)), dim=1)
+        return normalize(
+            torch.tensor(np.frombuffer(b"".join(drawn), "<i2").reshape(-1, RANDOM_DIM).astype(np.float32)),
+            dim=1,
+        )
 
     return Fitted(lambda queries: embed(queries["query_id"]), embed)
 
@@ -75,14 +78,18 @@ def _fit_source_label(setting: Setting) -> Fitted:
 CONTROLS = (
     Method("random", "control", "Queries and gallery clips are random directions.", _fit_random, seeded=True),
     Method(
-        "source-label-only", "control",
+        "source-label-only",
+        "control",
         "A query is the probability of each target label given its clip's true label, counted on training triplets, its "
         "text unread; a gallery clip is its true label.",
-        _fit_source_label, seeded=False,
+        _fit_source_label,
+        seeded=False,
     ),
     Method(
-        "label-oracle", "control",
+        "label-oracle",
+        "control",
         "A query is its right labels, a gallery clip its true label: the ceiling of the protocol.",
-        _fit_label_oracle, seeded=False,
+        _fit_label_oracle,
+        seeded=False,
     ),
 )

@@ -52,7 +52,14 @@ class FamilyFeatures(Features):
 
     def _of(self, encoder: Encoder, clip_ids: Sequence[str], **sampling) -> torch.Tensor:
         rows = self.clips_table.loc[list(dict.fromkeys(clip_ids))]
-        embedded = embed_clips(encoder, rows, self.setting.clips_dir, store_dir=self.setting.store_dir, progress=False, **sampling)
+        embedded = embed_clips(
+            encoder,
+            rows,
+            self.setting.clips_dir,
+            store_dir=self.setting.store_dir,
+            progress=False,
+            **sampling,
+        )
         return look_up(embedded.clip_ids, embedded.values, clip_ids)
 
 
@@ -60,8 +67,15 @@ class VideoFeatures(FamilyFeatures):
     """Features of whole clips, sampled as the encoder says: LanguageBind."""
 
     def embed(self, rows: pd.DataFrame, **options) -> Embedded:
-        return embed_clips(self.encoder, rows, self.setting.clips_dir, frames=self.encoder.num_frames, policy=self.encoder.policy,
-                           per_frame=False, **options)
+        return embed_clips(
+            self.encoder,
+            rows,
+            self.setting.clips_dir,
+            frames=self.encoder.num_frames,
+            policy=self.encoder.policy,
+            per_frame=False,
+            **options,
+        )
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
         return self.frames(clip_ids)
@@ -83,6 +97,7 @@ class _View(Encoder):
 
 class ImageTokens(_View):
     """The tokens of each frame (N, T, L, Dv)."""
+
     name = "tokens"
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -91,6 +106,7 @@ class ImageTokens(_View):
 
 class Pixels(_View):
     """The frames themselves, squared: (N, T, S, S, 3), whole numbers."""
+
     name = "pixels"
 
     def __init__(self, encoder: Encoder):
@@ -120,11 +136,17 @@ def describe(setting: Setting, clip_ids: Sequence[str], writer: str) -> tuple[li
         told = setting.benchmark.descriptions
         told = told[told[key] != ""].set_index(key)["text"]
         if told.empty:
-            raise NotRun(f"this benchmark describes no {key.removesuffix('_id')}, which the descriptions of {writer!r} are of.")
+            raise NotRun(
+                f"this benchmark describes no {key.removesuffix('_id')}, which the descriptions of {writer!r} are of."
+            )
         return told.reindex(table[key]).fillna("").tolist(), writer
     captioner = load_family(setting, "captioner")
-    written = describe_clips(captioner, table.drop_duplicates("clip_id"), setting.clips_dir, setting.store_dir)
-    return written.set_index("clip_id")["text"].reindex(table["clip_id"]).fillna("").tolist(), captioner.source
+    written = describe_clips(
+        captioner, table.drop_duplicates("clip_id"), setting.clips_dir, setting.store_dir
+    )
+    return written.set_index("clip_id")["text"].reindex(table["clip_id"]).fillna(
+        ""
+    ).tolist(), captioner.source
 
 
 def encoder_costs(setting: Setting, families: Sequence[str] = FAMILIES, clips: int = 32) -> pd.DataFrame:
@@ -139,14 +161,21 @@ def encoder_costs(setting: Setting, families: Sequence[str] = FAMILIES, clips: i
             rows[family] = {"status": f"not run: {missing}"}
             continue
         describes = family == "captioner"
-        frames = read_clips([setting.clips_dir / path for path in paths], 1 if describes else getattr(encoder, "num_frames", setting.profile.frames))
+        frames = read_clips(
+            [setting.clips_dir / path for path in paths],
+            1 if describes else getattr(encoder, "num_frames", setting.profile.frames),
+        )
         seconds = []
         for _ in range(3):
             started = time.perf_counter()
             with torch.no_grad():
                 encoder.describe(frames[:, 0]) if describes else encoder.encode_clips(frames)
             seconds.append(time.perf_counter() - started)
-        rows[family] = {"parameters": sum(p.numel() for p in encoder.parameters()), "ms a clip": 1000 * np.median(seconds) / len(paths), "status": "run"}
+        rows[family] = {
+            "parameters": sum(p.numel() for p in encoder.parameters()),
+            "ms a clip": 1000 * np.median(seconds) / len(paths),
+            "status": "run",
+        }
     return pd.DataFrame(rows).T.reindex(columns=["parameters", "ms a clip", "status"]).infer_objects()
 
 

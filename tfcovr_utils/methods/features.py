@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..machine import processes
 from ..benchmark.doctor import clip_exists
 from ..embedding.embed import Embedded, embed_clips, embed_texts
 from ..encoders import Encoder, load_encoder
+from ..machine import processes
 from ..training.fusion import unit
 from ..training.recipes import RECIPES, embed_frames, learn, read_learned
 from .base import NotRun, Setting, look_up
 
 STAGE1_FOLDER = "stage1"  # beside the folders of the methods: rows share encoders
-POSTERIOR_WEIGHT = 1.  # of the posterior beside the clip's unit feature: neither view outweighs the other, and nothing is tuned
+POSTERIOR_WEIGHT = 1.0  # of the posterior beside the clip's unit feature: neither view outweighs the other, and nothing is tuned
 
 
 class Features:
@@ -41,7 +41,9 @@ class Features:
         self.facts = {"encoder": self.encoder.identity, "frames": profile.frames}
 
     def load(self, read_out: str) -> Encoder:
-        return load_encoder("clip", self.setting.clip_weights or self.setting.profile.clip_weights, read_out=read_out)
+        return load_encoder(
+            "clip", self.setting.clip_weights or self.setting.profile.clip_weights, read_out=read_out
+        )
 
     def frames(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Frames of clips (N, T, D), NaN for a clip that could not be read."""
@@ -51,7 +53,9 @@ class Features:
 
     def embed(self, rows: pd.DataFrame, **options) -> Embedded:
         """Frames of some rows of the table of clips, sampled as the profile says."""
-        return embed_clips(self.encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, **options)
+        return embed_clips(
+            self.encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, **options
+        )
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Means over frames (N, D)."""
@@ -96,35 +100,56 @@ class LearnedFeatures(AimFeatures):
         self.recipe, self.posteriors = RECIPES[recipe], posteriors
         if setting.aim_weights:
             if recipe != "aim":
-                raise NotRun(f"this row is of stage 1's recipe {recipe}, and AIM weights are given in place of the recipe aim; evaluate it without them.")
+                raise NotRun(
+                    f"this row is of stage 1's recipe {recipe}, and AIM weights are given in place of the recipe aim; evaluate it without them."
+                )
             self.encoder = ShuffledFrames(self.encoder) if shuffled else self.encoder
             self.facts["encoder"] = self.encoder.identity
             return
         if setting.checkpoint is not None:
             folder = Path(setting.checkpoint).parent / STAGE1_FOLDER / recipe
             if not (folder / "recipe.json").exists():
-                raise NotRun(f"{folder} holds no encoder, and {setting.checkpoint} was trained on one; keep the two folders beside each other.")
+                raise NotRun(
+                    f"{folder} holds no encoder, and {setting.checkpoint} was trained on one; keep the two folders beside each other."
+                )
             self.learned = read_learned(folder, self.encoder)
         elif setting.benchmark.labels.empty:
-            raise NotRun("this benchmark has no labels to teach an encoder; give AIM weights that were taught elsewhere.",
-                         "python -m tfcovr_utils.evaluation.scoring --aim WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out DIR")
+            raise NotRun(
+                "this benchmark has no labels to teach an encoder; give AIM weights that were taught elsewhere.",
+                "python -m tfcovr_utils.evaluation.scoring --aim WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out DIR",
+            )
         else:
             folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
             self.learned = learn(
-                recipe, setting.benchmark, setting.clips_dir, setting.profile, setting.seed, folder, settings=setting.stage1,
-                clip_weights=setting.clip_weights, store_dir=setting.store_dir,
-            )  # fmt: skip
+                recipe,
+                setting.benchmark,
+                setting.clips_dir,
+                setting.profile,
+                setting.seed,
+                folder,
+                settings=setting.stage1,
+                clip_weights=setting.clip_weights,
+                store_dir=setting.store_dir,
+            )
         self.encoder = self.learned.encoder.to(self.device)
         if shuffled and self.recipe.adapters:
             self.encoder = ShuffledFrames(self.encoder)
-        self.shuffles = shuffled and not self.recipe.adapters  # a frozen tower sees each frame by itself: their features may change places
+        self.shuffles = (
+            shuffled and not self.recipe.adapters
+        )  # a frozen tower sees each frame by itself: their features may change places
         self.facts |= {"encoder": self.encoder.identity, "stage1": self.learned.facts}
 
     def embed(self, rows: pd.DataFrame, **options) -> Embedded:
         if self.setting.aim_weights:
             return super().embed(rows, **options)
-        embedded = embed_frames(self.recipe, self.encoder, rows, self.setting.clips_dir, self.setting.profile, **options)
-        return replace(embedded, values=torch.from_numpy(shuffle_each(embedded.values.numpy()))) if self.shuffles else embedded
+        embedded = embed_frames(
+            self.recipe, self.encoder, rows, self.setting.clips_dir, self.setting.profile, **options
+        )
+        return (
+            replace(embedded, values=torch.from_numpy(shuffle_each(embedded.values.numpy())))
+            if self.shuffles
+            else embedded
+        )
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
         if self.setting.aim_weights:

@@ -6,16 +6,23 @@ from dataclasses import asdict, replace
 import pandas as pd
 import torch
 
-from ..training.fusion import Fusion, unit, unit_average
 from ..sources.release.released import GALLERY
-from ..training.stage2_inputs import Inputs
+from ..training.fusion import Fusion, unit, unit_average
 from ..training.single_stage import SINGLE_STAGE, SingleStage, SingleStageSettings, fit_single_stage
 from ..training.stage2 import STAGE2, Stage2Settings, fit_fusion
+from ..training.stage2_inputs import Inputs
 from .base import Fitted, NotRun, Setting
 from .features import AimFeatures, Features
 
 
-def fit_zero_shot(setting: Setting, make: Callable[[Setting], Features], *, video: str | None, text: bool, average: bool = True) -> Fitted:
+def fit_zero_shot(
+    setting: Setting,
+    make: Callable[[Setting], Features],
+    *,
+    video: str | None,
+    text: bool,
+    average: bool = True,
+) -> Fitted:
     """`video` names what of the features the query shows of its clip; without it, or without the text, the other alone.
 
     average: of unit vectors; otherwise the clip's vector is added as it is to the unit text.
@@ -34,8 +41,14 @@ def fit_zero_shot(setting: Setting, make: Callable[[Setting], Features], *, vide
     return Fitted(embed_queries, lambda clip_ids: unit(read_target(clip_ids)), features.facts, text_only)
 
 
-def fit_mlp(setting: Setting, make: Callable[[Setting], Features], *, video: str = "clips", use_video: bool = True,
-            make_at_test: Callable[[Setting], Features] | None = None) -> Fitted:
+def fit_mlp(
+    setting: Setting,
+    make: Callable[[Setting], Features],
+    *,
+    video: str = "clips",
+    use_video: bool = True,
+    make_at_test: Callable[[Setting], Features] | None = None,
+) -> Fitted:
     """Train stage 2, or take `setting.checkpoint`; `video` is what the query shows of its clip.
 
     `make_at_test` are other features that queries and gallery are then read by: a control.
@@ -63,9 +76,15 @@ def fit_jointly(setting: Setting, *, pooling: str = "mean") -> Fitted:
         labels = setting.benchmark.labels["label_id"].tolist()
         label_idx = pd.Index(labels).get_indexer(features.clips_table.loc[inputs.clip_ids, "label_id"])
         model, curve = fit_single_stage(
-            inputs.target, inputs.texts, inputs.triplets(), torch.from_numpy(label_idx).to(features.device), labels, settings, setting.seed,
+            inputs.target,
+            inputs.texts,
+            inputs.triplets(),
+            torch.from_numpy(label_idx).to(features.device),
+            labels,
+            settings,
+            setting.seed,
             validate,
-        )  # fmt: skip
+        )
         model, facts = model.cpu(), facts_of("single_stage", settings, inputs, curve)
         if setting.folder is not None:
             model.save_pretrained(setting.folder)
@@ -74,7 +93,9 @@ def fit_jointly(setting: Setting, *, pooling: str = "mean") -> Fitted:
     return _answer(model, features, features.frames, features.frames, facts)
 
 
-def _answer(model: Fusion | SingleStage, features: Features, read_video: Callable, read_target: Callable, facts: dict) -> Fitted:
+def _answer(
+    model: Fusion | SingleStage, features: Features, read_video: Callable, read_target: Callable, facts: dict
+) -> Fitted:
     @torch.inference_mode()
     def embed_queries(queries: pd.DataFrame) -> torch.Tensor:
         return model(read_video(queries["query_clip"]), features.texts(queries["text"]))
@@ -91,27 +112,52 @@ def _train(features: Features, read_video, setting: Setting, use_video: bool) ->
     inputs, validate = read_inputs(features, read_video, features.clips, setting)
     settings = replace(setting.stage2 or STAGE2[setting.profile.name], use_video=use_video)
     fusion, history = fit_fusion(
-        inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, setting.seed, validate,
+        inputs.query_video,
+        inputs.texts,
+        inputs.target,
+        inputs.triplets(),
+        settings,
+        setting.seed,
+        validate,
         target_labels=inputs.target_labels(),
-    )  # fmt: skip
+    )
     return fusion.cpu(), facts_of("stage2", settings, inputs, history)
 
 
-def read_inputs(features: Features, read_video: Callable, read_target: Callable, setting: Setting,
-                read_texts: Callable | None = None) -> tuple[Inputs, Callable]:
+def read_inputs(
+    features: Features,
+    read_video: Callable,
+    read_target: Callable,
+    setting: Setting,
+    read_texts: Callable | None = None,
+) -> tuple[Inputs, Callable]:
     """What is trained on, which is never a test clip, and how a model is scored on `val`."""
     clips = setting.benchmark.clips
     if setting.benchmark.triplets.empty:
-        raise NotRun("this benchmark has no training triplets; train on another, and give that run's folder.",
-                     "python -m tfcovr_utils.evaluation.scoring --checkpoint RUN/seed-0/METHOD --method METHOD --benchmark DIR --out DIR")
+        raise NotRun(
+            "this benchmark has no training triplets; train on another, and give that run's folder.",
+            "python -m tfcovr_utils.evaluation.scoring --checkpoint RUN/seed-0/METHOD --method METHOD --benchmark DIR --out DIR",
+        )
     seen = clips.loc[clips["split"] != "test", "clip_id"].to_numpy()
     target = read_target(seen).to(features.device)  # (N, D), or (N, T, D)
     video = target if read_video == read_target else read_video(seen).to(features.device)
     kept = video.flatten(1).isfinite().all(1)
-    inputs = Inputs(setting.benchmark, seen[kept.cpu().numpy()].tolist(), video[kept], target[kept], read_texts or features.texts)
+    inputs = Inputs(
+        setting.benchmark,
+        seen[kept.cpu().numpy()].tolist(),
+        video[kept],
+        target[kept],
+        read_texts or features.texts,
+    )
     protocol = "full" if "full" in set(setting.benchmark.gallery["gallery"]) else GALLERY
     return inputs, inputs.validator(protocol)
 
 
-def facts_of(stage: str, settings: Stage2Settings | SingleStageSettings, inputs: Inputs, curve: pd.DataFrame) -> dict:
-    return {stage: asdict(settings), "triplets_used": inputs.coverage["triplets"], "history": curve.to_dict("records")}
+def facts_of(
+    stage: str, settings: Stage2Settings | SingleStageSettings, inputs: Inputs, curve: pd.DataFrame
+) -> dict:
+    return {
+        stage: asdict(settings),
+        "triplets_used": inputs.coverage["triplets"],
+        "history": curve.to_dict("records"),
+    }

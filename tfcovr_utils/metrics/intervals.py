@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 BLOCK = 2**22  # resampled values held at a time; bounds memory, changes no result
-KEPT = 2**23   # drawings of so many values are kept for the next row of a table
+KEPT = 2**23  # drawings of so many values are kept for the next row of a table
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ def mean_over_queries(values):
     values = np.asarray(values, dtype=np.float64)
     undefined = np.isnan(values.reshape(len(values), -1)).any(axis=1)
     if undefined.all():
-        raise ValueError(f"all {len(values)} queries are undefined; pass at least one query with a relevant item.")
+        raise ValueError(
+            f"all {len(values)} queries are undefined; pass at least one query with a relevant item."
+        )
     return values[~undefined].mean(axis=0), int(undefined.sum())
 
 
@@ -50,7 +52,10 @@ def bootstrap_intervals(values, seed, resamples=10_000, level=0.95):
     values = np.asarray(values, dtype=np.float64)
     means = _resample_means(values, seed, resamples)
     undefined = np.isnan(values).any(axis=1)
-    return [_summarise(np.where(undefined, np.nan, column), of_column, level) for column, of_column in zip(values.T, means.T)]
+    return [
+        _summarise(np.where(undefined, np.nan, column), of_column, level)
+        for column, of_column in zip(values.T, means.T)
+    ]
 
 
 def paired_bootstrap(values_a, values_b, seed, resamples=10_000, level=0.95):
@@ -72,7 +77,9 @@ def _resample_means(values, seed, resamples):
     """Means (resamples, K) of values (Q, K) over queries drawn again; rows with a NaN are left out."""
     undefined = np.isnan(values).any(axis=tuple(range(1, values.ndim)))
     if values.ndim != 2 or np.isinf(values).any() or undefined.all():
-        raise ValueError(f"values has shape {values.shape}; pass one finite number a query (NaN where undefined).")
+        raise ValueError(
+            f"values has shape {values.shape}; pass one finite number a query (NaN where undefined)."
+        )
     values = values[~undefined]
     num = len(values)
     drawings = _kept(num, seed, resamples) if num * resamples <= KEPT else _times_drawn(num, seed, resamples)

@@ -136,7 +136,9 @@ def average_precision_official(ranked_ids, relevant_ids, ks=RANKS):
 
 def recall_official(ranked_ids, target_ids, ks=RANKS):
     """Count how often the one target id stands in the top K, as the released code does: can exceed 1."""
-    return _recall(_hits_from_ids(ranked_ids, [[target] for target in _as_list(target_ids)], official=True), ks)
+    return _recall(
+        _hits_from_ids(ranked_ids, [[target] for target in _as_list(target_ids)], official=True), ks
+    )
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,9 @@ class _Hits:
 
 def _average_precision(hits, ks):
     precision = hits.hit * np.cumsum(hits.hit, axis=1) / np.maximum(hits.position, 1)
-    return _sum_to_rank(precision, hits, ks) / _or_nan(np.minimum(hits.num_relevant[:, None], _check_ranks(ks)))
+    return _sum_to_rank(precision, hits, ks) / _or_nan(
+        np.minimum(hits.num_relevant[:, None], _check_ranks(ks))
+    )
 
 
 def _recall(hits, ks):
@@ -179,7 +183,9 @@ def _hits_from_ids(ranked_ids, relevant_ids, exclude_ids=None, official=False):
     exclude_ids = [None] * len(ranked_ids) if exclude_ids is None else _as_list(exclude_ids)
     sizes = [len(table) for table in (ranked_ids, relevant_ids, exclude_ids)]
     if len(set(sizes)) > 1:
-        raise ValueError(f"ranked, relevant and excluded ids are for {sizes} queries; pass one entry for each query.")
+        raise ValueError(
+            f"ranked, relevant and excluded ids are for {sizes} queries; pass one entry for each query."
+        )
     ranked_row, ranked = _flatten(ranked_ids)
     row, relevant = _flatten(relevant_ids)
     ranked, relevant, exclude = _code_ids(ranked, relevant, exclude_ids)
@@ -196,7 +202,9 @@ def _code_ids(*lists):
     codes = dict.fromkeys(PADDING, -1)
     coded = [np.array([codes.setdefault(key, len(codes)) for key in keys], dtype=np.int64) for keys in lists]
     if len({isinstance(key, str) for key in codes if key not in PADDING}) > 1:
-        raise ValueError(f"ids mix text and numbers, such as {list(codes)[3:6]}; pass all ids as str or all as int.")
+        raise ValueError(
+            f"ids mix text and numbers, such as {list(codes)[3:6]}; pass all ids as str or all as int."
+        )
     return coded
 
 
@@ -219,7 +227,11 @@ def _mark_hits(ranked, row, code, official=False):
 def _stable_topk(scores, k):
     """Return the indices of the k best of each row, the lower index first among equals."""
     values, idx = scores.topk(min(k + 1, scores.shape[1]), dim=1)
-    tied = values[:, k - 1] == values[:, -1] if values.shape[1] > k else torch.zeros(len(values), dtype=torch.bool)
+    tied = (
+        values[:, k - 1] == values[:, -1]
+        if values.shape[1] > k
+        else torch.zeros(len(values), dtype=torch.bool)
+    )
     idx = idx[:, :k]
     if tied.any():
         # topk promises no order among equals, so where the cut falls among them we choose the lower indices.
@@ -244,7 +256,9 @@ def _as_list(values):
 def _flatten(table):
     rows = [_as_list(row) for row in _as_list(table)]
     if any(isinstance(row, str) or not hasattr(row, "__len__") for row in rows):
-        raise ValueError(f"the ids begin {rows[:2]}; pass a list for each query, even of one entry: [[3], [7]].")
+        raise ValueError(
+            f"the ids begin {rows[:2]}; pass a list for each query, even of one entry: [[3], [7]]."
+        )
     return np.repeat(np.arange(len(rows)), [len(row) for row in rows]), list(chain.from_iterable(rows))
 
 
@@ -255,7 +269,11 @@ def _relevant_pairs(relevant, exclude_idx, num_queries, num_gallery):
     else:
         row, idx = _flatten(relevant)
         idx = np.array(idx, dtype=np.int64 if not idx else None)
-        fits = len(relevant) == num_queries and idx.dtype.kind == "i" and ((-1 <= idx) & (idx < num_gallery)).all()
+        fits = (
+            len(relevant) == num_queries
+            and idx.dtype.kind == "i"
+            and ((idx >= -1) & (idx < num_gallery)).all()
+        )
     if not fits:
         raise ValueError(
             f"relevant does not fit {num_queries} queries and {num_gallery} gallery clips; pass a bool array "
@@ -277,8 +295,10 @@ def _check_scores(scores, exclude_idx):
             "recompute the embeddings of that query and clip."
         )
     num_queries, num_gallery = scores.shape
-    exclude_idx = np.full(num_queries, -1) if exclude_idx is None else np.asarray(_as_list(exclude_idx), dtype=int)
-    if exclude_idx.shape != (num_queries,) or not ((-1 <= exclude_idx) & (exclude_idx < num_gallery)).all():
+    exclude_idx = (
+        np.full(num_queries, -1) if exclude_idx is None else np.asarray(_as_list(exclude_idx), dtype=int)
+    )
+    if exclude_idx.shape != (num_queries,) or not ((exclude_idx >= -1) & (exclude_idx < num_gallery)).all():
         raise ValueError(
             f"exclude_idx has shape {exclude_idx.shape}; pass one gallery index for each of {num_queries} queries, "
             f"0 to {num_gallery - 1}, or -1 for none."

@@ -1,4 +1,5 @@
 """What all figures share: the style, how one is saved, and clips as rows of frames."""
+
 from functools import wraps
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from PIL import Image
 
 from ..machine.files import replacing
 
-STYLE = ["default", Path(__file__).parent / "tfcovr.mplstyle"]  # ours over matplotlib's own, not over whatever is set
+STYLE = [
+    "default",
+    Path(__file__).parent / "tfcovr.mplstyle",
+]  # ours over matplotlib's own, not over whatever is set
 COLUMN, PAGE = 3.4, 7.0  # widths in inches of one column and of the page
 THUMBNAIL, SCREEN_DPI = 64, 120  # pixels of a frame on a contact sheet, pixels an inch in a notebook
 # An apparatus keeps its colour and its name in every figure.
@@ -20,24 +24,32 @@ APPARATUS_NAMES = {"FX": "floor", "BB": "beam", "UB": "bars", "VT": "vault", "DV
 
 def styled(function):
     """Apply the style file around a plot function, so that import order cannot change a figure."""
+
     @wraps(function)
     def wrapped(*args, **kwargs):
         with plt.style.context(STYLE):
             figure = function(*args, **kwargs)
         plt.close(figure)  # a notebook shows what a cell returns, and not once more what is still open
         return figure
+
     return wrapped
 
 
 def save_figure(figure: Figure, name: str, table: pd.DataFrame, folder: Path) -> list[Path]:
     """Write PDF, SVG and PNG and the CSV the figure was drawn from; return the paths."""
-    undated = {"pdf": {"CreationDate": None, "ModDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+    undated = {
+        "pdf": {"CreationDate": None, "ModDate": None},
+        "svg": {"Date": None},
+        "png": {"Software": None},
+    }
     paths = [Path(folder) / f"{name}.{kind}" for kind in (*undated, "csv")]
     for path, metadata in zip(paths, undated.values()):
         with replacing(path) as temporary, plt.style.context(STYLE):
             figure.savefig(temporary, metadata=metadata)
             if path.suffix == ".png":  # in few colours: nothing to the eye, and a third of the bytes
-                Image.open(temporary).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(temporary, optimize=True)
+                Image.open(temporary).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+                    temporary, optimize=True
+                )
     with replacing(paths[-1]) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     return paths
@@ -46,13 +58,13 @@ def save_figure(figure: Figure, name: str, table: pd.DataFrame, folder: Path) ->
 @styled
 def contact_sheet(rows: dict[str, np.ndarray], frames: int = 12) -> Figure:
     """Clips as rows of square frames: name -> uint8 (T, H, W, 3), `frames` of each evenly over time. One picture in all."""
-    pictures = [clip[((np.arange(frames) + .5) * len(clip) / frames).astype(int)] for clip in rows.values()]
+    pictures = [clip[((np.arange(frames) + 0.5) * len(clip) / frames).astype(int)] for clip in rows.values()]
     sheet = np.concatenate([np.concatenate([thumbnail(frame) for frame in clip], 1) for clip in pictures], 0)
-    width, height, margin = sheet.shape[1] / SCREEN_DPI, sheet.shape[0] / SCREEN_DPI, 2.
+    width, height, margin = sheet.shape[1] / SCREEN_DPI, sheet.shape[0] / SCREEN_DPI, 2.0
     figure = plt.figure(figsize=(margin + width, height), dpi=SCREEN_DPI)
     ax = figure.add_axes([margin / (margin + width), 0, width / (margin + width), 1])
     ax.imshow(sheet, interpolation="nearest", aspect="auto")  # a pixel of the clip is a pixel of the picture
-    ax.set_yticks((np.arange(len(rows)) + .5) * THUMBNAIL, list(rows))
+    ax.set_yticks((np.arange(len(rows)) + 0.5) * THUMBNAIL, list(rows))
     ax.set_xticks([])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -3,7 +3,12 @@
 from ..methods import METHODS
 
 # Okabe and Ito's colours; the hatches tell families apart in a grey-scale print.
-FAMILY_COLOURS = {"control": "#999999", "zero-shot": "#56B4E9", "fine-tuned": "#0072B2", "beyond the paper": "#D55E00"}
+FAMILY_COLOURS = {
+    "control": "#999999",
+    "zero-shot": "#56B4E9",
+    "fine-tuned": "#0072B2",
+    "beyond the paper": "#D55E00",
+}
 FAMILY_HATCHES = {"control": "", "zero-shot": "....", "fine-tuned": "", "beyond the paper": "////"}
 _NAMES = {
     "control": """random video-only text-only-zs text-only source-label-only label-oracle tfcovr-base-shuffled-test tfcovr-base-shuffled
@@ -16,7 +21,26 @@ _NAMES = {
         tfcovr-two-rates tfcovr-ordered-factors tfcovr-ordered-supcon tfcovr-ordered-posteriors tfcovr-single-stage
         tfcovr-text-pooling siglip2-zs qwen3-vl-embedding-zs languagebind-scaled-zs blip2-covr-ft""",
 }
-_MARKERS = ["o", "s", "D", "^", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H", (5, 1, 36), (3, 1, 0), (6, 1, 0)]
+_MARKERS = [
+    "o",
+    "s",
+    "D",
+    "^",
+    "v",
+    "P",
+    "X",
+    "p",
+    "*",
+    "<",
+    ">",
+    "h",
+    "d",
+    "8",
+    "H",
+    (5, 1, 36),
+    (3, 1, 0),
+    (6, 1, 0),
+]
 # Each family begins at another marker, so that the rows most often shown together differ in grey too.
 _FIRST = {"control": 9, "zero-shot": 5, "fine-tuned": 0, "beyond the paper": 2}
 METHOD_LOOKS = {

@@ -9,18 +9,39 @@ from matplotlib.patches import FancyBboxPatch
 from .base import PAGE, styled
 
 # Fill, edge, kind of line and its width: what is trained is darker and thicker too, for a grey print.
-FROZEN, TRAINED, PLAIN = ("#f1f6fa", "#0072B2", "-", 0.8), ("#f6c7a3", "#D55E00", "-", 1.6), ("#ffffff", "#666666", "--", 0.8)
+FROZEN, TRAINED, PLAIN = (
+    ("#f1f6fa", "#0072B2", "-", 0.8),
+    ("#f6c7a3", "#D55E00", "-", 1.6),
+    ("#ffffff", "#666666", "--", 0.8),
+)
 
 
-def _box(ax, x: float, y: float, width: float, height: float, title: str, body: str = "", look=FROZEN) -> None:
+def _box(
+    ax, x: float, y: float, width: float, height: float, title: str, body: str = "", look=FROZEN
+) -> None:
     """A box with its lower left corner at x, y; a bold title, and a line or more below it."""
     fill, edge, line, line_width = look
     ax.add_patch(
         FancyBboxPatch(
-            (x, y), width, height, boxstyle="round,pad=0,rounding_size=.06", facecolor=fill, edgecolor=edge, ls=line, lw=line_width
+            (x, y),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=.06",
+            facecolor=fill,
+            edgecolor=edge,
+            ls=line,
+            lw=line_width,
         )
     )
-    ax.text(x + width / 2, y + (height * 0.72 if body else height / 2), title, ha="center", va="center", fontsize=7.5, weight="bold")
+    ax.text(
+        x + width / 2,
+        y + (height * 0.72 if body else height / 2),
+        title,
+        ha="center",
+        va="center",
+        fontsize=7.5,
+        weight="bold",
+    )
     ax.text(x + width / 2, y + height * 0.32, body, ha="center", va="center", fontsize=6.5)
 
 
@@ -64,7 +85,15 @@ def architecture(facts: dict[str, str]) -> Figure:
     ax.axis("off")
     for x, width, title in ((0, 3.05, "Stage 1: label"), (3.35, 6.65, "Stage 2: contrast, and the search")):
         ax.add_patch(
-            FancyBboxPatch((x, 0), width, 4.65, boxstyle="round,pad=0,rounding_size=.1", facecolor="none", edgecolor="#999999", lw=0.7)
+            FancyBboxPatch(
+                (x, 0),
+                width,
+                4.65,
+                boxstyle="round,pad=0,rounding_size=.1",
+                facecolor="none",
+                edgecolor="#999999",
+                lw=0.7,
+            )
         )
         ax.text(x + width / 2, 4.85, title, ha="center", va="center", fontsize=8.5, weight="bold")
     _box(ax, 0.45, 3.6, 2.15, 0.8, "training clip", facts["clip"], PLAIN)
@@ -92,7 +121,15 @@ def architecture(facts: dict[str, str]) -> Figure:
     _arrow(ax, (6.9, 0.825), (7.45, 0.825))
     for x, look, name in ((3.6, TRAINED, "trained"), (4.75, FROZEN, "frozen in stage 2")):
         ax.add_patch(
-            FancyBboxPatch((x, 0.1), 0.18, 0.14, boxstyle="round,pad=0,rounding_size=.03", facecolor=look[0], edgecolor=look[1], lw=look[3])
+            FancyBboxPatch(
+                (x, 0.1),
+                0.18,
+                0.14,
+                boxstyle="round,pad=0,rounding_size=.03",
+                facecolor=look[0],
+                edgecolor=look[1],
+                lw=look[3],
+            )
         )
         ax.text(x + 0.26, 0.17, name, fontsize=6.5, va="center")
     return figure

@@ -35,8 +35,20 @@ def factor_misses(misses: pd.DataFrame) -> Figure:
             )
         asked_of = part.drop_duplicates("factor").set_index("factor")["queries"].reindex(factors)
         for place, queries in enumerate(asked_of):
-            ax.text(1.01, place, f"{queries:.0f}", transform=ax.get_yaxis_transform(), fontsize=6, va="center", color="#555555")
-        ax.set(title=title, xlabel="wrong in the clip ranked first, per cent\n(right margin: queries)", ylim=(-0.6, len(factors) - 0.4))
+            ax.text(
+                1.01,
+                place,
+                f"{queries:.0f}",
+                transform=ax.get_yaxis_transform(),
+                fontsize=6,
+                va="center",
+                color="#555555",
+            )
+        ax.set(
+            title=title,
+            xlabel="wrong in the clip ranked first, per cent\n(right margin: queries)",
+            ylim=(-0.6, len(factors) - 0.4),
+        )
         ax.set_xlim(left=min(-1.0, ax.get_xlim()[0]))
         ax.set_yticks(np.arange(len(factors)), factors)
         ax.grid(axis="both")
@@ -60,8 +72,20 @@ def distances(failed: pd.DataFrame) -> Figure:
     )
     figure, ax = plt.subplots(figsize=(PAGE, 0.28 * len(methods) + 0.7))
     left = np.zeros(len(methods))
-    for step, name, fill, hatch in zip(range(4), steps, ("#009E73", "#F0E442", "#E69F00", "#8c3a00"), ("", "....", "////", "")):
-        ax.barh(methods, 100 * shares[step], left=left, height=0.7, color=fill, hatch=hatch, edgecolor="white", linewidth=0.5, label=name)
+    for step, name, fill, hatch in zip(
+        range(4), steps, ("#009E73", "#F0E442", "#E69F00", "#8c3a00"), ("", "....", "////", "")
+    ):
+        ax.barh(
+            methods,
+            100 * shares[step],
+            left=left,
+            height=0.7,
+            color=fill,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0.5,
+            label=name,
+        )
         for place, value in enumerate(100 * shares[step]):
             if value >= 6:
                 ax.text(

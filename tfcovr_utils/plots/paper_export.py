@@ -38,7 +38,11 @@ def draw(run: Run) -> dict[str, Drawn]:
         except FileNotFoundError as missing:
             drawn[name] = Drawn(title, Missing(missing))
             continue
-        drawn[name] = Drawn(title, first, second) if isinstance(first, Figure) else Drawn(title, show_table(first, second), first, second)
+        drawn[name] = (
+            Drawn(title, first, second)
+            if isinstance(first, Figure)
+            else Drawn(title, show_table(first, second), first, second)
+        )
     return drawn
 
 

@@ -6,10 +6,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..benchmark.statistics import PAPER
-from . import distributions as dataset, diagrams, failures, scores as results, strips
+from . import diagrams, failures, strips
+from . import distributions as dataset
+from . import scores as results
 from .run_results import Run
 
-SHUFFLED = {"in order": "{}", "shuffled\nin search": "{}-shuffled-test", "shuffled\nthroughout": "{}-shuffled"}
+SHUFFLED = {
+    "in order": "{}",
+    "shuffled\nin search": "{}-shuffled-test",
+    "shuffled\nthroughout": "{}-shuffled",
+}
 CORE_ATTRIBUTES = ["saltos", "rotation", "shape", "direction", "apparatus"]
 
 
@@ -22,9 +28,13 @@ def figure_1(run: Run) -> tuple[Figure, pd.DataFrame]:
         .merge(texts, on="modification_id")
         .merge(b.pairs[["source_label", "target_label", "kind", "tier"]])
     )
-    first = queries.sort_values(["tier", "query_id"]).groupby("kind").head(1).sort_values("kind", ascending=False)
+    first = (
+        queries.sort_values(["tier", "query_id"]).groupby("kind").head(1).sort_values("kind", ascending=False)
+    )
     targets = b.targets[b.targets["gallery"] == "full"].groupby("query_id")["clip_id"].min()
-    cells = strips.triplet_cells(first.assign(target_clip=first["query_id"].map(targets)), b.clips, _label_text(run))
+    cells = strips.triplet_cells(
+        first.assign(target_clip=first["query_id"].map(targets)), b.clips, _label_text(run)
+    )
     return strips.strips(cells, strips.read_strips(cells, run.clips_dir)), cells
 
 
@@ -34,14 +44,17 @@ def figure_2(run: Run) -> tuple[Figure, pd.DataFrame]:
     counted = b.pairs[(b.pairs["tier"] == 1) & b.pairs["changed"].isin(["rotation", "saltos"])]
     pair = (counted if len(counted) else b.pairs).sort_values(["source_label", "target_label"]).iloc[0]
     said = b.modifications[
-        (b.modifications["source_label"] == pair["source_label"]) & (b.modifications["target_label"] == pair["target_label"])
+        (b.modifications["source_label"] == pair["source_label"])
+        & (b.modifications["target_label"] == pair["target_label"])
     ]
     example = {
         "query label": text[pair["source_label"]],
         "target label": text[pair["target_label"]],
         "modification": f"“{said['text'].iloc[0]}”",
     }
-    table = pd.concat([boxes, pd.DataFrame({"step": example.keys(), "says": example.values()})], ignore_index=True)
+    table = pd.concat(
+        [boxes, pd.DataFrame({"step": example.keys(), "says": example.values()})], ignore_index=True
+    )
     return diagrams.pipeline(list(zip(boxes["step"], boxes["says"])), example), table
 
 
@@ -71,7 +84,9 @@ def figure_4(run: Run) -> tuple[Figure, pd.DataFrame]:
 
 def label_graph(run: Run) -> tuple[Figure, pd.DataFrame]:
     pairs = run.csv("02_label_graph")
-    return dataset.label_graph(pairs, run.csv("01_label_counts").sort_values(["event", "family", "text"])), pairs
+    return dataset.label_graph(
+        pairs, run.csv("01_label_counts").sort_values(["event", "family", "text"])
+    ), pairs
 
 
 def overview(run: Run) -> tuple[Figure, pd.DataFrame]:
@@ -81,8 +96,12 @@ def overview(run: Run) -> tuple[Figure, pd.DataFrame]:
 
 def cost(run: Run) -> tuple[Figure, pd.DataFrame]:
     """Every row of a table but controls."""
-    table = run.rows([name for name in run.summary["method"] if run.summary.loc[name, "family"] not in ("", "control")])
-    table = table.assign(seconds=table["method"].map(run.seconds))[["method", "family", "seconds", "mAP@50", "mAP@50 low", "mAP@50 high"]]
+    table = run.rows(
+        [name for name in run.summary["method"] if run.summary.loc[name, "family"] not in ("", "control")]
+    )
+    table = table.assign(seconds=table["method"].map(run.seconds))[
+        ["method", "family", "seconds", "mAP@50", "mAP@50 low", "mAP@50 high"]
+    ]
     return results.cost_against_quality(table), table
 
 
@@ -104,7 +123,10 @@ def shuffle(run: Run) -> tuple[Figure, pd.DataFrame]:
 def frames_curve(run: Run) -> tuple[Figure, pd.DataFrame]:
     table = run.csv("04_frames")
     return results.curves(
-        table[table["attribute"].isin(CORE_ATTRIBUTES)], "frames", {"accuracy": "accuracy on test, per cent"}, by="attribute"
+        table[table["attribute"].isin(CORE_ATTRIBUTES)],
+        "frames",
+        {"accuracy": "accuracy on test, per cent"},
+        by="attribute",
     ), table
 
 
@@ -116,11 +138,16 @@ def by_attribute(run: Run) -> tuple[Figure, pd.DataFrame]:
 def losses(run: Run) -> tuple[Figure, pd.DataFrame]:
     table = run.csv("05_losses")
     return results.curves(
-        table.assign(val=100 * table["val"]), "step", {"loss": "training loss", "val": "mAP@50 on val, per cent"}, by="run"
+        table.assign(val=100 * table["val"]),
+        "step",
+        {"loss": "training loss", "val": "mAP@50 on val, per cent"},
+        by="run",
     ), table
 
 
-def _from_csv(name: str, plot: Callable[[pd.DataFrame], Figure]) -> Callable[[Run], tuple[Figure, pd.DataFrame]]:
+def _from_csv(
+    name: str, plot: Callable[[pd.DataFrame], Figure]
+) -> Callable[[Run], tuple[Figure, pd.DataFrame]]:
     """A figure for which its CSV is enough."""
 
     def make(run: Run) -> tuple[Figure, pd.DataFrame]:
@@ -158,8 +185,14 @@ FIGURES: dict[str, tuple[str, Callable]] = {
     "frames_curve": ("Accuracy by number of frames", frames_curve),
     "shuffle_control": ("Frames in order and shuffled", shuffle),
     "cost_against_quality": ("Cost of training against mAP@50", cost),
-    "embedding_map": ("Twists in the embedding space", _from_csv("04_embedding_space", results.embedding_map)),
-    "stage1_curves": ("Training of stage 1", _from_csv("04_curves", lambda table: results.curves(table, "epoch", _STAGE1, by="recipe"))),
+    "embedding_map": (
+        "Twists in the embedding space",
+        _from_csv("04_embedding_space", results.embedding_map),
+    ),
+    "stage1_curves": (
+        "Training of stage 1",
+        _from_csv("04_curves", lambda table: results.curves(table, "epoch", _STAGE1, by="recipe")),
+    ),
     "stage1_attributes": ("What stage 1 reads from a clip", by_attribute),
     "stage2_losses": ("Losses of stage 2", losses),
 }

@@ -2,23 +2,40 @@
 
 import pandas as pd
 
-from ..profiles import ROOT
 from ..evaluation.paper import PAPER, ROWS
 from ..evaluation.results import HEADLINES, by_kind
+from ..profiles import ROOT
 from .run_results import Run
 
 BETAS = (0.7, 0.5, 0.3, 0.0)  # Table 5's weights of hard negatives
-SHORTCUTS = ["random", "video-only", "text-only", "source-label-only", "clip-mlp-1", "clip-mlp-15", "tfcovr-base", "label-oracle"]
+SHORTCUTS = [
+    "random",
+    "video-only",
+    "text-only",
+    "source-label-only",
+    "clip-mlp-1",
+    "clip-mlp-15",
+    "tfcovr-base",
+    "label-oracle",
+]
 SEVERAL_ANSWERS = ("CIRCO", "TF-CoVR")  # the check marks of Table 1 are told in data/paper/README.md
 
-Table = tuple[pd.DataFrame, dict[str, pd.Series]]  # a table, and by column the rows among which the best is in bold
+Table = tuple[
+    pd.DataFrame, dict[str, pd.Series]
+]  # a table, and by column the rows among which the best is in bold
 
 
 def table_1(run: Run) -> Table:
     """Datasets, and this benchmark's row last."""
     table = pd.read_csv(ROOT / "data" / "paper" / "table_1.csv", keep_default_na=False, dtype=str)
     ours = run.csv("01_counts").set_index("count")["here"]
-    row = [f"{run.folder.name} (here)", "video", f"{ours['training triplets']:,.0f}", "mAP@K", f"{ours['labels']:.0f}"]
+    row = [
+        f"{run.folder.name} (here)",
+        "video",
+        f"{ours['training triplets']:,.0f}",
+        "mAP@K",
+        f"{ours['labels']:.0f}",
+    ]
     table = pd.concat([table, pd.DataFrame([row], columns=table.columns)], ignore_index=True)
     several = table["dataset"].isin([*SEVERAL_ANSWERS, row[0]]).map({True: "yes", False: "no"})
     return table.assign(**{"several answers": several}), {}
@@ -40,7 +57,10 @@ def _beside(run: Run, numbers: tuple[str, ...]) -> Table:
                 "fusion": row["fusion"] or "-",
                 "query": row["query_frames"] or "-",
                 "target": row["target_frames"] or "-",
-                **{f"paper {name}": pd.to_numeric(row[name]) if row[name] else float("nan") for name in HEADLINES},
+                **{
+                    f"paper {name}": pd.to_numeric(row[name]) if row[name] else float("nan")
+                    for name in HEADLINES
+                },
                 "row here": method,
                 **{f"here {name}": ours[name] if ran else float("nan") for name in HEADLINES},
                 "seeds": int(ours["n_seeds"]) if ran else 0,
@@ -84,7 +104,11 @@ def table_5(run: Run) -> Table:
 
 def beyond(run: Run) -> Table:
     """The paper's method and what goes past it, with the cost of training."""
-    names = [name for name in run.summary["method"] if name == "tfcovr-base" or run.summary.loc[name, "family"] == "beyond the paper"]
+    names = [
+        name
+        for name in run.summary["method"]
+        if name == "tfcovr-base" or run.summary.loc[name, "family"] == "beyond the paper"
+    ]
     table = run.rows(names)
     table = table.assign(**{"training s": table["method"].map(run.seconds)})[
         ["method", *HEADLINES, "mAP@50 sd", "mAP@50 low", "mAP@50 high", "n_seeds", "training s"]
@@ -100,10 +124,18 @@ def shortcuts(run: Run) -> Table:
 
 def kinds(run: Run) -> Table:
     """mAP@50 by kind of change, of every row of a table."""
-    table = by_kind(run.results).pivot(index="method", columns="kind", values="mAP@50").drop(columns="", errors="ignore")
-    names = [name for name in run.summary["method"] if run.summary.loc[name, "family"] and name in table.index]
+    table = (
+        by_kind(run.results)
+        .pivot(index="method", columns="kind", values="mAP@50")
+        .drop(columns="", errors="ignore")
+    )
+    names = [
+        name for name in run.summary["method"] if run.summary.loc[name, "family"] and name in table.index
+    ]
     table = table.loc[names].rename_axis(columns=None).reset_index()
-    return table, _best(table, [column for column in table if column != "method"], table["method"] != "label-oracle")
+    return table, _best(
+        table, [column for column in table if column != "method"], table["method"] != "label-oracle"
+    )
 
 
 def _best(table: pd.DataFrame, columns: list[str], among: pd.Series | None = None) -> dict[str, pd.Series]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..evaluation.results import read_results, summarise
 from ..benchmark.benchmark import Benchmark
+from ..evaluation.results import read_results, summarise
 
 
 def figures_dir(run: Path, seed: int) -> Path:
@@ -48,11 +48,17 @@ class Run:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Rows of `results.summarise` under protocol `full`, by method; those that did not run have their reason in `status`."""
-        return summarise(self._results_dir, protocols=["full"]).set_index("method", drop=False).rename_axis(None)
+        return (
+            summarise(self._results_dir, protocols=["full"]).set_index("method", drop=False).rename_axis(None)
+        )
 
     def rows(self, methods: list[str]) -> pd.DataFrame:
         """Those rows of the summary that ran, in this order."""
-        there = [name for name in methods if name in self.summary.index and self.summary.loc[name, "status"] == "run"]
+        there = [
+            name
+            for name in methods
+            if name in self.summary.index and self.summary.loc[name, "status"] == "run"
+        ]
         if not there:
             raise FileNotFoundError(f"there are no results of {', '.join(methods)}; run notebook 05.")
         return self.summary.loc[there].reset_index(drop=True)
@@ -69,7 +75,10 @@ class Run:
         spent = []
         for path in sorted((self._results_dir / method).glob("seed-*.json")):
             record = next(iter(json.loads(path.read_text("utf-8")).values()))
-            spent.append(record.get("stage1", {}).get("seconds", 0.0) + (record["history"][-1]["seconds"] if "history" in record else 0.0))
+            spent.append(
+                record.get("stage1", {}).get("seconds", 0.0)
+                + (record["history"][-1]["seconds"] if "history" in record else 0.0)
+            )
         return sum(spent) / max(len(spent), 1)
 
     @property

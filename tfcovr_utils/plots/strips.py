@@ -13,7 +13,10 @@ from ..video import VideoError, read_clip
 from .base import PAGE, styled, thumbnail
 
 # Right and wrong are told by outline colour, line and mark together, so that each reads in grey too.
-VERDICTS = {"right": dict(color="#009E73", ls="-", mark="✓"), "wrong": dict(color="#D55E00", ls=(0, (3, 1.5)), mark="✗")}
+VERDICTS = {
+    "right": dict(color="#009E73", ls="-", mark="✓"),
+    "wrong": dict(color="#D55E00", ls=(0, (3, 1.5)), mark="✗"),
+}
 CELL_COLUMNS = ["row", "column", "above", "heading", "caption", "verdict", "clip_id"]
 LINE = 0.125  # inches that a line of text takes
 GAP = 0.06  # inches between a strip and its text
@@ -30,7 +33,11 @@ def strips(table: pd.DataFrame, frames: dict[str, np.ndarray], n_frames: int = 8
     columns = int(table["column"].max()) + 1
     width = (PAGE - 0.15 * (columns - 1)) / columns
     strip, wrap = width / n_frames, int(width * 20)
-    lines = table.assign(lines=[len(_wrapped(row, wrap)) for row in table.itertuples()]).groupby("row")["lines"].max()
+    lines = (
+        table.assign(lines=[len(_wrapped(row, wrap)) for row in table.itertuples()])
+        .groupby("row")["lines"]
+        .max()
+    )
     above = table.sort_values("column").groupby("row")["above"].first()
     heights = [(0.26 if above[row] else 0) + strip + GAP + LINE * lines[row] + 0.07 for row in lines.index]
     figure = plt.figure(figsize=(PAGE, sum(heights)))
@@ -38,10 +45,17 @@ def strips(table: pd.DataFrame, frames: dict[str, np.ndarray], n_frames: int = 8
     for row, height in zip(lines.index, heights):
         y = top - (0.26 if above[row] else 0)
         if above[row]:
-            figure.text(0, (top - 0.15) / figure.get_figheight(), above[row], fontsize=8.5, weight="bold", va="center")
+            figure.text(
+                0, (top - 0.15) / figure.get_figheight(), above[row], fontsize=8.5, weight="bold", va="center"
+            )
         for cell in table[table["row"] == row].itertuples():
             x = cell.column * (width + 0.15)
-            box = [x / PAGE, (y - strip) / figure.get_figheight(), width / PAGE, strip / figure.get_figheight()]
+            box = [
+                x / PAGE,
+                (y - strip) / figure.get_figheight(),
+                width / PAGE,
+                strip / figure.get_figheight(),
+            ]
             _draw_cell(figure.add_axes(box), cell, frames, n_frames)
             below = strip + GAP if cell.clip_id else 0
             for number, line in enumerate(_wrapped(cell, wrap)):
@@ -69,15 +83,37 @@ def _draw_cell(ax, cell, frames: dict[str, np.ndarray], n_frames: int) -> None:
     if not cell.clip_id:
         return
     if cell.clip_id not in frames:
-        ax.text(0.5, 0.5, f"{cell.clip_id} cannot be read", ha="center", va="center", fontsize=6.5, transform=ax.transAxes)
+        ax.text(
+            0.5,
+            0.5,
+            f"{cell.clip_id} cannot be read",
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            transform=ax.transAxes,
+        )
     else:
         clip = frames[cell.clip_id]
         shown = clip[((np.arange(n_frames) + 0.5) * len(clip) / n_frames).astype(int)]
-        ax.imshow(np.concatenate([thumbnail(frame) for frame in shown], 1), aspect="auto", interpolation="antialiased")
+        ax.imshow(
+            np.concatenate([thumbnail(frame) for frame in shown], 1),
+            aspect="auto",
+            interpolation="antialiased",
+        )
     if cell.verdict:
         look = VERDICTS[cell.verdict]
         ax.add_patch(
-            Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, lw=2, edgecolor=look["color"], ls=look["ls"], clip_on=False)
+            Rectangle(
+                (0, 0),
+                1,
+                1,
+                transform=ax.transAxes,
+                fill=False,
+                lw=2,
+                edgecolor=look["color"],
+                ls=look["ls"],
+                clip_on=False,
+            )
         )
 
 
@@ -96,7 +132,8 @@ def retrieved_cells(chosen: pd.DataFrame, ranked: pd.DataFrame, texts: dict[str,
                 1,
                 "",
                 query["rule"],
-                f"{query['kind']} change; AP@50: " + ", ".join(f"{name} {query[name]:.2f}" for name in methods),
+                f"{query['kind']} change; AP@50: "
+                + ", ".join(f"{name} {query[name]:.2f}" for name in methods),
                 "",
                 "",
             ],
@@ -116,7 +153,9 @@ def retrieved_cells(chosen: pd.DataFrame, ranked: pd.DataFrame, texts: dict[str,
                 for found in part[part["rank"] == rank].itertuples()
             ]
         number += 1
-    return pd.DataFrame(rows, columns=CELL_COLUMNS).merge(ranked[["clip_id", "path"]].drop_duplicates(), how="left")
+    return pd.DataFrame(rows, columns=CELL_COLUMNS).merge(
+        ranked[["clip_id", "path"]].drop_duplicates(), how="left"
+    )
 
 
 def failure_cells(examples: pd.DataFrame, clips: pd.DataFrame, label_text: dict[str, str]) -> pd.DataFrame:
@@ -127,10 +166,22 @@ def failure_cells(examples: pd.DataFrame, clips: pd.DataFrame, label_text: dict[
         shown = [
             ("query", example["query_clip"], ""),
             (f"right, rank {example['first_rank']:.0f}", example["right_clip"], "right"),
-            (f"rank 1: {example['factor']} {example['got']}, not {example['wanted']}", example["clip_id"], "wrong"),
+            (
+                f"rank 1: {example['factor']} {example['got']}, not {example['wanted']}",
+                example["clip_id"],
+                "wrong",
+            ),
         ]
         rows += [
-            [number, column, "" if column else f"“{example['text']}”", heading, label[clip_id], verdict, clip_id]
+            [
+                number,
+                column,
+                "" if column else f"“{example['text']}”",
+                heading,
+                label[clip_id],
+                verdict,
+                clip_id,
+            ]
             for column, (heading, clip_id, verdict) in enumerate(shown)
         ]
     return pd.DataFrame(rows, columns=CELL_COLUMNS).merge(clips[["clip_id", "path"]], how="left")
@@ -164,5 +215,7 @@ def read_strips(cells: pd.DataFrame, clips_dir: Path, n_frames: int = 8) -> dict
         except VideoError:
             continue  # the strip says so
     if not frames:
-        raise FileNotFoundError(f"none of the clips of this figure can be read below {clips_dir}; run notebook 01, which renders them.")
+        raise FileNotFoundError(
+            f"none of the clips of this figure can be read below {clips_dir}; run notebook 01, which renders them."
+        )
     return frames

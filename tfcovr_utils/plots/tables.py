@@ -11,7 +11,12 @@ Best = dict[str, pd.Series]  # column -> mask of the rows among which its larges
 
 
 def save_table(
-    table: pd.DataFrame, name: str, folder: Path, best: Best | None = None, decimals: int = 2, forms: tuple[str, ...] = ("tex", "md", "csv")
+    table: pd.DataFrame,
+    name: str,
+    folder: Path,
+    best: Best | None = None,
+    decimals: int = 2,
+    forms: tuple[str, ...] = ("tex", "md", "csv"),
 ) -> list[Path]:
     """Write `name`.tex (booktabs), .md and .csv (unrounded) of a table, without its index; return the paths.
 
@@ -19,7 +24,11 @@ def save_table(
     """
     table = table.reset_index(drop=True)
     shown, bold = _in_words(table, decimals), _bold(table, best)
-    texts = {"tex": _latex(table, shown, bold), "md": _lines(shown, bold), "csv": table.to_csv(index=False, lineterminator="\n")}
+    texts = {
+        "tex": _latex(table, shown, bold),
+        "md": _lines(shown, bold),
+        "csv": table.to_csv(index=False, lineterminator="\n"),
+    }
     paths = [Path(folder) / f"{name}.{form}" for form in forms]
     for path, form in zip(paths, forms):
         with replacing(path) as temporary:
@@ -50,7 +59,13 @@ def _in_words(table: pd.DataFrame, decimals: int) -> pd.DataFrame:
 def _say(value, decimals: int) -> str:
     if pd.isna(value):
         return "-"
-    return f"{value:.{decimals}f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return (
+        f"{value:.{decimals}f}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else str(value)
+    )
 
 
 def _bold(table: pd.DataFrame, best: Best | None) -> pd.DataFrame:
@@ -63,8 +78,16 @@ def _bold(table: pd.DataFrame, best: Best | None) -> pd.DataFrame:
 
 def _latex(table: pd.DataFrame, shown: pd.DataFrame, bold: pd.DataFrame) -> str:
     marks = bold.replace({True: "textbf:--rwrap", False: ""})
-    styler = shown.style.format(escape="latex").format_index(escape="latex", axis=1).hide(axis=0).apply(lambda _: marks, axis=None)
-    return styler.to_latex(hrules=True, column_format="".join("r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in table.dtypes))
+    styler = (
+        shown.style.format(escape="latex")
+        .format_index(escape="latex", axis=1)
+        .hide(axis=0)
+        .apply(lambda _: marks, axis=None)
+    )
+    return styler.to_latex(
+        hrules=True,
+        column_format="".join("r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in table.dtypes),
+    )
 
 
 def _lines(shown: pd.DataFrame, bold: pd.DataFrame) -> str:

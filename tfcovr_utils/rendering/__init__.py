@@ -3,6 +3,7 @@
 `skills` says what is performed, `motion` how, `scene` how it looks; `dataset` lays out the clips and
 `build` writes them.
 """
+
 from .build import benchmark_dir, build, check
 from .captions import middle_frames
 from .dataset import plan, render_clip, render_hall

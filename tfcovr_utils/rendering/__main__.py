@@ -1,4 +1,5 @@
 """Command line: render the benchmark, or check a rendering."""
+
 import argparse
 import sys
 from dataclasses import replace
@@ -11,10 +12,14 @@ from .build import benchmark_dir, build, check
 def main(given: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.rendering", description=__doc__)
     parser.add_argument("--profile", default="mini", help="smoke, mini or sim")
-    parser.add_argument("--out", type=Path, help="folder to write; default: one under data/ named by profile and content")
+    parser.add_argument(
+        "--out", type=Path, help="folder to write; default: one under data/ named by profile and content"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the rendering's seed")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--check", action="store_true", help="render nothing; compare the files with the manifest")
+    parser.add_argument(
+        "--check", action="store_true", help="render nothing; compare the files with the manifest"
+    )
     arguments = parser.parse_args(given)
     try:
         profile = replace(get_profile(arguments.profile), render_seed=arguments.seed)

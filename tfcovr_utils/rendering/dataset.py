@@ -2,6 +2,7 @@
 
 Writing them to files is `build.py`'s part.
 """
+
 import re
 import zlib
 from dataclasses import asdict
@@ -24,7 +25,9 @@ FRAMES_RANGE = (22, 27)  # frames of a clip at its source's rate: about a second
 
 def label_id(skill: Skill) -> str:
     """A dive's id is its code, a gymnastics label's a readable slug of its text."""
-    return skill.text if skill.family == "dive" else re.sub(r"[^a-z0-9.]+", "-", skill.text.lower()).strip("-")
+    return (
+        skill.text if skill.family == "dive" else re.sub(r"[^a-z0-9.]+", "-", skill.text.lower()).strip("-")
+    )
 
 
 def label_table(skills: list[Skill]) -> pd.DataFrame:
@@ -32,8 +35,15 @@ def label_table(skills: list[Skill]) -> pd.DataFrame:
     rows = []
     for skill in skills:
         dive = skill.family == "dive"
-        rows.append(label_row(label_id(skill), label_text(skill.text) if dive else skill.text, DATASETS["dive" if dive else "gym"],
-                              parse_label(skill.text), skill.family))
+        rows.append(
+            label_row(
+                label_id(skill),
+                label_text(skill.text) if dive else skill.text,
+                DATASETS["dive" if dive else "gym"],
+                parse_label(skill.text),
+                skill.family,
+            )
+        )
     return pd.DataFrame(rows)
 
 
@@ -51,11 +61,22 @@ def plan(profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
             count = max(2, round(per_label * weight))
             for take, source in enumerate(np.resize(rng.permutation(n_sources), count)):
                 source_video = f"{kind}-{split}-{source:03d}"
-                rows.append({"clip_id": f"{source_video}_{label_id(skill)}_{take // n_sources}", "dataset": DATASETS[kind],
-                             "source_video": source_video, "label_id": label_id(skill), "split": split, **asdict(skill)})
+                rows.append(
+                    {
+                        "clip_id": f"{source_video}_{label_id(skill)}_{take // n_sources}",
+                        "dataset": DATASETS[kind],
+                        "source_video": source_video,
+                        "label_id": label_id(skill),
+                        "split": split,
+                        **asdict(skill),
+                    }
+                )
     table = pd.DataFrame(rows).sort_values("clip_id", ignore_index=True)
-    drawn = [_draw_clip(profile.render_seed, clip_id, source) for clip_id, source in zip(table.clip_id, table.source_video)]
-    table = table.assign(n_frames=[n for n, _ in drawn], fps=[fps for _, fps in drawn], start_s=0.)
+    drawn = [
+        _draw_clip(profile.render_seed, clip_id, source)
+        for clip_id, source in zip(table.clip_id, table.source_video)
+    ]
+    table = table.assign(n_frames=[n for n, _ in drawn], fps=[fps for _, fps in drawn], start_s=0.0)
     table = table.assign(end_s=table.n_frames / table.fps, path="clips/" + table.clip_id + ".mp4")
     clips = table[["clip_id", "dataset", "source_video", "label_id", "split", "start_s", "end_s", "path"]]
     return clips, table[["clip_id", *asdict(skills[0]), "n_frames", "fps"]]
@@ -83,10 +104,20 @@ def render_clip(skill: Skill, clip_id: str, source_video: str, seed: int = 0, si
     return render(scene, skill.apparatus, motion, path, size, _generator(seed, clip_id, "picture"))
 
 
-def render_hall(apparatus: str, clip_id: str, source_video: str, seed: int = 0, size: int = 64, frames: int = 4) -> np.ndarray:
+def render_hall(
+    apparatus: str, clip_id: str, source_video: str, seed: int = 0, size: int = 64, frames: int = 4
+) -> np.ndarray:
     """The same clip with its athlete painted out: `frames` of it evenly over time, uint8 (frames, size, size, 3)."""
     scene, _, path = _filming(apparatus, clip_id, source_video, seed)
-    return render(scene, apparatus, None, path, size, _generator(seed, clip_id, "picture"), sample_indices(len(path), frames))
+    return render(
+        scene,
+        apparatus,
+        None,
+        path,
+        size,
+        _generator(seed, clip_id, "picture"),
+        sample_indices(len(path), frames),
+    )
 
 
 def _filming(apparatus: str, clip_id: str, source_video: str, seed: int):

@@ -4,6 +4,7 @@ They come from sources of their own: no scene, athlete or camera of a benchmark'
 They pass through the same H.264 as the benchmark's clips. The skills are those of the long list, but a
 picture keeps only what its caption says.
 """
+
 import json
 import tempfile
 from concurrent.futures import as_completed
@@ -15,9 +16,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..machine.files import create_array, replacing, write_table
+from ..machine.workers import make_pool
 from ..profiles import data_dir
 from ..video import read_clip, write_clip
-from ..machine.workers import make_pool
 from . import captions
 from .build import recipe_code
 from .captions import frame_facts
@@ -33,25 +34,31 @@ def source_name(source: int) -> str:
     return f"pretraining-{source:04d}"
 
 
-def render_pictures(n_sources: int = SOURCES, seed: int = 0, workers: int = 2, progress: bool = True) -> tuple[np.ndarray, pd.DataFrame]:
+def render_pictures(
+    n_sources: int = SOURCES, seed: int = 0, workers: int = 2, progress: bool = True
+) -> tuple[np.ndarray, pd.DataFrame]:
     """Render the frames, or read those already rendered: uint8 (N, 64, 64, 3) and their facts, a row a frame.
 
     The facts' columns are place, shape, head, chest, arms, phase, and `source_video`.
     """
     code = sha256(recipe_code().encode() + Path(captions.__file__).read_bytes()).hexdigest()
-    key = sha256(json.dumps([n_sources, CLIPS_PER_SOURCE, FRAMES_PER_CLIP, SIZE, seed, code]).encode()).hexdigest()[:10]
+    key = sha256(
+        json.dumps([n_sources, CLIPS_PER_SOURCE, FRAMES_PER_CLIP, SIZE, seed, code]).encode()
+    ).hexdigest()[:10]
     folder = data_dir() / "pictures" / key
     if not (folder / "facts.parquet").exists():
         per_source = CLIPS_PER_SOURCE * FRAMES_PER_CLIP
         tables = [None] * n_sources
         with replacing(folder / "frames.npy") as temporary:
             frames = create_array(temporary, (n_sources * per_source, SIZE, SIZE, 3))
-            bar = tqdm(total=n_sources, unit="source", desc="render pictures", disable=not progress, mininterval=2)
+            bar = tqdm(
+                total=n_sources, unit="source", desc="render pictures", disable=not progress, mininterval=2
+            )
             with make_pool(workers) as pool, bar:
                 futures = {pool.submit(_render_source, source, seed): source for source in range(n_sources)}
                 for future in as_completed(futures):
                     source = futures.pop(future)
-                    frames[source * per_source:(source + 1) * per_source], tables[source] = future.result()
+                    frames[source * per_source : (source + 1) * per_source], tables[source] = future.result()
                     bar.update()
             frames.flush()
         write_table(pd.concat(tables, ignore_index=True), folder / "facts.parquet")
@@ -64,7 +71,9 @@ def _render_source(source: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
     skills, name = SKILLS["sim"](), source_name(source)
     pictures, rows = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for take, skill in enumerate(rng.choice(np.array(skills, dtype=object), CLIPS_PER_SOURCE, replace=False)):
+        for take, skill in enumerate(
+            rng.choice(np.array(skills, dtype=object), CLIPS_PER_SOURCE, replace=False)
+        ):
             clip_id, path = f"{name}_{take}", Path(folder) / f"{take}.mp4"
             clip = render_clip(skill, clip_id, name, seed, SIZE)
             write_clip(path, clip, scene_of(seed, name).fps, crf=scene_of(seed, name).crf)

@@ -4,6 +4,7 @@ Everything in a `Scene` is drawn once per source video and without looking at an
 split by source is a real one. The camera follows a path of its own; the athlete moves about it. Blur
 comes from the camera alone: the blur of a limb would tell its speed, and so a count, in one frame.
 """
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,41 +14,54 @@ import numpy as np
 from .motion import BAR_HEIGHT, DIVE_DROP, Motion, phases
 from .skeleton import JOINTS, Body
 
-SUPERSAMPLE = 2     # painted at twice the size, then shrunk: smooth edges from plain polygons
+SUPERSAMPLE = 2  # painted at twice the size, then shrunk: smooth edges from plain polygons
 FRAME_RATES = (24, 25, 30)
-WATER = .6 + .5 - DIVE_DROP - .5  # height of the water: where the hands meet it when the flight ends
-WALL_WIDTH = 6.     # width of the painted wall in body heights; it repeats beyond
+WATER = 0.6 + 0.5 - DIVE_DROP - 0.5  # height of the water: where the hands meet it when the flight ends
+WALL_WIDTH = 6.0  # width of the painted wall in body heights; it repeats beyond
 
 
 @dataclass(frozen=True)
 class Scene:
     """One source video. Colours are RGB 0-255, lengths body heights, angles degrees."""
+
     body: Body
     colours: dict[str, tuple]
-    wall: np.ndarray      # (height, width, 3) picture behind everything
-    azimuth: float        # camera off the side view
+    wall: np.ndarray  # (height, width, 3) picture behind everything
+    azimuth: float  # camera off the side view
     roll: float
-    view: float           # height of the view
-    lift: float           # height of the view's centre over its usual place
-    pan: float            # travel during one clip
-    jitter: float         # unsteadiness of the hand
-    blur: int             # camera blur in pixels of the painted frame
+    view: float  # height of the view
+    lift: float  # height of the view's centre over its usual place
+    pan: float  # travel during one clip
+    jitter: float  # unsteadiness of the hand
+    blur: int  # camera blur in pixels of the painted frame
     blur_angle: float
-    gain: float           # exposure
-    noise: float          # grain, grey levels
-    flight: float         # how high the camera goes with a dive or dismount, as a share of the usual path
+    gain: float  # exposure
+    noise: float  # grain, grey levels
+    flight: float  # how high the camera goes with a dive or dismount, as a share of the usual path
     fps: int
     crf: int
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Scene":
         colours = _draw_colours(rng)
-        return cls(body=Body.draw(rng), colours=colours, wall=_paint_wall(colours, rng),
-                   azimuth=rng.uniform(-17, 17), roll=rng.uniform(-4, 4), view=rng.uniform(1.64, 1.74),
-                   lift=rng.uniform(-.03, .03), pan=rng.uniform(.1, .9), jitter=rng.uniform(.0, .012),
-                   blur=int(rng.choice([0, 0, 2, 3])), blur_angle=rng.uniform(0, 180), gain=rng.uniform(.85, 1.12),
-                   noise=rng.uniform(.3, 1.5), flight=rng.uniform(.94, 1.06),
-                   fps=int(rng.choice(FRAME_RATES)), crf=int(rng.integers(19, 27)))
+        return cls(
+            body=Body.draw(rng),
+            colours=colours,
+            wall=_paint_wall(colours, rng),
+            azimuth=rng.uniform(-17, 17),
+            roll=rng.uniform(-4, 4),
+            view=rng.uniform(1.64, 1.74),
+            lift=rng.uniform(-0.03, 0.03),
+            pan=rng.uniform(0.1, 0.9),
+            jitter=rng.uniform(0.0, 0.012),
+            blur=int(rng.choice([0, 0, 2, 3])),
+            blur_angle=rng.uniform(0, 180),
+            gain=rng.uniform(0.85, 1.12),
+            noise=rng.uniform(0.3, 1.5),
+            flight=rng.uniform(0.94, 1.06),
+            fps=int(rng.choice(FRAME_RATES)),
+            crf=int(rng.integers(19, 27)),
+        )
 
 
 def _hsv(hue, saturation, value) -> tuple:
@@ -59,48 +73,74 @@ def _draw_colours(rng) -> dict[str, tuple]:
     """Colours of the athlete and the hall. Front light, back dark, left bright, right dim: in every source."""
     suit, hall = rng.random(), rng.random()
     skin = np.array([[255, 219, 190], [236, 188, 150], [198, 145, 105], [141, 94, 63]][rng.integers(4)])
-    return {"skin": tuple(skin), "skin_dim": tuple(skin * .66), "hair": _hsv(rng.random(), .5, rng.uniform(.12, .35)),
-            "bun": _hsv(suit + .5, .9, 1.), "front": _hsv(suit, .30, 1.), "dot": _hsv(suit, 1., .85),
-            "back": _hsv(suit, .8, .28), "stripe": _hsv(suit + .45, .75, 1.), "left": _hsv(suit, .85, .9),
-            "right": _hsv(suit, .9, .55), "wall": _hsv(hall, rng.uniform(.12, .38), rng.uniform(.5, .78)),
-            "banner": _hsv(hall + rng.uniform(.2, .8), .45, rng.uniform(.45, .75)),
-            "floor": _hsv(rng.random(), rng.uniform(.25, .5), rng.uniform(.5, .75)), "line": (235, 235, 228),
-            "beam": _hsv(.07 + rng.uniform(0, .05), .45, rng.uniform(.65, .85)), "steel": (205, 208, 212),
-            "pad": _hsv(rng.random(), .55, .55), "water": _hsv(.53 + rng.uniform(-.03, .03), .65, rng.uniform(.6, .75))}
+    return {
+        "skin": tuple(skin),
+        "skin_dim": tuple(skin * 0.66),
+        "hair": _hsv(rng.random(), 0.5, rng.uniform(0.12, 0.35)),
+        "bun": _hsv(suit + 0.5, 0.9, 1.0),
+        "front": _hsv(suit, 0.30, 1.0),
+        "dot": _hsv(suit, 1.0, 0.85),
+        "back": _hsv(suit, 0.8, 0.28),
+        "stripe": _hsv(suit + 0.45, 0.75, 1.0),
+        "left": _hsv(suit, 0.85, 0.9),
+        "right": _hsv(suit, 0.9, 0.55),
+        "wall": _hsv(hall, rng.uniform(0.12, 0.38), rng.uniform(0.5, 0.78)),
+        "banner": _hsv(hall + rng.uniform(0.2, 0.8), 0.45, rng.uniform(0.45, 0.75)),
+        "floor": _hsv(rng.random(), rng.uniform(0.25, 0.5), rng.uniform(0.5, 0.75)),
+        "line": (235, 235, 228),
+        "beam": _hsv(0.07 + rng.uniform(0, 0.05), 0.45, rng.uniform(0.65, 0.85)),
+        "steel": (205, 208, 212),
+        "pad": _hsv(rng.random(), 0.55, 0.55),
+        "water": _hsv(0.53 + rng.uniform(-0.03, 0.03), 0.65, rng.uniform(0.6, 0.75)),
+    }
 
 
 def _paint_wall(colours, rng, height: int = 256) -> np.ndarray:
     """A hall: graded light, rows of spectators, banners."""
     width = round(height * WALL_WIDTH / 3)
     wall = np.ones((height, width, 3), np.float32) * colours["wall"]
-    wall *= np.linspace(rng.uniform(.65, .95), rng.uniform(.95, 1.15), height)[:, None, None]
+    wall *= np.linspace(rng.uniform(0.65, 0.95), rng.uniform(0.95, 1.15), height)[:, None, None]
     for row in range(int(rng.integers(2, 5))):
         y = 30 + row * 34 + int(rng.integers(8))
         for x in range(0, width, 11):
-            tone = np.array(colours["wall"]) * rng.uniform(.55, 1.35)
+            tone = np.array(colours["wall"]) * rng.uniform(0.55, 1.35)
             cv2.circle(wall, (x + int(rng.integers(6)), y), 4, tone.tolist(), -1)
     for _ in range(int(rng.integers(2, 6))):
         x, y = int(rng.integers(width)), int(rng.integers(height // 2, height - 20))
-        cv2.rectangle(wall, (x, y), (x + int(rng.integers(30, 90)), y + int(rng.integers(10, 26))),
-                      (np.array(colours["banner"]) * rng.uniform(.7, 1.2)).tolist(), -1)
+        cv2.rectangle(
+            wall,
+            (x, y),
+            (x + int(rng.integers(30, 90)), y + int(rng.integers(10, 26))),
+            (np.array(colours["banner"]) * rng.uniform(0.7, 1.2)).tolist(),
+            -1,
+        )
     return np.clip(wall, 0, 255).astype(np.uint8)
 
 
-def camera_path(scene: Scene, apparatus: str, window: tuple[float, float], n_frames: int,
-                rng: np.random.Generator) -> np.ndarray:
+def camera_path(
+    scene: Scene, apparatus: str, window: tuple[float, float], n_frames: int, rng: np.random.Generator
+) -> np.ndarray:
     """Where the camera looks, (T, 2) as x along the travel and z. It knows the apparatus and when a flight is, no more."""
     phase = phases(n_frames, window)
-    inside = np.clip(phase, -.1, 1.1)
-    shake = np.cumsum(rng.normal(0, scene.jitter, (n_frames, 2)), 0) + rng.normal(0, scene.jitter / 2, (n_frames, 2))
-    x = scene.pan * (phase - .5)
-    z = np.full(n_frames, .73)
+    inside = np.clip(phase, -0.1, 1.1)
+    shake = np.cumsum(rng.normal(0, scene.jitter, (n_frames, 2)), 0) + rng.normal(
+        0, scene.jitter / 2, (n_frames, 2)
+    )
+    x = scene.pan * (phase - 0.5)
+    z = np.full(n_frames, 0.73)
     # Bar and table have left the picture by the middle frame: they would tell which way the athlete travels.
     if apparatus == "DV":
-        x, z = .9 * inside, .66 + .5 * inside - scene.flight * DIVE_DROP * inside ** 2
+        x, z = 0.9 * inside, 0.66 + 0.5 * inside - scene.flight * DIVE_DROP * inside**2
     elif apparatus == "VT":
-        x, z = np.interp(phase, [-.45, -.2, 0, 1.], [-1.5, -.45, -.15, 3.]), np.interp(phase, [0., 1.], [.98, .75])
+        x, z = (
+            np.interp(phase, [-0.45, -0.2, 0, 1.0], [-1.5, -0.45, -0.15, 3.0]),
+            np.interp(phase, [0.0, 1.0], [0.98, 0.75]),
+        )
     elif apparatus == "UB":
-        x, z = 2.6 * np.clip(phase, -.1, 1.), np.interp(phase, [-.2, 0., .5, 1.], [.95, 1.1, 1.05, .73])
+        x, z = (
+            2.6 * np.clip(phase, -0.1, 1.0),
+            np.interp(phase, [-0.2, 0.0, 0.5, 1.0], [0.95, 1.1, 1.05, 0.73]),
+        )
     return np.stack([x, z + scene.lift], -1) + shake
 
 
@@ -109,10 +149,10 @@ class Camera:
 
     def __init__(self, scene: Scene, path: np.ndarray, side: float, pixels: int):
         azimuth, roll = np.radians(scene.azimuth), np.radians(scene.roll)
-        self.right = np.array([side * np.cos(azimuth), np.sin(azimuth), 0.])
-        self.away = np.array([-side * np.sin(azimuth), np.cos(azimuth), 0.]) * side
+        self.right = np.array([side * np.cos(azimuth), np.sin(azimuth), 0.0])
+        self.away = np.array([-side * np.sin(azimuth), np.cos(azimuth), 0.0]) * side
         self.side, self.path, self.pixels, self.scale = side, path, pixels, pixels / scene.view
-        self.origins = path[:, :1] * [1., 0., 0.]
+        self.origins = path[:, :1] * [1.0, 0.0, 0.0]
         self.turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
 
     def project(self, points: np.ndarray, frame: int) -> np.ndarray:
@@ -127,10 +167,17 @@ class Camera:
         return points @ self.away
 
 
-def render(scene: Scene, apparatus: str, motion: Motion | None, path: np.ndarray, size: int, rng: np.random.Generator,
-           frames: Sequence[int] | None = None) -> np.ndarray:
+def render(
+    scene: Scene,
+    apparatus: str,
+    motion: Motion | None,
+    path: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+    frames: Sequence[int] | None = None,
+) -> np.ndarray:
     """Paint all frames of a clip, or those named, as uint8 (T, size, size, 3); without a motion there is no athlete."""
-    camera = Camera(scene, path, rng.choice([-1., 1.]), size * SUPERSAMPLE)
+    camera = Camera(scene, path, rng.choice([-1.0, 1.0]), size * SUPERSAMPLE)
     blur = _blur_kernel(scene)
     painted = []
     for frame in range(len(path)) if frames is None else frames:
@@ -151,9 +198,13 @@ def _blur_kernel(scene: Scene) -> np.ndarray | None:
     if not scene.blur:
         return None
     kernel = np.zeros((7, 7), np.float32)
-    step = np.array([np.cos(np.radians(scene.blur_angle)), np.sin(np.radians(scene.blur_angle))]) * scene.blur / 2
+    step = (
+        np.array([np.cos(np.radians(scene.blur_angle)), np.sin(np.radians(scene.blur_angle))])
+        * scene.blur
+        / 2
+    )
     start, stop = np.round((3 - step) * 16).astype(int), np.round((3 + step) * 16).astype(int)
-    cv2.line(kernel, tuple(map(int, start)), tuple(map(int, stop)), 1., 1, cv2.LINE_8, 4)
+    cv2.line(kernel, tuple(map(int, start)), tuple(map(int, stop)), 1.0, 1, cv2.LINE_8, 4)
     return kernel / kernel.sum()
 
 
@@ -180,29 +231,48 @@ def _paint_hall(scene: Scene, apparatus: str, camera: Camera, frame: int) -> np.
     x, z = camera.path[frame]
     per_pixel = scene.wall.shape[1] / WALL_WIDTH / camera.scale
     # The wall is far away: it moves at half the speed of what is near.
-    centre = np.array([scene.wall.shape[1] / 2 + camera.side * x * .5 * per_pixel * camera.scale,
-                       scene.wall.shape[0] / 2 - z * .25 * per_pixel * camera.scale])
+    centre = np.array(
+        [
+            scene.wall.shape[1] / 2 + camera.side * x * 0.5 * per_pixel * camera.scale,
+            scene.wall.shape[0] / 2 - z * 0.25 * per_pixel * camera.scale,
+        ]
+    )
     inverse = np.linalg.inv(camera.turn) * per_pixel
     offset = centre - inverse @ np.full(2, camera.pixels / 2)
-    canvas = cv2.warpAffine(scene.wall, np.hstack([inverse, offset[:, None]]), (camera.pixels, camera.pixels),
-                            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+    canvas = cv2.warpAffine(
+        scene.wall,
+        np.hstack([inverse, offset[:, None]]),
+        (camera.pixels, camera.pixels),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
+    )
     colours = scene.colours
-    far = 6.
+    far = 6.0
     left, right = x - far, x + far
     if apparatus == "DV":  # the tower's storeys give the fall something to pass
-        slabs = [(left, right, step * .9 - .03, step * .9 + .03, np.array(colours["wall"]) * .8) for step in range(-4, 5)]
-        slabs.append((-3., .12, -.10, 0., colours["pad"]))
+        slabs = [
+            (left, right, step * 0.9 - 0.03, step * 0.9 + 0.03, np.array(colours["wall"]) * 0.8)
+            for step in range(-4, 5)
+        ]
+        slabs.append((-3.0, 0.12, -0.10, 0.0, colours["pad"]))
     else:
-        floor = {"FX": 0., "VT": 0., "BB": -.32, "UB": -.55}[apparatus]
-        slabs = [(left, right, floor - 4., floor + .05, colours["floor"]), (left, right, floor - .20, floor - .13, colours["line"])]
+        floor = {"FX": 0.0, "VT": 0.0, "BB": -0.32, "UB": -0.55}[apparatus]
+        slabs = [
+            (left, right, floor - 4.0, floor + 0.05, colours["floor"]),
+            (left, right, floor - 0.20, floor - 0.13, colours["line"]),
+        ]
     if apparatus == "BB":
-        slabs += [(leg, leg + .08, -.35, 0., colours["steel"]) for leg in np.arange(np.floor(left), right, 1.6)]
-        slabs.append((left, right, -.09, 0., colours["beam"]))
+        slabs += [
+            (leg, leg + 0.08, -0.35, 0.0, colours["steel"]) for leg in np.arange(np.floor(left), right, 1.6)
+        ]
+        slabs.append((left, right, -0.09, 0.0, colours["beam"]))
     if apparatus == "VT":
-        slabs += [(-.22, -.14, -.05, .6, colours["steel"]), (-.52, .06, .42, .56, colours["pad"])]
+        slabs += [(-0.22, -0.14, -0.05, 0.6, colours["steel"]), (-0.52, 0.06, 0.42, 0.56, colours["pad"])]
     if apparatus == "UB":
-        slabs += [(-.03, .03, floor, BAR_HEIGHT, np.array(colours["steel"]) * .7),
-                  (-.06, .06, BAR_HEIGHT - .04, BAR_HEIGHT + .04, colours["beam"])]
+        slabs += [
+            (-0.03, 0.03, floor, BAR_HEIGHT, np.array(colours["steel"]) * 0.7),
+            (-0.06, 0.06, BAR_HEIGHT - 0.04, BAR_HEIGHT + 0.04, colours["beam"]),
+        ]
     _slabs(canvas, camera, frame, slabs)
     return canvas
 
@@ -210,11 +280,23 @@ def _paint_hall(scene: Scene, apparatus: str, camera: Camera, frame: int) -> np.
 def _paint_water(canvas, scene: Scene, camera: Camera, frame: int) -> None:
     x = camera.path[frame, 0]
     water = np.array(scene.colours["water"])
-    _slabs(canvas, camera, frame, [(x - 6, x + 6, WATER - 4, WATER, water),
-                                   (x - 6, x + 6, WATER - .03, WATER, np.minimum(water * 1.3, 255))])
+    _slabs(
+        canvas,
+        camera,
+        frame,
+        [
+            (x - 6, x + 6, WATER - 4, WATER, water),
+            (x - 6, x + 6, WATER - 0.03, WATER, np.minimum(water * 1.3, 255)),
+        ],
+    )
 
 
-LIMBS = [("hip", "knee", 1.25, "skin"), ("knee", "foot", 1., "skin"), ("shoulder", "elbow", .95, "skin"), ("elbow", "hand", .8, "skin")]
+LIMBS = [
+    ("hip", "knee", 1.25, "skin"),
+    ("knee", "foot", 1.0, "skin"),
+    ("shoulder", "elbow", 0.95, "skin"),
+    ("elbow", "hand", 0.8, "skin"),
+]
 _AT = {name: i for i, name in enumerate(JOINTS)}
 
 
@@ -228,10 +310,17 @@ def _paint_athlete(canvas, scene: Scene, camera: Camera, motion: Motion, frame: 
         for side, dim in (("l", ""), ("r", "_dim")):
             a, b = _AT[f"{upper}_{side}"], _AT[f"{lower}_{side}"]
             thickness = max(1, round(2 * body.limb_radius * width * scale))
-            parts.append((camera.depth((joints[a] + joints[b]) / 2), _capsule,
-                          (canvas, flat[a], flat[b], thickness, colours[colour + dim])))
+            parts.append(
+                (
+                    camera.depth((joints[a] + joints[b]) / 2),
+                    _capsule,
+                    (canvas, flat[a], flat[b], thickness, colours[colour + dim]),
+                )
+            )
     torso = _torso_faces(joints, axes, body)
-    parts.append((camera.depth((joints[0] + joints[1]) / 2), _paint_torso, (canvas, camera, frame, torso, colours)))
+    parts.append(
+        (camera.depth((joints[0] + joints[1]) / 2), _paint_torso, (canvas, camera, frame, torso, colours))
+    )
     parts.append((camera.depth(joints[2]), _paint_head, (canvas, camera, frame, joints, axes, body, colours)))
     for _, paint, arguments in sorted(parts, key=lambda part: -part[0]):
         paint(*arguments)
@@ -251,16 +340,27 @@ def _torso_faces(joints, axes, body: Body) -> dict[str, np.ndarray]:
     """The four faces (4, 3) of the box between hips and shoulders, in the world."""
     left, up = axes[:, 1], joints[1] - joints[0]
     forward = _cross(left, up / np.linalg.norm(up))
-    hip, shoulder = left * body.hip_width * .62, left * body.shoulder_width * .5
+    hip, shoulder = left * body.hip_width * 0.62, left * body.shoulder_width * 0.5
     deep = forward * body.depth / 2
-    low, high = joints[0] - .06 * up, joints[1] + .06 * up
-    corner = {(s, f, e): base + s * wide + f * deep for e, base, wide in (("low", low, hip), ("high", high, shoulder))
-              for s in (-1, 1) for f in (-1, 1)}
+    low, high = joints[0] - 0.06 * up, joints[1] + 0.06 * up
+    corner = {
+        (s, f, e): base + s * wide + f * deep
+        for e, base, wide in (("low", low, hip), ("high", high, shoulder))
+        for s in (-1, 1)
+        for f in (-1, 1)
+    }
 
     def face(a, b):
-        return np.array([corner[(*a, "low")], corner[(*b, "low")], corner[(*b, "high")], corner[(*a, "high")]])
-    return {"front": face((-1, 1), (1, 1)), "back": face((1, -1), (-1, -1)),
-            "left": face((1, 1), (1, -1)), "right": face((-1, -1), (-1, 1))}
+        return np.array(
+            [corner[(*a, "low")], corner[(*b, "low")], corner[(*b, "high")], corner[(*a, "high")]]
+        )
+
+    return {
+        "front": face((-1, 1), (1, 1)),
+        "back": face((1, -1), (-1, -1)),
+        "left": face((1, 1), (1, -1)),
+        "right": face((-1, -1), (-1, 1)),
+    }
 
 
 def _paint_torso(canvas, camera: Camera, frame: int, faces, colours) -> None:
@@ -273,19 +373,46 @@ def _paint_torso(canvas, camera: Camera, frame: int, faces, colours) -> None:
         middle = flat.mean(0)
         if name == "front":
             across = np.linalg.norm(flat[0] - flat[1])
-            cv2.circle(canvas, tuple(map(int, _fixed(middle))), int(max(across * .17, 1.) * 16), colours["dot"], -1, cv2.LINE_8, _SHIFT)
+            cv2.circle(
+                canvas,
+                tuple(map(int, _fixed(middle))),
+                int(max(across * 0.17, 1.0) * 16),
+                colours["dot"],
+                -1,
+                cv2.LINE_8,
+                _SHIFT,
+            )
         if name == "back":
             low, high = (flat[0] + flat[1]) / 2, (flat[2] + flat[3]) / 2
-            half = (flat[1] - flat[0]) * .14
+            half = (flat[1] - flat[0]) * 0.14
             _polygon(canvas, [low - half, low + half, high + half, high - half], colours["stripe"])
 
 
 def _paint_head(canvas, camera: Camera, frame: int, joints, axes, body: Body, colours) -> None:
     head, forward = joints[2], axes[:, 0]
     radius = body.head_radius * camera.scale
-    spots = [(camera.depth(head), head, radius, "hair"),
-             (camera.depth(head + forward * .5 * body.head_radius), head + forward * .42 * body.head_radius, radius * .74, "skin"),
-             (camera.depth(head - forward * body.head_radius), head - forward * 1.05 * body.head_radius, radius * .5, "bun")]
+    spots = [
+        (camera.depth(head), head, radius, "hair"),
+        (
+            camera.depth(head + forward * 0.5 * body.head_radius),
+            head + forward * 0.42 * body.head_radius,
+            radius * 0.74,
+            "skin",
+        ),
+        (
+            camera.depth(head - forward * body.head_radius),
+            head - forward * 1.05 * body.head_radius,
+            radius * 0.5,
+            "bun",
+        ),
+    ]
     for _, place, size, colour in sorted(spots, key=lambda spot: -spot[0]):
-        cv2.circle(canvas, tuple(map(int, _fixed(camera.project(place, frame)))), int(size * 16), [float(c) for c in colours[colour]],
-                   -1, cv2.LINE_8, _SHIFT)
+        cv2.circle(
+            canvas,
+            tuple(map(int, _fixed(camera.project(place, frame)))),
+            int(size * 16),
+            [float(c) for c in colours[colour]],
+            -1,
+            cv2.LINE_8,
+            _SHIFT,
+        )

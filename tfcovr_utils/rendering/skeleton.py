@@ -3,49 +3,78 @@
 Body frame: x is where the chest faces, y is left, z is up; lengths are in body heights. Nothing here
 knows about skills, cameras or colours.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
 
 # The joint angles of a pose, in degrees. Zero is standing straight, arms along the body.
 # Flexion brings a limb forward; `abduct` and `spread` move both legs and both arms sideways.
-ANGLES = ("spine", "neck", "hip_l", "hip_r", "abduct", "knee_l", "knee_r", "shoulder_l", "shoulder_r", "spread", "elbow")
-JOINTS = ("pelvis", "chest", "head", "hip_l", "knee_l", "foot_l", "hip_r", "knee_r", "foot_r",
-          "shoulder_l", "elbow_l", "hand_l", "shoulder_r", "elbow_r", "hand_r")
+ANGLES = (
+    "spine",
+    "neck",
+    "hip_l",
+    "hip_r",
+    "abduct",
+    "knee_l",
+    "knee_r",
+    "shoulder_l",
+    "shoulder_r",
+    "spread",
+    "elbow",
+)
+JOINTS = (
+    "pelvis",
+    "chest",
+    "head",
+    "hip_l",
+    "knee_l",
+    "foot_l",
+    "hip_r",
+    "knee_r",
+    "foot_r",
+    "shoulder_l",
+    "elbow_l",
+    "hand_l",
+    "shoulder_r",
+    "elbow_r",
+    "hand_r",
+)
 # Share of the body's mass near each joint: the body turns about this centre, so a tuck turns about the lap.
-MASS = np.array([.20, .22, .10, .05, .06, .04, .05, .06, .04, .04, .03, .02, .04, .03, .02])
+MASS = np.array([0.20, 0.22, 0.10, 0.05, 0.06, 0.04, 0.05, 0.06, 0.04, 0.04, 0.03, 0.02, 0.04, 0.03, 0.02])
 
 
 @dataclass(frozen=True)
 class Body:
     """Proportions of one athlete, in body heights."""
-    thigh: float = .24
-    shin: float = .25
-    torso: float = .30
-    neck: float = .13
-    upper_arm: float = .16
-    forearm: float = .16
-    shoulder_width: float = .31
-    hip_width: float = .16
-    depth: float = .19
-    limb_radius: float = .055
-    head_radius: float = .098
+
+    thigh: float = 0.24
+    shin: float = 0.25
+    torso: float = 0.30
+    neck: float = 0.13
+    upper_arm: float = 0.16
+    forearm: float = 0.16
+    shoulder_width: float = 0.31
+    hip_width: float = 0.16
+    depth: float = 0.19
+    limb_radius: float = 0.055
+    head_radius: float = 0.098
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Body":
         """A body near the default one; builds differ by about 8 %."""
         default = cls()
-        scale = {name: rng.uniform(.92, 1.08) for name in cls.__dataclass_fields__}
+        scale = {name: rng.uniform(0.92, 1.08) for name in cls.__dataclass_fields__}
         return cls(**{name: getattr(default, name) * factor for name, factor in scale.items()})
 
 
 def pose(**angles: float) -> np.ndarray:
     """One pose (11,) in degrees from named angles; `hip`, `knee` and `shoulder` set both sides."""
     for part in ("hip", "knee", "shoulder"):
-        value = angles.pop(part, 0.)
+        value = angles.pop(part, 0.0)
         angles = {f"{part}_l": value, f"{part}_r": value} | angles
     assert set(angles) <= set(ANGLES), sorted(set(angles) - set(ANGLES))
-    return np.array([angles.get(name, 0.) for name in ANGLES])
+    return np.array([angles.get(name, 0.0) for name in ANGLES])
 
 
 def forward_kinematics(angles: np.ndarray, body: Body) -> np.ndarray:
@@ -55,7 +84,9 @@ def forward_kinematics(angles: np.ndarray, body: Body) -> np.ndarray:
 
     def along(forward, side, down):
         """Unit vector (T, 3) from a flexion angle and a sideways angle, measured from straight down."""
-        return np.stack([np.sin(forward) * np.cos(side), np.sin(side) * down, -np.cos(forward) * np.cos(side)], -1)
+        return np.stack(
+            [np.sin(forward) * np.cos(side), np.sin(side) * down, -np.cos(forward) * np.cos(side)], -1
+        )
 
     def offset(width):
         return np.stack([zero, zero + width, zero], -1)
@@ -66,17 +97,23 @@ def forward_kinematics(angles: np.ndarray, body: Body) -> np.ndarray:
     head_up = np.stack([np.sin(a["spine"] + a["neck"]), zero, np.cos(a["spine"] + a["neck"])], -1)
     head = chest + body.neck * head_up
     joints = {"pelvis": pelvis, "chest": chest, "head": head}
-    for side, sign in (("l", 1.), ("r", -1.)):
+    for side, sign in (("l", 1.0), ("r", -1.0)):
         hip = pelvis + offset(sign * body.hip_width / 2)
         knee = hip + body.thigh * along(a[f"hip_{side}"], a["abduct"], sign)
         foot = knee + body.shin * along(a[f"hip_{side}"] - a[f"knee_{side}"], a["abduct"], sign)
-        shoulder = chest - .04 * up + offset(sign * body.shoulder_width / 2)
+        shoulder = chest - 0.04 * up + offset(sign * body.shoulder_width / 2)
         # An arm hangs along the torso, so the torso's lean is taken off its flexion.
         reach = a[f"shoulder_{side}"] - a["spine"]
         elbow = shoulder + body.upper_arm * along(reach, a["spread"], sign)
-        hand = elbow + body.forearm * along(reach + a["elbow"], a["spread"] * .6, sign)
-        joints |= {f"hip_{side}": hip, f"knee_{side}": knee, f"foot_{side}": foot,
-                   f"shoulder_{side}": shoulder, f"elbow_{side}": elbow, f"hand_{side}": hand}
+        hand = elbow + body.forearm * along(reach + a["elbow"], a["spread"] * 0.6, sign)
+        joints |= {
+            f"hip_{side}": hip,
+            f"knee_{side}": knee,
+            f"foot_{side}": foot,
+            f"shoulder_{side}": shoulder,
+            f"elbow_{side}": elbow,
+            f"hand_{side}": hand,
+        }
     positions = np.stack([joints[name] for name in JOINTS], 1)
     centre = np.einsum("j,tjc->tc", MASS / MASS.sum(), positions)
     return positions - centre[:, None]
@@ -86,7 +123,9 @@ def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
     """Rotation matrices (T, 3, 3) about one axis; about y a positive turn takes the head (z) towards x."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     one, zero = np.ones_like(cos), np.zeros_like(cos)
-    rows = {"x": [one, zero, zero, zero, cos, -sin, zero, sin, cos],
-            "y": [cos, zero, sin, zero, one, zero, -sin, zero, cos],
-            "z": [cos, -sin, zero, sin, cos, zero, zero, zero, one]}[axis]
+    rows = {
+        "x": [one, zero, zero, zero, cos, -sin, zero, sin, cos],
+        "y": [cos, zero, sin, zero, one, zero, -sin, zero, cos],
+        "z": [cos, -sin, zero, sin, cos, zero, zero, zero, one],
+    }[axis]
     return np.stack(rows, -1).reshape(*cos.shape, 3, 3)

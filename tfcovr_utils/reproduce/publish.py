@@ -1,4 +1,5 @@
 """Put executed notebooks, and the figures they drew, where the repository shows them, without what a run leaves behind."""
+
 import argparse
 import base64
 import io
@@ -12,54 +13,73 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from PIL import Image
 
+from ..evaluation.results import HEADLINES, summarise_results
 from ..machine.files import replacing
 from ..methods import METHODS
 from ..plots.tables import to_markdown
 from ..profiles import ROOT, get_profile, runs_dir
-from .run import NOTEBOOKS
-from ..evaluation.results import HEADLINES, summarise_results
 from ..training.settings import paper_and_code
+from .run import NOTEBOOKS
 
 MAX_BYTES = 1_000_000
 TRAINED = "clip-mlp-15"  # the row whose weights are committed, so that its numbers can be had again without training
 COLOURS = 160
 WITHOUT_OUTPUTS = ("09_",)  # the explorer's outputs are widgets, which a code-hosting page cannot show
 # papermill leaves its cell of parameters, its metadata and empty tags; JupyterLab leaves widget state.
-STRIP = ["--keep-count", "--keep-id", "--drop-tagged-cells", "injected-parameters", "--extra-keys",
-         "metadata.widgets metadata.papermill cell.metadata.papermill cell.metadata.execution"]
+STRIP = [
+    "--keep-count",
+    "--keep-id",
+    "--drop-tagged-cells",
+    "injected-parameters",
+    "--extra-keys",
+    "metadata.widgets metadata.papermill cell.metadata.papermill cell.metadata.execution",
+]
 
 
 def publish(executed: list[Path], notebooks: Path) -> None:
     """Copy executed notebooks over their pairs. A notebook that would be too large leaves every pair as it was."""
     unfinished = [path.name for path in executed if not _ran_to_its_end(path)]
     if unfinished:
-        raise ValueError(f"{', '.join(unfinished)} did not run to the end; run `make reproduce` again, then publish.")
+        raise ValueError(
+            f"{', '.join(unfinished)} did not run to the end; run `make reproduce` again, then publish."
+        )
     with TemporaryDirectory() as folder:
         copies = [Path(shutil.copy(path, folder)) for path in executed]
         for copy in copies:
             _shrink_pictures(copy)
-            copy.write_text(copy.read_text("utf-8").replace(f"{ROOT}/", ""), "utf-8")  # a warning names its file by where it lies here
+            copy.write_text(
+                copy.read_text("utf-8").replace(f"{ROOT}/", ""), "utf-8"
+            )  # a warning names its file by where it lies here
             keep = [] if copy.name.startswith(WITHOUT_OUTPUTS) else ["--keep-output"]
             subprocess.run([sys.executable, "-m", "nbstripout", *keep, *STRIP, str(copy)], check=True)
         large = [copy.name for copy in copies if copy.stat().st_size > MAX_BYTES]
         if large:
-            raise ValueError(f"{', '.join(large)} over {MAX_BYTES:,} bytes; show fewer or smaller pictures, then run again.")
+            raise ValueError(
+                f"{', '.join(large)} over {MAX_BYTES:,} bytes; show fewer or smaller pictures, then run again."
+            )
         for copy in copies:
             shutil.copyfile(copy, notebooks / copy.name)
     # The .py is the truth; this also takes off the tags that papermill added.
     scripts = [str(notebooks / f"{path.stem}.py") for path in executed]
-    subprocess.run([sys.executable, "-m", "jupytext", "--quiet", "--to", "ipynb", "--update", *scripts], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "jupytext", "--quiet", "--to", "ipynb", "--update", *scripts], check=True
+    )
 
 
 def refresh_readme(readme: Path, queries: Path) -> None:
     """Write README's tables anew between their markers."""
     text = readme.read_text("utf-8")
-    for name, table in (("results of mini", results_of(pd.read_parquet(queries))), ("paper and code", paper_and_code())):
+    for name, table in (
+        ("results of mini", results_of(pd.read_parquet(queries))),
+        ("paper and code", paper_and_code()),
+    ):
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not (found and closed):
-            raise ValueError(f"{readme.name} has lost a marker; put back {begin.strip()} and {end}, each on a line, where the table belongs.")
+            raise ValueError(
+                f"{readme.name} has lost a marker; put back {begin.strip()} and {end}, each on a line, where the table belongs."
+            )
         text = before + begin + to_markdown(table) + end + after
     with replacing(readme) as temporary:
         temporary.write_text(text, "utf-8")
@@ -68,17 +88,27 @@ def refresh_readme(readme: Path, queries: Path) -> None:
 def results_of(results: pd.DataFrame) -> pd.DataFrame:
     """Registered rows that were run, protocol `full`, as README shows them."""
     summary = summarise_results(results[(results["protocol"] == "full") & results["method"].isin(METHODS)])
-    interval = [f"[{low:.2f}, {high:.2f}]" for low, high in zip(summary["mAP@50 low"], summary["mAP@50 high"])]
-    shown = summary[["method", *HEADLINES]].assign(**{"interval": interval, "s.d. over seeds": summary["mAP@50 sd"], "seeds": summary["n_seeds"]})
+    interval = [
+        f"[{low:.2f}, {high:.2f}]" for low, high in zip(summary["mAP@50 low"], summary["mAP@50 high"])
+    ]
+    shown = summary[["method", *HEADLINES]].assign(
+        **{"interval": interval, "s.d. over seeds": summary["mAP@50 sd"], "seeds": summary["n_seeds"]}
+    )
     shown.insert(1, "family", [METHODS[name].family for name in shown["method"]])
     return shown.assign(method="`" + shown["method"] + "`")
 
 
 def _ran_to_its_end(path: Path) -> bool:
     """Whether every code cell was executed; papermill saves a notebook after each cell, a failed or running one too."""
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    cells = [
+        cell
+        for cell in json.loads(path.read_text())["cells"]
+        if cell["cell_type"] == "code" and "".join(cell["source"]).strip()
+    ]
     outputs = [output for cell in cells for output in cell["outputs"]]
-    return all(cell["execution_count"] for cell in cells) and not any(output["output_type"] == "error" for output in outputs)
+    return all(cell["execution_count"] for cell in cells) and not any(
+        output["output_type"] == "error" for output in outputs
+    )
 
 
 def _shrink_pictures(path: Path) -> None:
@@ -101,7 +131,10 @@ def main() -> int:
     options = parser.parse_args()
     executed = sorted(runs_dir(get_profile(options.profile)).glob("[0-9][0-9]_*.ipynb"))
     if not executed:
-        print(f"nothing to publish: no executed notebook in runs/{options.profile}; run `make reproduce` first.", file=sys.stderr)
+        print(
+            f"nothing to publish: no executed notebook in runs/{options.profile}; run `make reproduce` first.",
+            file=sys.stderr,
+        )
         return 2
     try:
         publish(executed, NOTEBOOKS)
@@ -113,8 +146,15 @@ def main() -> int:
     second = run.with_name(f"{run.name}-render1")  # there where `make sweep` was run
     for scores in second.glob(f"figures/results_{second.name}*"):
         shutil.copy(scores, ROOT / "figures")
-    shutil.copytree(run / "seed-0" / TRAINED, ROOT / "data" / "trained" / TRAINED, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
-    shutil.copyfile(run / "results" / TRAINED / "seed-0.json", ROOT / "data" / "trained" / TRAINED / "record.json")
+    shutil.copytree(
+        run / "seed-0" / TRAINED,
+        ROOT / "data" / "trained" / TRAINED,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns(".*"),
+    )
+    shutil.copyfile(
+        run / "results" / TRAINED / "seed-0.json", ROOT / "data" / "trained" / TRAINED / "record.json"
+    )
     for measured in (ROOT / "runs" / "bench").glob("bench*"):  # where `make bench` was run
         shutil.copy(measured, ROOT / "figures")
     refresh_readme(ROOT / "README.md", ROOT / "figures" / "results_mini_queries.parquet")

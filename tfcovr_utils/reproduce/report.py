@@ -1,4 +1,5 @@
 """A run as one page that opens anywhere: tables with their intervals, figures, times, versions; and the same numbers as JSON and CSV."""
+
 import base64
 import json
 import os
@@ -9,12 +10,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from ..evaluation.results import HEADLINES, summarise
 from ..machine.files import replacing, write_json
 from ..machine.hashing import versions
 from ..profiles import code_revision
-from ..evaluation.results import HEADLINES, summarise
 
-PAGE = jinja2.Template("""<!doctype html>
+PAGE = jinja2.Template(
+    """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>tfcovr: {{ name }}</title><style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1180px; padding: 0 1em; color: #222; background: #fff }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums } th, td { padding: .2em .6em; border-bottom: 1px solid #ddd; text-align: right }
@@ -29,24 +31,51 @@ figure { margin: 1.5em 0 } img { max-width: 100% } figcaption, .small { color: #
 <h2>Notebooks</h2>{{ notebooks }}
 <h2>Figures</h2>{% for figure, png in figures.items() %}<figure><img alt="{{ figure }}" src="data:image/png;base64,{{ png }}"><figcaption>{{ figure }}</figcaption></figure>
 {% endfor %}</body></html>
-""", autoescape=True)
+""",
+    autoescape=True,
+)
 
 
 def write_report(folder: Path) -> Path:
     """Write report.html, results.json and results.csv of a run's folder from what lies in it; return the page's path."""
-    summary = summarise(folder / "results") if any((folder / "results").glob("*/seed-*.parquet")) else pd.DataFrame(columns=["status", "protocol"])
+    summary = (
+        summarise(folder / "results")
+        if any((folder / "results").glob("*/seed-*.parquet"))
+        else pd.DataFrame(columns=["status", "protocol"])
+    )
     notebooks = read_times(folder)
-    facts = {"revision": code_revision(), "Python": platform.python_version(), **versions(), "machine": f"{os.cpu_count()} cores, {platform.machine()}"}
+    facts = {
+        "revision": code_revision(),
+        "Python": platform.python_version(),
+        **versions(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+    }
     with replacing(folder / "results.csv") as temporary:
         summary.to_csv(temporary, index=False, float_format="%.4f")
-    write_json({"facts": facts, "notebooks": notebooks.to_dict("records"), "results": json.loads(summary.to_json(orient="records"))}, folder / "results.json")
+    write_json(
+        {
+            "facts": facts,
+            "notebooks": notebooks.to_dict("records"),
+            "results": json.loads(summary.to_json(orient="records")),
+        },
+        folder / "results.json",
+    )
     ran = summary[summary["status"] == "run"]
     page = PAGE.render(
-        name=folder.name, facts=facts, notebooks=_html(notebooks),
-        tables={protocol: _html(_with_intervals(part)) for protocol, part in ran.groupby("protocol", sort=False)},
-        not_run=_html(summary.loc[summary["status"] != "run", ["method", "status"]]) if len(summary) > len(ran) else "",
-        figures={path.stem: base64.b64encode(path.read_bytes()).decode() for path in sorted((folder / "figures").rglob("*.png"))},
-    )  # fmt: skip
+        name=folder.name,
+        facts=facts,
+        notebooks=_html(notebooks),
+        tables={
+            protocol: _html(_with_intervals(part)) for protocol, part in ran.groupby("protocol", sort=False)
+        },
+        not_run=_html(summary.loc[summary["status"] != "run", ["method", "status"]])
+        if len(summary) > len(ran)
+        else "",
+        figures={
+            path.stem: base64.b64encode(path.read_bytes()).decode()
+            for path in sorted((folder / "figures").rglob("*.png"))
+        },
+    )
     with replacing(folder / "report.html") as temporary:
         temporary.write_text(page, "utf-8")
     return folder / "report.html"
@@ -68,7 +97,9 @@ def _with_intervals(part: pd.DataFrame) -> pd.DataFrame:
     shown["coverage"] = part["coverage"].map("{:.2%}".format)
     for name in HEADLINES:
         shown[name] = part[name].map("{:.2f}".format)
-    shown["interval"] = [f"[{low:.2f}, {high:.2f}]" for low, high in zip(part["mAP@50 low"], part["mAP@50 high"])]
+    shown["interval"] = [
+        f"[{low:.2f}, {high:.2f}]" for low, high in zip(part["mAP@50 low"], part["mAP@50 high"])
+    ]
     shown["s.d."] = part["mAP@50 sd"].map("{:.2f}".format).replace("nan", "")
     return shown
 

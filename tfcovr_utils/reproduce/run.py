@@ -5,6 +5,7 @@ committed files it reads, what earlier notebooks gave it. Beside each executed n
 fails is told at the end, and those that do not need it go on. Those that no training waits for run at the same time as the others,
 behind them.
 """
+
 import argparse
 import ast
 import json
@@ -27,18 +28,26 @@ from papermill.exceptions import PapermillExecutionError
 
 from ..machine.files import alone, write_json
 from ..machine.hashing import code_hashes, hash_files_below, hash_text, versions
+from ..machine.workers import make_pool
 from ..profiles import ROOT, annotations_dir, get_profile, runs_dir
 from .report import write_report
-from ..machine.workers import make_pool
 
 NOTEBOOKS = ROOT / "notebooks"
 COMMITTED = ("modifications", "paper", "weights")  # of data/, what notebooks read
 # What of earlier notebooks' results and figures one reads too, by number; and without which it cannot do.
-READS = {"06": ("05",), "07": ("05", "06"), "08": ("05",), "09": ("05",), "10": ("01", "02", "03", "04", "05", "06", "07", "08")}
+READS = {
+    "06": ("05",),
+    "07": ("05", "06"),
+    "08": ("05",),
+    "09": ("05",),
+    "10": ("01", "02", "03", "04", "05", "06", "07", "08"),
+}
 NEEDS = {"08": ("05",)}
 # What only 10 reads, or nothing: each runs from the one named on, with what the others leave of the processors.
 BESIDE = {"01": "00", "02": "00", "03": "00", "08": "05", "09": "05"}
-FOLDERS = {"benchmark": "03"}  # of a run: whose files they hold; those elsewhere bear a number, or are of a notebook that is not beside
+FOLDERS = {
+    "benchmark": "03"
+}  # of a run: whose files they hold; those elsewhere bear a number, or are of a notebook that is not beside
 JOINED = ("05", "06", "07", "10")  # these show the means over all seeds that are there
 ENDED = "its process was ended from outside, mostly for want of memory."
 
@@ -46,6 +55,7 @@ ENDED = "its process was ended from outside, mostly for want of memory."
 @dataclass(frozen=True)
 class Step:
     """One notebook to run."""
+
     notebook: Path
     parameters: dict
     folder: Path  # of the run: `runs/mini`
@@ -76,7 +86,9 @@ def select_notebooks(only: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
     notebooks = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     for wanted in only:
         if not any(wanted in path.stem for path in notebooks):
-            raise ValueError(f"--only {wanted!r} matches no notebook; there are {', '.join(path.stem for path in notebooks)}.")
+            raise ValueError(
+                f"--only {wanted!r} matches no notebook; there are {', '.join(path.stem for path in notebooks)}."
+            )
     return [path for path in notebooks if not only or any(wanted in path.stem for wanted in only)]
 
 
@@ -86,17 +98,26 @@ def resolve_parameters(notebooks: list[Path], given: dict, always: dict) -> dict
     known = set().union(*declared.values())
     for name, value in given.items():
         if name not in known:
-            raise ValueError(f"parameter {name!r} is not declared by any chosen notebook; known are {', '.join(sorted(known))}.")
+            raise ValueError(
+                f"parameter {name!r} is not declared by any chosen notebook; known are {', '.join(sorted(known))}."
+            )
         for path in notebooks:
             if name in declared[path]:
                 _check_type(name, value, ast.literal_eval(declared[path][name]["default"]))
-    return {path: {name: value for name, value in {**always, **given}.items() if name in declared[path]} for path in notebooks}
+    return {
+        path: {name: value for name, value in {**always, **given}.items() if name in declared[path]}
+        for path in notebooks
+    }
 
 
 def _check_type(name: str, value, default) -> None:
     kinds = (int, float) if isinstance(default, float) else type(default)
-    if None not in (value, default) and (not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool)):
-        raise ValueError(f"parameter {name!r} is {value!r}; expected a {type(default).__name__}, such as {default!r}.")
+    if None not in (value, default) and (
+        not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool)
+    ):
+        raise ValueError(
+            f"parameter {name!r} is {value!r}; expected a {type(default).__name__}, such as {default!r}."
+        )
 
 
 def parse_value(text: str):
@@ -110,7 +131,7 @@ def parse_value(text: str):
         try:
             return json.loads(text)
         except ValueError:
-            raise ValueError(f"{text!r} is no list; write it as JSON, such as [0, 0.5] or [\"aim\"].") from None
+            raise ValueError(f'{text!r} is no list; write it as JSON, such as [0, 0.5] or ["aim"].') from None
     return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
@@ -118,12 +139,17 @@ def read_inputs(step: Step) -> dict[str, str]:
     """Hashes of what a notebook is made from, by what a person would call it."""
     cells = nbformat.read(step.notebook, as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    inputs = {"its cells": hash_text(str([cell.source for cell in cells])), "its parameters": hash_text(str(step.parameters)),
-              "the libraries": hash_text(str(versions()))}
+    inputs = {
+        "its cells": hash_text(str([cell.source for cell in cells])),
+        "its parameters": hash_text(str(step.parameters)),
+        "the libraries": hash_text(str(versions())),
+    }
     inputs |= {f"tfcovr_utils/{name}": of for name, of in code_hashes(code).items()}
     inputs |= {f"data/{name}": hash_text(str(hash_files_below(ROOT / "data" / name))) for name in COMMITTED}
     if step.parameters.get("source", "mini") != "mini":
-        inputs["the annotations"] = hash_text(str(hash_files_below(annotations_dir(step.parameters.get("annotations")))))
+        inputs["the annotations"] = hash_text(
+            str(hash_files_below(annotations_dir(step.parameters.get("annotations"))))
+        )
     return inputs
 
 
@@ -131,14 +157,27 @@ def read_before(step: Step) -> dict[str, str]:
     """Hashes of the inputs of those whose results a notebook reads: earlier ones, and where it joins seeds the other seeds' too."""
     number = step.name[:2]
     of_seed = list(step.out.parent.glob("[0-9][0-9]_*.json"))
-    joined = [] if step.seed or number not in JOINED else [path for path in step.folder.glob("seed-*/[0-9][0-9]_*.json") if path.parent != step.out.parent]
-    paths = [path for path in of_seed if path.name[:2] in READS.get(number, ())] + [path for path in joined if path.name[:2] in JOINED]
+    joined = (
+        []
+        if step.seed or number not in JOINED
+        else [path for path in step.folder.glob("seed-*/[0-9][0-9]_*.json") if path.parent != step.out.parent]
+    )
+    paths = [path for path in of_seed if path.name[:2] in READS.get(number, ())] + [
+        path for path in joined if path.name[:2] in JOINED
+    ]
     first = step.folder.with_name(step.folder.name.partition("-render")[0])
-    if number == "05" and step.folder != first:  # what is chosen on the first rendering is trained on this one too
+    if (
+        number == "05" and step.folder != first
+    ):  # what is chosen on the first rendering is trained on this one too
         paths += first.glob("**/05_*.json")
     elif number == "05" and not step.seed:  # and this one shows both
         paths += first.with_name(f"{first.name}-render1").glob("**/05_*.json")
-    return {os.path.relpath(path.with_suffix(""), step.folder): hash_text(str(json.loads(path.read_text("utf-8"))["inputs"])) for path in sorted(paths)}
+    return {
+        os.path.relpath(path.with_suffix(""), step.folder): hash_text(
+            str(json.loads(path.read_text("utf-8"))["inputs"])
+        )
+        for path in sorted(paths)
+    }
 
 
 def why_again(step: Step) -> str | None:
@@ -155,14 +194,28 @@ def why_again(step: Step) -> str | None:
     return f"{changed[0]} changed" if changed else f"{gone[0]} is gone"
 
 
-def run_notebook(notebook: Path, out: Path, parameters: dict, bar: dict | bool = False, behind: bool = False) -> None:
+def run_notebook(
+    notebook: Path, out: Path, parameters: dict, bar: dict | bool = False, behind: bool = False
+) -> None:
     """Execute one notebook, `behind` what else runs; a failing cell raises PapermillExecutionError with the cell in it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     # Kernel `python3` must be this environment's, not one of the same name in somebody's home folder.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    first = ["--IPKernelApp.exec_lines=from tfcovr_utils.machine.workers import step_back; step_back()"] if behind else []
-    papermill.execute_notebook(str(notebook), str(out), parameters=parameters, kernel_name="python3", cwd=str(ROOT), progress_bar=bar,
-                               start_timeout=180, extra_arguments=["--IPKernelApp.log_level=40", *first])
+    first = (
+        ["--IPKernelApp.exec_lines=from tfcovr_utils.machine.workers import step_back; step_back()"]
+        if behind
+        else []
+    )
+    papermill.execute_notebook(
+        str(notebook),
+        str(out),
+        parameters=parameters,
+        kernel_name="python3",
+        cwd=str(ROOT),
+        progress_bar=bar,
+        start_timeout=180,
+        extra_arguments=["--IPKernelApp.log_level=40", *first],
+    )
 
 
 def run_step(step: Step, bar: dict | bool = False, behind: bool = False) -> None:
@@ -170,16 +223,30 @@ def run_step(step: Step, bar: dict | bool = False, behind: bool = False) -> None
     inputs, before, earlier = read_inputs(step), read_before(step), step.record.get("wrote", [])
     started = time.time()
     run_notebook(step.notebook, step.out, step.parameters, bar, behind)
-    wrote = {path.relative_to(step.folder).as_posix() for path in _written_since(started, step.folder) if _is_of(step, path)}
+    wrote = {
+        path.relative_to(step.folder).as_posix()
+        for path in _written_since(started, step.folder)
+        if _is_of(step, path)
+    }
     wrote |= {name for name in earlier if (step.folder / name).exists()}
-    write_json({"inputs": inputs, "before": before, "wrote": sorted(wrote), "seconds": round(time.time() - started, 1),
-                "parameters": step.parameters}, step.out.with_suffix(".json"))
+    write_json(
+        {
+            "inputs": inputs,
+            "before": before,
+            "wrote": sorted(wrote),
+            "seconds": round(time.time() - started, 1),
+            "parameters": step.parameters,
+        },
+        step.out.with_suffix(".json"),
+    )
 
 
 def _written_since(started: float, folder: Path) -> list[Path]:
     """Files below a folder that were written to since then, but none that is hidden or in a hidden folder: those are temporary."""
     written = []
-    for parent, folders, files in os.walk(folder):  # which, unlike rglob, passes over a folder that those beside have just removed
+    for parent, folders, files in os.walk(
+        folder
+    ):  # which, unlike rglob, passes over a folder that those beside have just removed
         folders[:] = [name for name in folders if not name.startswith(".")]
         for path in (Path(parent, name) for name in files if not name.startswith(".")):
             with suppress(FileNotFoundError):  # removed as well
@@ -205,14 +272,19 @@ def attempt(step: Step, title: str, why: str, behind: bool = False) -> str | Non
         failed = f"cell {error.cell_index} failed with {error.ename}: {error.evalue}\n{error.source}\nThe run so far is in {os.path.relpath(step.out)}."
     except DeadKernelError as error:
         failed = f"its kernel died ({error}); mostly for want of memory. The run so far is in {os.path.relpath(step.out)}."
-    print(f"      {time.monotonic() - started:.0f} s {'failed' if failed else '->'} {os.path.relpath(step.out)}", flush=True)
+    print(
+        f"      {time.monotonic() - started:.0f} s {'failed' if failed else '->'} {os.path.relpath(step.out)}",
+        flush=True,
+    )
     return failed
 
 
 def _attempt_beside(step: Step, title: str, why: str) -> str | None:
     """`attempt` in a worker, whose kernel it ends first when it is told to end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    os.environ["OMP_NUM_THREADS"] = "1"  # of the kernel: two threads that wait for each other, while others run, wait with all they have
+    os.environ["OMP_NUM_THREADS"] = (
+        "1"  # of the kernel: two threads that wait for each other, while others run, wait with all they have
+    )
     try:
         return attempt(step, title, why, behind=True)
     except SystemExit:
@@ -226,12 +298,20 @@ def run_all(steps: list[Step], force: bool = False) -> dict[str, str]:
     some_in_order = any(step.name[:2] not in BESIDE for step in steps)
     with make_pool(1) as pool:
         try:
-            for place, step in sorted(enumerate(steps, 1), key=lambda one: (one[1].seed, BESIDE.get(one[1].name[:2], one[1].name[:2]), one[0])):
+            for place, step in sorted(
+                enumerate(steps, 1),
+                key=lambda one: (one[1].seed, BESIDE.get(one[1].name[:2], one[1].name[:2]), one[0]),
+            ):
                 number, title = step.name[:2], f"[{place}/{len(steps)}] {step.full_name}"
                 if set(READS.get(number, ())) & set(BESIDE):
                     failed |= _end_of(beside)
-                lacking = [one.full_name for one in steps
-                           if one.seed == step.seed and one.name[:2] in NEEDS.get(number, ()) and one.full_name in failed]
+                lacking = [
+                    one.full_name
+                    for one in steps
+                    if one.seed == step.seed
+                    and one.name[:2] in NEEDS.get(number, ())
+                    and one.full_name in failed
+                ]
                 if lacking:
                     failed[step.full_name] = f"left out, since it needs {lacking[0]}"
                     print(f"{title}: {failed[step.full_name]}", flush=True)
@@ -240,7 +320,9 @@ def run_all(steps: list[Step], force: bool = False) -> dict[str, str]:
                 elif number in BESIDE and some_in_order:
                     try:
                         beside.append((step.full_name, pool.submit(_attempt_beside, step, title, why)))
-                    except BrokenProcessPool:  # with an earlier one; those that waited behind that one end so, too
+                    except (
+                        BrokenProcessPool
+                    ):  # with an earlier one; those that waited behind that one end so, too
                         failed[step.full_name] = ENDED
                         print(f"{title}: {ENDED}", flush=True)
                 elif failure := attempt(step, title, why):
@@ -265,21 +347,39 @@ def _end_of(beside: list[tuple[str, Future]]) -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.reproduce.run", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tfcovr_utils.reproduce.run", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--profile", default="mini")
-    parser.add_argument("--seeds", "--seed", dest="seeds", type=int, nargs="+", default=[0],
-                        help="of the training; each but 0 goes to a folder seed-N of its own")
+    parser.add_argument(
+        "--seeds",
+        "--seed",
+        dest="seeds",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="of the training; each but 0 goes to a folder seed-N of its own",
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="NN")
-    parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument(
+        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
+    )
     parser.add_argument("--force", action="store_true", help="run also what is up to date")
     options = parser.parse_args(arguments)
     try:
         profile = get_profile(options.profile)
         notebooks = select_notebooks(options.only)
         given = {name: parse_value(value) for name, value in options.parameters}
-        folder = runs_dir(replace(profile, render_seed=given.get("render_seed", 0)), given.get("source", "mini"))
-        steps = [Step(notebook, parameters, folder, seed) for seed in options.seeds
-                 for notebook, parameters in resolve_parameters(notebooks, given, {"profile": profile.name, "seed": seed}).items()]
+        folder = runs_dir(
+            replace(profile, render_seed=given.get("render_seed", 0)), given.get("source", "mini")
+        )
+        steps = [
+            Step(notebook, parameters, folder, seed)
+            for seed in options.seeds
+            for notebook, parameters in resolve_parameters(
+                notebooks, given, {"profile": profile.name, "seed": seed}
+            ).items()
+        ]
         with alone(folder / "report.html"):  # a second run in one folder waits
             failed = run_all(steps, options.force)
             print(f"report: {os.path.relpath(write_report(folder))}")

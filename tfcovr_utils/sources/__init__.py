@@ -7,8 +7,8 @@ import pandas as pd
 
 from ..profiles import ROOT
 from . import covr, finediving, finegym, images
-from .release import released
 from .folder import load as load_folder
+from .release import released
 from .source import LABEL_COLUMNS, Source, combine, first_file, restrict
 
 LABELS_306 = ROOT / "data" / "labels_306.csv"

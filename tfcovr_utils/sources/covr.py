@@ -9,9 +9,15 @@ from .source import first_file
 
 SMALLEST_GALLERY = 2  # EgoCVR asks no query that has fewer clips to search
 _WEBVID = "the dataset lucas-ventura/WebVid-CoVR on the Hugging Face hub (MIT)"
-_DENSE = "annotations/ of the dataset omkarthawakar/Dense-WebVid-CoVR on the Hugging Face hub (no licence stated)"
+_DENSE = (
+    "annotations/ of the dataset omkarthawakar/Dense-WebVid-CoVR on the Hugging Face hub (no licence stated)"
+)
 _EGOCVR = "github.com/ExplainableML/EgoCVR, whose README links the gallery file"
-_FILES = {"train": "webvid2m-covr_train.csv", "val": "webvid8m-covr_val.csv", "test": "webvid8m-covr_test.csv"}
+_FILES = {
+    "train": "webvid2m-covr_train.csv",
+    "val": "webvid8m-covr_val.csv",
+    "test": "webvid8m-covr_test.csv",
+}
 
 
 def read_webvid(folder: Path) -> dict:
@@ -41,22 +47,52 @@ def _read_webvid(folder: Path, source: str, prefix: str, origin: str) -> dict:
         for number in "12":
             rows[f"clip{number}"] = subset + "/" + rows[f"pth{number}"]
             ids = rows[f"clip{number}"]
-            clips.append(pd.DataFrame({"clip_id": ids, "split": split, "path": f"{subset}/train/" + rows[f"pth{number}"] + ".mp4"}))
+            clips.append(
+                pd.DataFrame(
+                    {
+                        "clip_id": ids,
+                        "split": split,
+                        "path": f"{subset}/train/" + rows[f"pth{number}"] + ".mp4",
+                    }
+                )
+            )
             if f"txt{number}" in rows:
                 told.append(pd.DataFrame({"clip_id": ids, "text": rows[f"txt{number}"]}))
         parts[split] = rows
-    asked = pd.concat([
-        pd.DataFrame({"query_id": [f"{split}-{row:06d}" for row in range(len(rows))], "split": split, "query_clip": rows["clip1"],
-                      "text": rows["edit"].str.strip(), "target": rows["clip2"]})
-        for split, rows in parts.items() if split != "train"
-    ])  # fmt: skip
+    asked = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "query_id": [f"{split}-{row:06d}" for row in range(len(rows))],
+                    "split": split,
+                    "query_clip": rows["clip1"],
+                    "text": rows["edit"].str.strip(),
+                    "target": rows["clip2"],
+                }
+            )
+            for split, rows in parts.items()
+            if split != "train"
+        ]
+    )
     triplets = None
     if "train" in parts:
         columns = {"clip1": "query_clip", "clip2": "target_clip", "edit": "text"}
-        triplets = parts["train"].rename(columns=columns)[[*columns.values()]].assign(text=lambda rows: rows["text"].str.strip())
+        triplets = (
+            parts["train"]
+            .rename(columns=columns)[[*columns.values()]]
+            .assign(text=lambda rows: rows["text"].str.strip())
+        )
     answers = asked.rename(columns={"target": "clip_id"}).assign(gallery="full")
-    return tables(source, pd.concat(clips), asked.drop(columns="target"), answers[["gallery", "split", "clip_id"]], answers, triplets,
-                  pd.concat(told) if told else None, annotations={split: found[0].name for split, found in files.items() if found})
+    return tables(
+        source,
+        pd.concat(clips),
+        asked.drop(columns="target"),
+        answers[["gallery", "split", "clip_id"]],
+        answers,
+        triplets,
+        pd.concat(told) if told else None,
+        annotations={split: found[0].name for split, found in files.items() if found},
+    )
 
 
 def read_egocvr(folder: Path) -> dict:
@@ -72,29 +108,69 @@ def read_egocvr(folder: Path) -> dict:
     rows = read_rows(path, ["video_clip_id", "target_clip_ids", "instruction", "global_idx", "local_idx"])
     known = read_rows(known_path, ["clip_name", "video_uid", "narration_text"])
     names = known["clip_name"].tolist()
-    queries = pd.DataFrame({"query_id": [f"test-{row:06d}" for row in range(len(rows))], "split": "test",
-                            "query_clip": rows["video_clip_id"], "text": rows["instruction"].str.strip()})  # fmt: skip
+    queries = pd.DataFrame(
+        {
+            "query_id": [f"test-{row:06d}" for row in range(len(rows))],
+            "split": "test",
+            "query_clip": rows["video_clip_id"],
+            "text": rows["instruction"].str.strip(),
+        }
+    )
     right = [read_list(path, row, text) for row, text in enumerate(rows["target_clip_ids"])]
     gallery, targets, notes = [], [], {}
     for name in ("global", "local"):
-        searched = [_names(path, row, read_list(path, row, text), names) for row, text in enumerate(rows[f"{name}_idx"])]
+        searched = [
+            _names(path, row, read_list(path, row, text), names)
+            for row, text in enumerate(rows[f"{name}_idx"])
+        ]
         queries[f"{name}_group"], members = grouped(zip(queries["query_clip"], searched), name, "test")
         gallery.append(members)
         few = [len(set(clips)) < SMALLEST_GALLERY for clips in searched]
-        targets.append(pd.DataFrame([(query, name, clip) for query, clips, skip in zip(queries["query_id"], right, few) if not skip
-                                     for clip in clips], columns=["query_id", "gallery", "clip_id"], dtype=str))
-        notes |= {f"{name}_galleries_too_small": sum(few),
-                  f"{name}_galleries_with_the_query": sum(own in clips for own, clips in zip(queries["query_clip"], searched))}
+        targets.append(
+            pd.DataFrame(
+                [
+                    (query, name, clip)
+                    for query, clips, skip in zip(queries["query_id"], right, few)
+                    if not skip
+                    for clip in clips
+                ],
+                columns=["query_id", "gallery", "clip_id"],
+                dtype=str,
+            )
+        )
+        notes |= {
+            f"{name}_galleries_too_small": sum(few),
+            f"{name}_galleries_with_the_query": sum(
+                own in clips for own, clips in zip(queries["query_clip"], searched)
+            ),
+        }
     video = known["video_uid"]
-    clips = pd.DataFrame({"clip_id": names, "split": "test", "path": video + "/" + known["clip_name"] + ".mp4", "source_video": video})
+    clips = pd.DataFrame(
+        {
+            "clip_id": names,
+            "split": "test",
+            "path": video + "/" + known["clip_name"] + ".mp4",
+            "source_video": video,
+        }
+    )
     described = pd.DataFrame({"clip_id": names, "text": known["narration_text"].str.strip()})
-    return tables("egocvr", clips, queries, pd.concat(gallery), pd.concat(targets), descriptions=described,
-                  annotations={"test": path.name}, notes=notes)
+    return tables(
+        "egocvr",
+        clips,
+        queries,
+        pd.concat(gallery),
+        pd.concat(targets),
+        descriptions=described,
+        annotations={"test": path.name},
+        notes=notes,
+    )
 
 
 def _names(path: Path, row: int, places: list[int], names: list[str]) -> list[str]:
     strange = [place for place in places if not isinstance(place, int) or not 0 <= place < len(names)]
     if strange:
-        raise ValueError(f"{path}, row {row + 1}: gallery index {strange[0]!r} is none of the {len(names)} clips of egocvr_data.csv; "
-                         "take both files from one version.")
+        raise ValueError(
+            f"{path}, row {row + 1}: gallery index {strange[0]!r} is none of the {len(names)} clips of egocvr_data.csv; "
+            "take both files from one version."
+        )
     return [names[place] for place in places]

@@ -126,9 +126,7 @@ def _read_pickles(folder: Path) -> pd.DataFrame:
 
 
 def _as_dict(content: object, path: Path) -> dict:
-    keys_fit = isinstance(content, dict) and all(
-        isinstance(key, tuple) and len(key) == 2 for key in content
-    )
+    keys_fit = isinstance(content, dict) and all(isinstance(key, tuple) and len(key) == 2 for key in content)
     if not keys_fit:
         raise ValueError(
             f"{path} holds a {type(content).__name__} and not a dict of (video, index) -> dive; "

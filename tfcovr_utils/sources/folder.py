@@ -70,7 +70,9 @@ def _rows_of_csv(path: Path) -> list[dict]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV in UTF-8 ({error}); its first line must be {_HEADER}.") from error
+        raise ValueError(
+            f"{path} is not a CSV in UTF-8 ({error}); its first line must be {_HEADER}."
+        ) from error
     if "path" not in table:
         raise ValueError(f"{path} has columns {', '.join(table)}; its first line must be {_HEADER}.")
     table = table.reindex(columns=["path", "start", "end", "label", "split"], fill_value="")
@@ -92,7 +94,9 @@ def _rows_of_csv(path: Path) -> list[dict]:
     return table.to_dict("records")
 
 
-def _readable(rows: list[dict], root: Path, known: dict[str, float | str]) -> tuple[list[dict], dict[str, int]]:
+def _readable(
+    rows: list[dict], root: Path, known: dict[str, float | str]
+) -> tuple[list[dict], dict[str, int]]:
     """Clips of the rows whose file can be read; every other is a note."""
     clips, notes = [], {}
     durations = dict(known)

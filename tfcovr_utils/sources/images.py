@@ -31,24 +31,49 @@ def read_cirr(folder: Path) -> dict:
         if not found:
             continue
         files[split] = found[-1].name
-        entries = read_entries(found[-1], ["pairid", "reference", "caption", "img_set", *([] if split == "test" else ["target_hard"])])
+        entries = read_entries(
+            found[-1],
+            ["pairid", "reference", "caption", "img_set", *([] if split == "test" else ["target_hard"])],
+        )
         pictures = read_mapping(first_file(folder, [f"image_splits/split.*.{name}.json"], _CIRR))
         paths = [path.removeprefix("./") for path in pictures.values()]
         clips.append(pd.DataFrame({"clip_id": list(pictures), "split": split, "path": paths}))
         if split == "train":
             triplets = [(entry["reference"], entry["target_hard"], entry["caption"]) for entry in entries]
             continue
-        asked = pd.DataFrame([(f"{split}-{entry['pairid']:06d}", split, entry["reference"], entry["caption"].strip()) for entry in entries],
-                             columns=["query_id", "split", "query_clip", "text"])
-        asked["subset_group"], members = grouped([(entry["reference"], entry["img_set"]["members"]) for entry in entries], "subset", split)
+        asked = pd.DataFrame(
+            [
+                (f"{split}-{entry['pairid']:06d}", split, entry["reference"], entry["caption"].strip())
+                for entry in entries
+            ],
+            columns=["query_id", "split", "query_clip", "text"],
+        )
+        asked["subset_group"], members = grouped(
+            [(entry["reference"], entry["img_set"]["members"]) for entry in entries], "subset", split
+        )
         queries.append(asked)
-        gallery += [pd.DataFrame({"gallery": "full", "split": split, "clip_id": list(pictures), "group": ""}), members]
-        targets += [(query_id, name, entry["target_hard"]) for query_id, entry in zip(asked["query_id"], entries) if "target_hard" in entry
-                    for name in ("full", "subset")]
+        gallery += [
+            pd.DataFrame({"gallery": "full", "split": split, "clip_id": list(pictures), "group": ""}),
+            members,
+        ]
+        targets += [
+            (query_id, name, entry["target_hard"])
+            for query_id, entry in zip(asked["query_id"], entries)
+            if "target_hard" in entry
+            for name in ("full", "subset")
+        ]
     if not queries:
         first_file(folder, ["captions/cap.*.val.json"], _CIRR)
-    return tables("cirr", pd.concat(clips), pd.concat(queries), pd.concat(gallery), pd.DataFrame(targets, columns=_TARGETS, dtype=str),
-                  pd.DataFrame(triplets, columns=TRIPLET_COLUMNS, dtype=str), annotations=files, version=_version(files))
+    return tables(
+        "cirr",
+        pd.concat(clips),
+        pd.concat(queries),
+        pd.concat(gallery),
+        pd.DataFrame(targets, columns=_TARGETS, dtype=str),
+        pd.DataFrame(triplets, columns=TRIPLET_COLUMNS, dtype=str),
+        annotations=files,
+        version=_version(files),
+    )
 
 
 def _version(files: dict[str, str]) -> str:
@@ -71,21 +96,51 @@ def read_fashioniq(folder: Path) -> dict:
                 continue
             files[split] = f"cap.*.{split}.json"
             entries = read_entries(path, ["candidate", "captions", *([] if split == "test" else ["target"])])
-            pictures = read_pictures(first_file(folder, [f"image_splits/split.{category}.{split}.json"], _FASHIONIQ))
-            clips.append(pd.DataFrame({"clip_id": pictures, "split": split, "path": [name + suffix for name in pictures]}))
+            pictures = read_pictures(
+                first_file(folder, [f"image_splits/split.{category}.{split}.json"], _FASHIONIQ)
+            )
+            clips.append(
+                pd.DataFrame(
+                    {"clip_id": pictures, "split": split, "path": [name + suffix for name in pictures]}
+                )
+            )
             texts = [" and ".join(caption.strip() for caption in entry["captions"]) for entry in entries]
             if split == "train":
-                triplets += [(entry["candidate"], entry["target"], text) for entry, text in zip(entries, texts)]
+                triplets += [
+                    (entry["candidate"], entry["target"], text) for entry, text in zip(entries, texts)
+                ]
                 continue
             ids = [f"{split}-{category}-{row:05d}" for row in range(len(entries))]
-            queries.append(pd.DataFrame({"query_id": ids, "split": split, "query_clip": [entry["candidate"] for entry in entries],
-                                         "text": texts, "full_group": category}))  # fmt: skip
-            gallery.append(pd.DataFrame({"gallery": "full", "split": split, "clip_id": pictures, "group": category}))
-            targets += [(query_id, "full", entry["target"]) for query_id, entry in zip(ids, entries) if "target" in entry]
+            queries.append(
+                pd.DataFrame(
+                    {
+                        "query_id": ids,
+                        "split": split,
+                        "query_clip": [entry["candidate"] for entry in entries],
+                        "text": texts,
+                        "full_group": category,
+                    }
+                )
+            )
+            gallery.append(
+                pd.DataFrame({"gallery": "full", "split": split, "clip_id": pictures, "group": category})
+            )
+            targets += [
+                (query_id, "full", entry["target"])
+                for query_id, entry in zip(ids, entries)
+                if "target" in entry
+            ]
     if not queries:
         first_file(folder, ["captions/cap.dress.val.json"], _FASHIONIQ)
-    return tables("fashioniq", pd.concat(clips), pd.concat(queries), pd.concat(gallery), pd.DataFrame(targets, columns=_TARGETS, dtype=str),
-                  pd.DataFrame(triplets, columns=TRIPLET_COLUMNS, dtype=str), annotations=files)
+    return tables(
+        "fashioniq",
+        pd.concat(clips),
+        pd.concat(queries),
+        pd.concat(gallery),
+        pd.DataFrame(targets, columns=_TARGETS, dtype=str),
+        pd.DataFrame(triplets, columns=TRIPLET_COLUMNS, dtype=str),
+        annotations=files,
+    )
 
 
 def read_pictures(path: Path) -> list[str]:
@@ -100,11 +155,24 @@ def read_circo(folder: Path) -> dict:
     Clip ids are COCO's numbers, query ids end in the owners'. The pictures are below COCO2017_unlabeled/unlabeled2017/.
     """
     folder = Path(folder)
-    info = read_mapping(first_file(folder, ["COCO2017_unlabeled/annotations/image_info_unlabeled2017.json",
-                                            "**/image_info_unlabeled2017.json"], _COCO))
+    info = read_mapping(
+        first_file(
+            folder,
+            [
+                "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json",
+                "**/image_info_unlabeled2017.json",
+            ],
+            _COCO,
+        )
+    )
     pictures = {str(image["id"]): image["file_name"] for image in info["images"]}
-    clips = pd.DataFrame({"clip_id": list(pictures), "split": "",  # val and test search the same
-                          "path": ["COCO2017_unlabeled/unlabeled2017/" + name for name in pictures.values()]})  # fmt: skip
+    clips = pd.DataFrame(
+        {
+            "clip_id": list(pictures),
+            "split": "",  # val and test search the same
+            "path": ["COCO2017_unlabeled/unlabeled2017/" + name for name in pictures.values()],
+        }
+    )
     queries, targets, files = [], [], {}
     for split in ("val", "test"):
         path = folder / "annotations" / f"{split}.json"
@@ -113,12 +181,32 @@ def read_circo(folder: Path) -> dict:
         files[split] = path.name
         answer = ["gt_img_ids", "target_img_id"] if split == "val" else []
         entries = read_entries(path, ["id", "reference_img_id", "relative_caption", *answer])
-        queries += [(f"{split}-{entry['id']:04d}", split, str(entry["reference_img_id"]), entry["relative_caption"].strip(),
-                     str(entry.get("target_img_id", ""))) for entry in entries]
-        targets += [(f"{split}-{entry['id']:04d}", "full", str(image)) for entry in entries for image in entry.get("gt_img_ids", [])]
+        queries += [
+            (
+                f"{split}-{entry['id']:04d}",
+                split,
+                str(entry["reference_img_id"]),
+                entry["relative_caption"].strip(),
+                str(entry.get("target_img_id", "")),
+            )
+            for entry in entries
+        ]
+        targets += [
+            (f"{split}-{entry['id']:04d}", "full", str(image))
+            for entry in entries
+            for image in entry.get("gt_img_ids", [])
+        ]
     if not queries:
         first_file(folder, ["annotations/val.json"], _CIRCO)
-    gallery = pd.concat([pd.DataFrame({"gallery": "full", "split": split, "clip_id": list(pictures)}) for split in files])
+    gallery = pd.concat(
+        [pd.DataFrame({"gallery": "full", "split": split, "clip_id": list(pictures)}) for split in files]
+    )
     columns = ["query_id", "split", "query_clip", "text", "target_clip"]
-    return tables("circo", clips, pd.DataFrame(queries, columns=columns, dtype=str), gallery,
-                  pd.DataFrame(targets, columns=_TARGETS, dtype=str), annotations=files)
+    return tables(
+        "circo",
+        clips,
+        pd.DataFrame(queries, columns=columns, dtype=str),
+        gallery,
+        pd.DataFrame(targets, columns=_TARGETS, dtype=str),
+        annotations=files,
+    )

@@ -7,16 +7,7 @@ import pandas as pd
 
 from ..labels.grammar import Attributes
 
-CLIP_COLUMNS = [
-    "clip_id",
-    "dataset",
-    "source_video",
-    "label_id",
-    "split",
-    "start_s",
-    "end_s",
-    "path",
-]
+CLIP_COLUMNS = ["clip_id", "dataset", "source_video", "label_id", "split", "start_s", "end_s", "path"]
 # `set` is FineGym's element set: the same skill stands in two of them (routine and dismount).
 LABEL_COLUMNS = ["label_id", "text", "dataset", "event", "attributes", "set"]
 

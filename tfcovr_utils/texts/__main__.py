@@ -1,14 +1,14 @@
 """Write modification texts for label pairs.
 
-    python -m tfcovr_utils.texts --pairs DIR/pairs.parquet --writer rules --out FILE
+python -m tfcovr_utils.texts --pairs DIR/pairs.parquet --writer rules --out FILE
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from .llm.bill import OPENAI_URL, Asking
 from .checks import check_table
+from .llm.bill import OPENAI_URL, Asking
 from .llm.model import dry_run, write_by_model
 from .writing import make_jobs, read_table, save_table, write_by_rule
 
@@ -21,17 +21,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--style", choices=["short", "dense"], default="short")
     parser.add_argument("--out", type=Path, help="the table of texts to write, Parquet or CSV")
     parser.add_argument("--model", default=Asking.model)
-    parser.add_argument(
-        "--base-url", default=OPENAI_URL, help="any server that speaks OpenAI's protocol"
-    )
+    parser.add_argument("--base-url", default=OPENAI_URL, help="any server that speaks OpenAI's protocol")
     parser.add_argument("--batch", action="store_true", help="half the price, within a day")
     parser.add_argument("--dry-run", action="store_true", help="say what would be asked and its cost")
     parser.add_argument("--cache", type=Path, help="answers so far; default: data/modifications/")
     parser.add_argument("--concurrency", type=int, default=Asking.concurrency, help="requests at a time")
     parser.add_argument("--timeout", type=float, default=Asking.timeout_s, help="seconds for one answer")
-    parser.add_argument(
-        "--poll", type=float, default=Asking.poll_s, help="seconds between looks at a batch"
-    )
+    parser.add_argument("--poll", type=float, default=Asking.poll_s, help="seconds between looks at a batch")
     options = parser.parse_args(arguments)
     if not (options.out or options.dry_run):
         parser.error("--out is missing; name the table to write, or give --dry-run.")

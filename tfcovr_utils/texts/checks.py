@@ -11,8 +11,8 @@ import pandas as pd
 
 from ..labels.grammar import Attributes, difference
 from .reading.reader import apply_text, named_attributes, normalise, satisfies
-from .rules import MOST_CLAUSES, changes, comes_along
 from .reading.synonyms import DIRECTIONS, PLACES, SHAPES
+from .rules import MOST_CLAUSES, changes, comes_along
 from .words import ENTRIES, FINISHES, LEGS, MODIFIERS, NUMBER, count_words
 
 LENGTHS = {"short": (2, 19), "dense": (30, 120)}
@@ -50,11 +50,7 @@ class Complaint(NamedTuple):
 
 
 def check_text(
-    text: str,
-    source: Attributes,
-    target: Attributes,
-    label_texts: tuple[str, ...] = (),
-    style: str = "short",
+    text: str, source: Attributes, target: Attributes, label_texts: tuple[str, ...] = (), style: str = "short"
 ) -> list[Complaint]:
     """Return what is wrong with a text that should lead from source to target; [] where nothing is.
 
@@ -118,9 +114,7 @@ def _check_numbers(read: str, source: Attributes, target: Attributes, style: str
     said |= {count for word, count in _WORDS.items() if re.search(rf"\b{word}\b", counts)}
     for count in sorted(said - allowed):
         whose = "the source's" if count in {getattr(source, name) for name in _COUNTED} else "nobody's"
-        yield Complaint(
-            "numbers", f"It says {count:g}, {whose} count; say only what the target changes."
-        )
+        yield Complaint("numbers", f"It says {count:g}, {whose} count; say only what the target changes.")
     for count in sorted(wanted - said - {0.0, None}):
         yield Complaint("numbers", f"It does not say the target's {count:g}; copy that count exactly.")
 
@@ -164,9 +158,7 @@ def _check_values(read: str, source: Attributes, target: Attributes) -> Iterator
             yield Complaint("words", f"It names no {name}, which becomes {value}; name the new one.")
 
 
-def _check_answers(
-    short: pd.DataFrame, attributes: dict[str, Attributes]
-) -> Iterator[tuple[str, str, str]]:
+def _check_answers(short: pd.DataFrame, attributes: dict[str, Attributes]) -> Iterator[tuple[str, str, str]]:
     """Find labels that satisfy a text and are not among its answers, so would count as wrong.
 
     Labels of the same attributes are one answer, however their owners spell them.

@@ -2,7 +2,17 @@
 
 from ..labels.grammar import Attributes
 from .rules import article, changes, comes_along, said_modifiers
-from .words import ENTRIES, FINISHES, LEGS, MODIFIERS, apparatus_name, say_count, say_rotation, say_saltos, say_shape
+from .words import (
+    ENTRIES,
+    FINISHES,
+    LEGS,
+    MODIFIERS,
+    apparatus_name,
+    say_count,
+    say_rotation,
+    say_saltos,
+    say_shape,
+)
 
 _PHASES = {
     "At the start": ("armstand", "entry", "entry_turn"),
@@ -21,9 +31,7 @@ def write_dense(source: Attributes, target: Attributes) -> str:
         kept: list[str] = []
         for name in names:
             if name not in silent:
-                (new if name in changed else kept).extend(
-                    _features(name, source, target, name in changed)
-                )
+                (new if name in changed else kept).extend(_features(name, source, target, name in changed))
         said = ["show " + _list(new) + " now"] if new else []
         said += ["keep " + _list(kept) + " as before"] if kept else []
         if said:

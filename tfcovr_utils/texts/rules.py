@@ -6,14 +6,36 @@ clauses is said as a whole new skill. Nothing here reads or checks a text.
 
 from ..labels.grammar import Attributes, difference
 from ..labels.pairing import NEUTRAL_LANDINGS
-from .words import ENTRIES, FINISHES, GENERIC_BASES, LEGS, MODIFIERS, apparatus_name, say_count, say_rotation, say_saltos, say_shape
+from .words import (
+    ENTRIES,
+    FINISHES,
+    GENERIC_BASES,
+    LEGS,
+    MODIFIERS,
+    apparatus_name,
+    say_count,
+    say_rotation,
+    say_saltos,
+    say_shape,
+)
 
 MOST_CLAUSES = 3
 # The order of time, after what is changed about the whole.
 _ORDER = (
-    "base", "apparatus", "armstand", "entry", "entry_turn", "direction", "rotation", "saltos", "shape",
-    "ring", "legs", "modifiers", "finish",
-)  # fmt: skip
+    "base",
+    "apparatus",
+    "armstand",
+    "entry",
+    "entry_turn",
+    "direction",
+    "rotation",
+    "saltos",
+    "shape",
+    "ring",
+    "legs",
+    "modifiers",
+    "finish",
+)
 
 
 def comes_along(source: Attributes, target: Attributes) -> set[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..machine.files import replacing, write_table
 from ..labels.grammar import Attributes, parse_label
+from ..machine.files import replacing, write_table
 from .dense import write_dense
 from .llm.dialogue import Job, Progress
 from .llm.prompt import prompt_sha
@@ -29,9 +29,14 @@ _WRITE = {"short": write_rules, "dense": write_dense}
 
 def make_jobs(pairs: pd.DataFrame, labels: pd.DataFrame, style: str = "short") -> list[Job]:
     """Return one job a directed pair, sorted. Labels without attributes are read from their text."""
-    for name, table, wanted in (("pairs", pairs, {"source_label", "target_label"}), ("labels", labels, {"label_id", "text"})):
+    for name, table, wanted in (
+        ("pairs", pairs, {"source_label", "target_label"}),
+        ("labels", labels, {"label_id", "text"}),
+    ):
         if not wanted <= set(table):
-            raise ValueError(f"the table of {name} has columns {', '.join(table)}; it needs {', '.join(sorted(wanted))}.")
+            raise ValueError(
+                f"the table of {name} has columns {', '.join(table)}; it needs {', '.join(sorted(wanted))}."
+            )
     found = {row.label_id: row for row in labels.itertuples()}
     ends = sorted(set(zip(pairs["source_label"], pairs["target_label"])))
     missing = sorted({label for pair in ends for label in pair} - set(found))
@@ -44,9 +49,7 @@ def make_jobs(pairs: pd.DataFrame, labels: pd.DataFrame, style: str = "short") -
         label: Attributes.from_json(row.attributes) if "attributes" in labels else parse_label(row.text)
         for label, row in found.items()
     }
-    return [
-        Job(style, a, b, found[a].text, found[b].text, attributes[a], attributes[b]) for a, b in ends
-    ]
+    return [Job(style, a, b, found[a].text, found[b].text, attributes[a], attributes[b]) for a, b in ends]
 
 
 def write_by_rule(jobs: list[Job]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The fine-tuned row from the official release: its CSVs and embedding files, no video.
 
-    python -m tfcovr_utils.training stage2 --release DIR --profile released --out DIR
+python -m tfcovr_utils.training stage2 --release DIR --profile released --out DIR
 """
 
 from pathlib import Path
@@ -8,26 +8,30 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from ..benchmark.benchmark import Benchmark
 from ..machine import processes
-from .official_checkpoint import load_stage2
 from ..machine.files import write_json, write_table
-from .fusion import Fusion
 from ..metrics.ranking import RANKS
 from ..profiles import PROFILES, provenance
 from ..sources.release.embedding_files import stream_embeddings
 from ..sources.release.released import read_release
-from .towers import BERT, TextTower, load_text_tower
-from ..benchmark.benchmark import Benchmark
-from .stage2_inputs import Inputs, feature_reader, token_reader
+from .fusion import Fusion
+from .official_checkpoint import load_stage2
 from .settings import Stage2Settings
 from .stage2 import fit_fusion
+from .stage2_inputs import Inputs, feature_reader, token_reader
+from .towers import BERT, TextTower, load_text_tower
 
 PROTOCOLS = ("official", "capped")
 
 
 def find_embeddings(release: Path) -> Path:
     """Find the one file of AIM embeddings in a release, `*aim*.pkl` in it or below."""
-    found = sorted(path for path in Path(release).rglob("*.pkl") if "aim" in path.name.lower() and "embedding" in path.name.lower())
+    found = sorted(
+        path
+        for path in Path(release).rglob("*.pkl")
+        if "aim" in path.name.lower() and "embedding" in path.name.lower()
+    )
     if len(found) != 1:
         listed = ", ".join(str(path.relative_to(release)) for path in found) or "none"
         raise FileNotFoundError(
@@ -37,10 +41,15 @@ def find_embeddings(release: Path) -> Path:
     return found[0]
 
 
-def read_inputs(release: Path, embeddings: Path, read, tower: TextTower | None, device: torch.device | str) -> Inputs:
+def read_inputs(
+    release: Path, embeddings: Path, read, tower: TextTower | None, device: torch.device | str
+) -> Inputs:
     """Read a release for stage 2; `read` and `tower` as in `Inputs`. A clip is the mean of its frames where the file has them."""
     benchmark = Benchmark(**read_release(release))
-    pooled = {clip_id: torch.from_numpy(array).reshape(-1, array.shape[-1]).mean(0) for clip_id, array in stream_embeddings(embeddings)}
+    pooled = {
+        clip_id: torch.from_numpy(array).reshape(-1, array.shape[-1]).mean(0)
+        for clip_id, array in stream_embeddings(embeddings)
+    }
     known = [clip_id for clip_id in benchmark.clips["clip_id"] if clip_id in pooled]
     if not known:
         raise ValueError(
@@ -52,9 +61,18 @@ def read_inputs(release: Path, embeddings: Path, read, tower: TextTower | None, 
 
 
 def run(
-    release: Path, out: Path, settings: Stage2Settings, seed: int = 0, *, embeddings: Path | None = None, text_weights: str = BERT,
-    checkpoint: Path | None = None, resume: bool = False, device: torch.device | str = "cpu", progress: bool = False,
-) -> dict:  # fmt: skip
+    release: Path,
+    out: Path,
+    settings: Stage2Settings,
+    seed: int = 0,
+    *,
+    embeddings: Path | None = None,
+    text_weights: str = BERT,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> dict:
     """Train stage 2 on a release, choose the step on val, and score test; with `checkpoint` only score that.
 
     Writes the fusion, its curve, AP@K of every test query and results.json with what all came from. Returns the
@@ -67,10 +85,19 @@ def run(
     inputs = read_inputs(release, embeddings, read, tower, device)
     if checkpoint is None:
         fusion, history = fit_fusion(
-            inputs.query_video, inputs.texts, inputs.target, inputs.triplets(), settings, seed, inputs.validator("official"),
-            tower=inputs.tower, target_labels=inputs.target_labels(), checkpoint=Path(out) / "checkpoint.pt", resume=resume,
+            inputs.query_video,
+            inputs.texts,
+            inputs.target,
+            inputs.triplets(),
+            settings,
+            seed,
+            inputs.validator("official"),
+            tower=inputs.tower,
+            target_labels=inputs.target_labels(),
+            checkpoint=Path(out) / "checkpoint.pt",
+            resume=resume,
             progress=progress,
-        )  # fmt: skip
+        )
     else:
         fusion = load_stage2(checkpoint)[0].to(device)
     scores, queries = score(fusion, inputs)
@@ -80,8 +107,13 @@ def run(
         fusion.save_pretrained(Path(out) / "fusion")
         write_table(history, Path(out) / "history.parquet")
     write_table(queries, Path(out) / "queries.parquet")
-    told = {"settings": vars(settings), "embeddings": embeddings.name, "text_weights": text_weights, "coverage": inputs.coverage,
-            "processes": processes.world_size()}
+    told = {
+        "settings": vars(settings),
+        "embeddings": embeddings.name,
+        "text_weights": text_weights,
+        "coverage": inputs.coverage,
+        "processes": processes.world_size(),
+    }
     told |= {"checkpoint": None if checkpoint is None else checkpoint.name}
     write_json(scores | provenance(PROFILES["released"], seed, **told), Path(out) / "results.json")
     return scores
@@ -96,4 +128,6 @@ def score(fusion: Fusion, inputs: Inputs) -> tuple[dict, pd.DataFrame]:
         tables.append(pd.concat([task.queries[["query_id"]].assign(protocol=protocol), values], axis=1))
     queries = pd.concat(tables, ignore_index=True)
     means = 100 * queries.groupby("protocol", sort=False)[[f"ap@{k}" for k in RANKS]].mean()
-    return {protocol: {f"mAP@{k}": float(row[f"ap@{k}"]) for k in RANKS} for protocol, row in means.iterrows()}, queries
+    return {
+        protocol: {f"mAP@{k}": float(row[f"ap@{k}"]) for k in RANKS} for protocol, row in means.iterrows()
+    }, queries

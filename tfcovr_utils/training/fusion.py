@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..machine.files import read_json, together, write_json
 from ..encoders.tokens import Tokens
-from .towers import TextTower, read_tokens, tower_config
+from ..machine.files import read_json, together, write_json
 from ..machine.tensors import read_weights, write_weights
+from .towers import TextTower, read_tokens, tower_config
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
@@ -36,7 +36,11 @@ class Combiner(nn.Module):
         self.combiner_layer = nn.Linear(2 * projection_dim, hidden_dim)
         self.output_layer = nn.Linear(hidden_dim, feature_dim)
         self.dynamic_scalar = nn.Sequential(
-            nn.Linear(2 * projection_dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, 1), nn.Sigmoid()
+            nn.Linear(2 * projection_dim, hidden_dim),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_dim, 1),
+            nn.Sigmoid(),
         )
         self.dropout = nn.Dropout(dropout)
 
@@ -57,13 +61,32 @@ class Fusion(nn.Module):
     place: a control of the same size.
     """
 
-    def __init__(self, video_dim: int, text_dim: int, projection_dim: int, hidden_dim: int, dropout: float = 0.5, *,
-                 centre: bool = False, unit_video: bool = False, use_video: bool = True, use_text: bool = True,
-                 tower: nn.Module | None = None):  # fmt: skip
+    def __init__(
+        self,
+        video_dim: int,
+        text_dim: int,
+        projection_dim: int,
+        hidden_dim: int,
+        dropout: float = 0.5,
+        *,
+        centre: bool = False,
+        unit_video: bool = False,
+        use_video: bool = True,
+        use_text: bool = True,
+        tower: nn.Module | None = None,
+    ):
         super().__init__()
-        self.config = {"video_dim": video_dim, "text_dim": text_dim, "projection_dim": projection_dim, "hidden_dim": hidden_dim,
-                       "dropout": dropout, "centre": centre, "unit_video": unit_video, "use_video": use_video,
-                       "use_text": use_text}  # fmt: skip
+        self.config = {
+            "video_dim": video_dim,
+            "text_dim": text_dim,
+            "projection_dim": projection_dim,
+            "hidden_dim": hidden_dim,
+            "dropout": dropout,
+            "centre": centre,
+            "unit_video": unit_video,
+            "use_video": use_video,
+            "use_text": use_text,
+        }
         self.tower = tower
         self.text_projection = nn.Linear(text_dim, video_dim)
         self.combiner = Combiner(video_dim, projection_dim, hidden_dim, dropout)
@@ -76,7 +99,9 @@ class Fusion(nn.Module):
             if vectors is not None:
                 mean.copy_(vectors.mean(0))
 
-    def forward(self, video: torch.Tensor, texts: torch.Tensor | Tokens, text_idx: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, video: torch.Tensor, texts: torch.Tensor | Tokens, text_idx: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Compose unit queries (B, D) from raw clip vectors (B, D) and texts: features (M, Dt), or tokens for the tower.
 
         text_idx: (B,) the text of each clip; without it they go together row by row. A text that many clips

@@ -1,4 +1,5 @@
 """What a stage-1 classifier gets right: overall, by attribute of the label, and which labels it takes for which."""
+
 import numpy as np
 import pandas as pd
 import torch
@@ -12,8 +13,12 @@ def accuracies(logits: torch.Tensor, label_idx: np.ndarray) -> dict[str, float]:
     truth = torch.from_numpy(label_idx)
     hits = logits.topk(min(5, logits.shape[1]), 1).indices == truth[:, None]
     by_class = pd.Series(hits[:, 0].numpy()).groupby(label_idx).mean()
-    return {"top-1": 100 * hits[:, 0].float().mean().item(), "top-5": 100 * hits.any(1).float().mean().item(),
-            "mean class": 100 * float(by_class.mean()), "clips": len(label_idx)}
+    return {
+        "top-1": 100 * hits[:, 0].float().mean().item(),
+        "top-5": 100 * hits.any(1).float().mean().item(),
+        "mean class": 100 * float(by_class.mean()),
+        "clips": len(label_idx),
+    }
 
 
 def attribute_classes(labels: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
@@ -33,8 +38,14 @@ def accuracy_by_attribute(logits: torch.Tensor, label_idx: np.ndarray, labels: p
     rows = []
     for name, classes in attribute_classes(labels)[1].items():
         truth = classes[label_idx]
-        rows.append({"attribute": name, "accuracy": 100 * (classes[guess] == truth).mean(),
-                     "commonest": 100 * np.bincount(truth).max() / len(truth), "values": len(np.unique(truth))})
+        rows.append(
+            {
+                "attribute": name,
+                "accuracy": 100 * (classes[guess] == truth).mean(),
+                "commonest": 100 * np.bincount(truth).max() / len(truth),
+                "values": len(np.unique(truth)),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -42,10 +53,17 @@ def confusions(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame
     """Wrong predictions by pair of labels, most frequent first, with the attributes that tell the two apart."""
     guess = logits.argmax(1).numpy()
     wrong = guess != label_idx
-    pairs = pd.DataFrame({"true": label_idx[wrong], "predicted": guess[wrong]}).value_counts().rename("clips").reset_index()
+    pairs = (
+        pd.DataFrame({"true": label_idx[wrong], "predicted": guess[wrong]})
+        .value_counts()
+        .rename("clips")
+        .reset_index()
+    )
     attributes = [Attributes.from_json(text) for text in labels["attributes"]]
-    pairs["differs in"] = [", ".join(change.attribute for change in difference(attributes[a], attributes[b]))
-                           for a, b in zip(pairs["true"], pairs["predicted"])]
+    pairs["differs in"] = [
+        ", ".join(change.attribute for change in difference(attributes[a], attributes[b]))
+        for a, b in zip(pairs["true"], pairs["predicted"])
+    ]
     of_class = np.bincount(label_idx, minlength=len(labels))
     pairs["share"] = 100 * pairs["clips"] / of_class[pairs["true"]]
     for column in ("true", "predicted"):
@@ -53,7 +71,9 @@ def confusions(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame
     return pairs
 
 
-def neighbours(features: torch.Tensor, asked: np.ndarray, among: np.ndarray, label_idx: np.ndarray, labels: pd.DataFrame) -> pd.Series:
+def neighbours(
+    features: torch.Tensor, asked: np.ndarray, among: np.ndarray, label_idx: np.ndarray, labels: pd.DataFrame
+) -> pd.Series:
     """How often, in per cent, the nearest clip by cosine shares the label and each attribute of it.
 
     features: (N, D), centred here; `asked`: the rows that ask; `among`: the rows of which the nearest is taken.
@@ -61,7 +81,9 @@ def neighbours(features: torch.Tensor, asked: np.ndarray, among: np.ndarray, lab
     unit = F.normalize(features - features[among].mean(0), dim=1)
     nearest = among[(unit[asked] @ unit[among].T).argmax(1).numpy()]
     ours, theirs = label_idx[asked], label_idx[nearest]
-    shared = {"label": (ours == theirs).mean()} | {name: (of[ours] == of[theirs]).mean() for name, of in attribute_classes(labels)[1].items()}
+    shared = {"label": (ours == theirs).mean()} | {
+        name: (of[ours] == of[theirs]).mean() for name, of in attribute_classes(labels)[1].items()
+    }
     return 100 * pd.Series(shared)
 
 

@@ -88,7 +88,9 @@ def supervised_contrast(embeddings, label_idx, temperature=0.1):
     embeddings: (B, D), unit norm expected; label_idx: (B,) int. Mean over the rows that have a positive of the mean
     over their positives of -log softmax over all other rows; 0 where no row has one.
     """
-    scores = _scale_similarities(embeddings, embeddings, temperature).masked_fill(_diagonal(embeddings), -torch.inf)
+    scores = _scale_similarities(embeddings, embeddings, temperature).masked_fill(
+        _diagonal(embeddings), -torch.inf
+    )
     positives = (label_idx[:, None] == label_idx) & ~_diagonal(embeddings)
     log_share = scores - scores.logsumexp(1, keepdim=True)
     of_row = torch.where(positives, log_share, 0.0).sum(1) / positives.sum(1).clamp_min(1)
@@ -102,7 +104,9 @@ def _scale_similarities(query_emb, target_emb, temperature):
             "(B, D) batches of one shape whose rows belong together."
         )
     if not temperature > 0:
-        raise ValueError(f"temperature is {float(temperature)}; pass a value above 0, for example {TEMPERATURE}.")
+        raise ValueError(
+            f"temperature is {float(temperature)}; pass a value above 0, for example {TEMPERATURE}."
+        )
     dtype = torch.promote_types(torch.promote_types(query_emb.dtype, target_emb.dtype), torch.float32)
     # Autocast would run this product in half precision again, whatever the dtype of its inputs.
     with torch.autocast(query_emb.device.type, enabled=False):
@@ -124,7 +128,9 @@ def _logsumexp_of_negatives(scores, dim):
 
 def _weighted_nce(scores, beta, alpha, row_norm):
     if not alpha > 0:
-        raise ValueError(f"alpha is {alpha}; pass the weight of the positive pair, above 0 (the paper uses 1).")
+        raise ValueError(
+            f"alpha is {alpha}; pass the weight of the positive pair, above 0 (the paper uses 1)."
+        )
     log_num_negatives = math.log(max(len(scores) - 1, 1))
     own_target = _diagonal(scores)
     loss = -2 * scores.diagonal().mean()

@@ -19,7 +19,9 @@ STAGE2 = [(pattern, f"tower.{name}") for pattern, name in QFORMER_TEXT] + [
     (r"(combiner\..+)", r"\1"),
 ]
 # Keys that stand in every official file and that no query meets.
-DEAD = re.compile(r"position_ids$|crossattention|_query\.|^Qformer\.cls\.|^vision_proj\.|^query_tokens$|^temp$")
+DEAD = re.compile(
+    r"position_ids$|crossattention|_query\.|^Qformer\.cls\.|^vision_proj\.|^query_tokens$|^temp$"
+)
 HEAD_WIDTH = 64  # of BERT; no weight tells how many heads there are
 
 
@@ -35,7 +37,9 @@ def load_stage2(path: Path, heads: int | None = None) -> tuple[Fusion, dict[str,
     state, unknown = rename(live, STAGE2)
     fusion = _empty_fusion(state, heads, path)
     own = fusion.state_dict()
-    missing = sorted(set(own) - set(state) - {"video_mean", "target_mean", "text_mean"})  # the official path has no means
+    missing = sorted(
+        set(own) - set(state) - {"video_mean", "target_mean", "text_mean"}
+    )  # the official path has no means
     unknown += sorted(set(state) - set(own))
     if missing or unknown:
         raise ValueError(
@@ -50,7 +54,11 @@ def _empty_fusion(state: dict[str, torch.Tensor], heads: int | None, path: Path)
     """A Fusion of the sizes of these weights."""
     try:
         vocabulary, width = state["tower.embeddings.word_embeddings.weight"].shape
-        layers = [int(found[1]) for key in state if (found := re.match(r"tower\.qformer\.encoder\.layer\.(\d+)\.", key))]
+        layers = [
+            int(found[1])
+            for key in state
+            if (found := re.match(r"tower\.qformer\.encoder\.layer\.(\d+)\.", key))
+        ]
         config = tower_config(
             vocab_size=vocabulary,
             hidden_size=width,

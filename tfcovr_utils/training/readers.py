@@ -3,6 +3,7 @@
 AIM's own reading is the mean over frames. Everything here goes past the paper: it reads frame features, AIM's
 or those of a frozen tower, so it can be trained on a matrix in memory.
 """
+
 from pathlib import Path
 
 import torch
@@ -25,21 +26,47 @@ class Readout(nn.Module):
     training set's statistics first (`set_statistics`).
     """
 
-    def __init__(self, kind: str, dim: int, *, num_frames: int, width: int = 192, layers: int = 1, heads: int = 4, dropout: float = .1):
+    def __init__(
+        self,
+        kind: str,
+        dim: int,
+        *,
+        num_frames: int,
+        width: int = 192,
+        layers: int = 1,
+        heads: int = 4,
+        dropout: float = 0.1,
+    ):
         super().__init__()
         if kind not in READOUTS:
             raise ValueError(f"readout {kind!r} is not known; choose one of {', '.join(READOUTS)}.")
-        self.config = {"kind": kind, "dim": dim, "num_frames": num_frames, "width": width, "layers": layers, "heads": heads, "dropout": dropout}
+        self.config = {
+            "kind": kind,
+            "dim": dim,
+            "num_frames": num_frames,
+            "width": width,
+            "layers": layers,
+            "heads": heads,
+            "dropout": dropout,
+        }
         self.kind, self.out_dim = kind, dim if kind == "mean" else width
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         if kind == "mlp":
-            self.mlp = nn.Sequential(nn.Linear(dim, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
+            self.mlp = nn.Sequential(
+                nn.Linear(dim, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+            )
         if kind in ("set", "ordered"):
             self.enter = nn.Linear(dim, width)
-            self.positions = nn.Parameter(.02 * torch.randn(1, num_frames, width)) if kind == "ordered" else None
-            layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout, F.gelu, NORM_EPS, batch_first=True, norm_first=True)
-            self.transformer = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+            self.positions = (
+                nn.Parameter(0.02 * torch.randn(1, num_frames, width)) if kind == "ordered" else None
+            )
+            layer = nn.TransformerEncoderLayer(
+                width, heads, 4 * width, dropout, F.gelu, NORM_EPS, batch_first=True, norm_first=True
+            )
+            self.transformer = nn.TransformerEncoder(
+                layer, layers, nn.LayerNorm(width), enable_nested_tensor=False
+            )
 
     def set_statistics(self, features: torch.Tensor) -> None:
         """Take mean and spread of each dimension from training features (N, T, D)."""
@@ -68,12 +95,22 @@ class ClipReader(nn.Module):
     factors: attribute -> its values, each value a class of that head.
     """
 
-    def __init__(self, readout: Readout, labels: list[str], factors: dict[str, list] | None = None, dropout: float = .2):
+    def __init__(
+        self,
+        readout: Readout,
+        labels: list[str],
+        factors: dict[str, list] | None = None,
+        dropout: float = 0.2,
+    ):
         super().__init__()
         self.readout, self.labels, self.factors = readout, list(labels), dict(factors or {})
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict({"label": nn.Linear(readout.out_dim, len(self.labels)),
-                                    **{name: nn.Linear(readout.out_dim, len(values)) for name, values in self.factors.items()}})
+        self.heads = nn.ModuleDict(
+            {
+                "label": nn.Linear(readout.out_dim, len(self.labels)),
+                **{name: nn.Linear(readout.out_dim, len(values)) for name, values in self.factors.items()},
+            }
+        )
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Frame features (B, T, D) -> clip features (B, W), and logits (B, C) by head."""
@@ -88,13 +125,22 @@ class ClipReader(nn.Module):
     def save(self, folder: Path) -> None:
         with together(folder, "reader.json") as temporary:
             write_weights(self.state_dict(), temporary / "reader.safetensors")
-            write_json({"readout": self.readout.config, "labels": self.labels, "factors": self.factors, "dropout": self.dropout.p},
-                       temporary / "reader.json")
+            write_json(
+                {
+                    "readout": self.readout.config,
+                    "labels": self.labels,
+                    "factors": self.factors,
+                    "dropout": self.dropout.p,
+                },
+                temporary / "reader.json",
+            )
 
     @classmethod
     def load(cls, folder: Path) -> "ClipReader":
         if not (Path(folder) / "reader.json").exists():
-            raise FileNotFoundError(f"{folder} holds no reader.json; train one with `python -m tfcovr_utils.training stage1 --out {folder}`.")
+            raise FileNotFoundError(
+                f"{folder} holds no reader.json; train one with `python -m tfcovr_utils.training stage1 --out {folder}`."
+            )
         config = read_json(Path(folder) / "reader.json")
         reader = cls(Readout(**config["readout"]), config["labels"], config["factors"], config["dropout"])
         reader.load_state_dict(read_weights(Path(folder) / "reader.safetensors"))

@@ -2,6 +2,7 @@
 
 It reads frame features of a frozen encoder in memory; nothing is resumed, a run takes a minute.
 """
+
 import math
 import time
 from collections.abc import Callable
@@ -13,11 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .readers import ClipReader, Readout
 from ..machine.files import read_json, together, write_json
+from ..machine.tensors import read_weights, write_weights
 from .fusion import Fusion
 from .losses import TEMPERATURE, multi_positive_nce
-from ..machine.tensors import read_weights, write_weights
+from .readers import ClipReader, Readout
 from .stage1 import learning_rate, parameter_groups
 
 POOLINGS = ("mean", "text")
@@ -26,26 +27,32 @@ POOLINGS = ("mean", "text")
 @dataclass(frozen=True)
 class SingleStageSettings:
     """Settings of the single stage; the sizes and the rates are those of the two stages at mini's size."""
+
     steps: int = 500
-    batch: int = 128              # triplets
+    batch: int = 128  # triplets
     lr: float = 2e-3
-    weight_decay: float = .05
-    warm_up: float = .1           # share of the steps
-    multi_positive: bool = True   # targets of one label are no negatives of each other
+    weight_decay: float = 0.05
+    warm_up: float = 0.1  # share of the steps
+    multi_positive: bool = True  # targets of one label are no negatives of each other
     temperature: float = TEMPERATURE
-    label_weight: float = 1.      # of classification beside contrast
-    label_smoothing: float = .1
-    pooling: str = "mean"         # of the query clip's frames; "text" weighs them by what the instruction asks
+    label_weight: float = 1.0  # of classification beside contrast
+    label_smoothing: float = 0.1
+    pooling: str = "mean"  # of the query clip's frames; "text" weighs them by what the instruction asks
     projection_dim: int = 256
     hidden_dim: int = 512
-    dropout: float = .3           # of the fusion
-    clip_norm: float = 1.         # largest norm of the gradient
-    select_every: int = 50        # steps between validations
+    dropout: float = 0.3  # of the fusion
+    clip_norm: float = 1.0  # largest norm of the gradient
+    select_every: int = 50  # steps between validations
 
 
 _LARGE = SingleStageSettings(steps=3000, batch=256, select_every=250)
-SINGLE_STAGE = {"smoke": SingleStageSettings(steps=100, batch=64, select_every=20), "mini": SingleStageSettings(), "sim": _LARGE,
-                "released": _LARGE, "paper": _LARGE}
+SINGLE_STAGE = {
+    "smoke": SingleStageSettings(steps=100, batch=64, select_every=20),
+    "mini": SingleStageSettings(),
+    "sim": _LARGE,
+    "released": _LARGE,
+    "paper": _LARGE,
+}
 
 
 class SingleStage(nn.Module):
@@ -61,11 +68,15 @@ class SingleStage(nn.Module):
             self.ask = nn.Linear(width, width, bias=False)
             nn.init.zeros_(self.ask.weight)  # attention begins as the mean
 
-    def forward(self, features: torch.Tensor, texts: torch.Tensor, text_idx: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, features: torch.Tensor, texts: torch.Tensor, text_idx: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Compose unit queries (B, W) from frame features (B, T, D) and texts (M, Dt), as `Fusion` does."""
         return self.compose(self.reader.readout.read_frames(features), texts, text_idx)
 
-    def compose(self, frames: torch.Tensor, texts: torch.Tensor, text_idx: torch.Tensor | None = None) -> torch.Tensor:
+    def compose(
+        self, frames: torch.Tensor, texts: torch.Tensor, text_idx: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The same from frames that the reader has read (B, T, W)."""
         return self.fusion(self.pool(frames, texts if text_idx is None else texts[text_idx]), texts, text_idx)
 
@@ -85,23 +96,43 @@ class SingleStage(nn.Module):
         """Write config.json and model.safetensors."""
         with together(folder, "config.json") as temporary:
             write_weights(self.state_dict(), temporary / "model.safetensors")
-            write_json({"readout": self.reader.readout.config, "labels": self.reader.labels, "fusion": self.fusion.config,
-                        "pooling": self.pooling}, temporary / "config.json")
+            write_json(
+                {
+                    "readout": self.reader.readout.config,
+                    "labels": self.reader.labels,
+                    "fusion": self.fusion.config,
+                    "pooling": self.pooling,
+                },
+                temporary / "config.json",
+            )
 
     @classmethod
     def load(cls, folder: Path) -> "SingleStage":
         """Read what `save_pretrained` wrote, in eval mode."""
         config = read_json(Path(folder) / "config.json")
         if "readout" not in config:
-            raise ValueError(f"{folder} holds another kind of model than a single stage's; give the folder that its own row was saved in.")
-        model = cls(ClipReader(Readout(**config["readout"]), config["labels"]), Fusion(**config["fusion"]), config["pooling"])
+            raise ValueError(
+                f"{folder} holds another kind of model than a single stage's; give the folder that its own row was saved in."
+            )
+        model = cls(
+            ClipReader(Readout(**config["readout"]), config["labels"]),
+            Fusion(**config["fusion"]),
+            config["pooling"],
+        )
         model.load_state_dict(read_weights(Path(folder) / "model.safetensors"))
         return model.eval()
 
 
-def fit_single_stage(features: torch.Tensor, texts: torch.Tensor, triplets: torch.Tensor, label_idx: torch.Tensor, labels: list[str],
-                     settings: SingleStageSettings, seed: int = 0,
-                     validate: Callable[[SingleStage], float] | None = None) -> tuple[SingleStage, pd.DataFrame]:
+def fit_single_stage(
+    features: torch.Tensor,
+    texts: torch.Tensor,
+    triplets: torch.Tensor,
+    label_idx: torch.Tensor,
+    labels: list[str],
+    settings: SingleStageSettings,
+    seed: int = 0,
+    validate: Callable[[SingleStage], float] | None = None,
+) -> tuple[SingleStage, pd.DataFrame]:
     """Train reader and fusion, and return them at their best step, in eval mode, with the curve.
 
     features: (N, T, D) frames of clips; texts: (M, Dt); triplets: (R, 3) int64 rows of query clip, text, target clip;
@@ -111,18 +142,28 @@ def fit_single_stage(features: torch.Tensor, texts: torch.Tensor, triplets: torc
     """
     if label_idx.min() < 0:
         unknown = int((label_idx < 0).sum())
-        raise ValueError(f"{unknown} of {len(label_idx)} clips have none of {len(labels)} labels; give each clip its label.")
+        raise ValueError(
+            f"{unknown} of {len(label_idx)} clips have none of {len(labels)} labels; give each clip its label."
+        )
     device, batch = features.device, min(settings.batch, len(triplets))
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         reader = ClipReader(Readout("ordered", features.shape[2], num_frames=features.shape[1]), labels)
         reader.readout.set_statistics(features[triplets[:, [0, 2]].unique()])
-        fusion = Fusion(reader.readout.out_dim, texts.shape[1], settings.projection_dim, settings.hidden_dim, settings.dropout,
-                        unit_video=True)
-        fusion.text_mean.copy_(texts[triplets[:, 1].unique()].mean(0))  # the clips' means move while the reader learns
+        fusion = Fusion(
+            reader.readout.out_dim,
+            texts.shape[1],
+            settings.projection_dim,
+            settings.hidden_dim,
+            settings.dropout,
+            unit_video=True,
+        )
+        fusion.text_mean.copy_(
+            texts[triplets[:, 1].unique()].mean(0)
+        )  # the clips' means move while the reader learns
         model = SingleStage(reader, fusion, settings.pooling).to(device)
         optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), settings.lr)
-        curve, loss_sum, since, trained_s, best, best_score = [], 0., 0, 0., None, -math.inf
+        curve, loss_sum, since, trained_s, best, best_score = [], 0.0, 0, 0.0, None, -math.inf
         for step in range(settings.steps):
             model.train()
             for group in optimiser.param_groups:
@@ -138,20 +179,38 @@ def fit_single_stage(features: torch.Tensor, texts: torch.Tensor, triplets: torc
             trained_s += time.perf_counter() - started
             if (step + 1) % settings.select_every == 0 or step + 1 == settings.steps:
                 if not math.isfinite(loss_sum):
-                    raise ValueError(f"the loss is {loss_sum} at step {step + 1}; lower lr, which is {settings.lr}.")
+                    raise ValueError(
+                        f"the loss is {loss_sum} at step {step + 1}; lower lr, which is {settings.lr}."
+                    )
                 with torch.no_grad():
                     val = math.nan if validate is None else float(validate(model.eval()))
                 if val > best_score:
-                    best_score, best = val, {name: value.clone() for name, value in model.state_dict().items()}
-                curve.append({"step": step + 1, "loss": loss_sum / (step + 1 - since), "val": val, "seconds": trained_s})
-                loss_sum, since = 0., step + 1
+                    best_score, best = (
+                        val,
+                        {name: value.clone() for name, value in model.state_dict().items()},
+                    )
+                curve.append(
+                    {
+                        "step": step + 1,
+                        "loss": loss_sum / (step + 1 - since),
+                        "val": val,
+                        "seconds": trained_s,
+                    }
+                )
+                loss_sum, since = 0.0, step + 1
     if best is not None:
         model.load_state_dict(best)
     return model.eval(), pd.DataFrame(curve)
 
 
-def loss_of(model: SingleStage, features: torch.Tensor, texts: torch.Tensor, rows: torch.Tensor, label_idx: torch.Tensor,
-            settings: SingleStageSettings) -> torch.Tensor:
+def loss_of(
+    model: SingleStage,
+    features: torch.Tensor,
+    texts: torch.Tensor,
+    rows: torch.Tensor,
+    label_idx: torch.Tensor,
+    settings: SingleStageSettings,
+) -> torch.Tensor:
     """Stage 2's loss of a batch of triplets (B, 3), and stage 1's of its clips, each of them read once."""
     clips, place = rows[:, [0, 2]].unique(return_inverse=True)
     frames = model.reader.readout.read_frames(features[clips])
@@ -161,5 +220,10 @@ def loss_of(model: SingleStage, features: torch.Tensor, texts: torch.Tensor, row
     query_emb = model.compose(frames.index_select(0, place[:, 0]), texts, rows[:, 1])
     label = label_idx[rows[:, 2]]
     positives = (label[:, None] == label) & settings.multi_positive
-    contrast = multi_positive_nce(query_emb, model.fusion.embed_target(means.index_select(0, place[:, 1])), positives, settings.temperature)
+    contrast = multi_positive_nce(
+        query_emb,
+        model.fusion.embed_target(means.index_select(0, place[:, 1])),
+        positives,
+        settings.temperature,
+    )
     return contrast + settings.label_weight * classified

@@ -1,4 +1,5 @@
 """What stage 1 reads: clips as pixels, decoded once and augmented, or as frame features in memory."""
+
 import hashlib
 import math
 import re
@@ -12,14 +13,14 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..machine import processes
 from ..encoders.base import normalise
+from ..machine import processes
 from ..machine.files import create_array
-from ..video.frames import decode_clips
 from ..machine.memory import free_memory
 from ..profiles import data_dir
+from ..video.frames import decode_clips
 
-MEMORY_SHARE = .4  # of the free memory that decoded frames may take; beyond it they go to a file on disk
+MEMORY_SHARE = 0.4  # of the free memory that decoded frames may take; beyond it they go to a file on disk
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
@@ -40,8 +41,15 @@ class FeatureClips:
 class PixelClips:
     """Decoded clips, uint8 (N, T, S, S, 3), given out as normalised pixels (B, T, 3, S, S) on a device, augmented while training."""
 
-    def __init__(self, frames: np.ndarray, mean: Sequence[float], std: Sequence[float], augment: str = "none", flip: bool = False,
-                 device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        frames: np.ndarray,
+        mean: Sequence[float],
+        std: Sequence[float],
+        augment: str = "none",
+        flip: bool = False,
+        device: torch.device | str = "cpu",
+    ):
         self.frames, self.mean, self.std, self.device = frames, tuple(mean), tuple(std), device
         self.augment = make_augmentation(augment, frames.shape[2], flip)
 
@@ -50,7 +58,9 @@ class PixelClips:
 
     def batch(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> torch.Tensor:
         """Pixels of some rows; with `rng` each clip is augmented by one draw for all its frames."""
-        pixels = torch.from_numpy(self.frames[rows]).to(self.device).permute(0, 1, 4, 2, 3)  # as bytes: a quarter of what floats would be
+        pixels = (
+            torch.from_numpy(self.frames[rows]).to(self.device).permute(0, 1, 4, 2, 3)
+        )  # as bytes: a quarter of what floats would be
         if rng is not None and self.augment is not None:
             with torch.random.fork_rng([]):  # torchvision draws from the global generator of the CPU
                 torch.default_generator.manual_seed(int(rng.integers(2**31)))
@@ -65,7 +75,7 @@ def make_augmentation(name: str, size: int, flip: bool) -> v2.Transform | None:
     if name not in ("crop", "strong"):
         raise ValueError(f"augmentation {name!r} is not known; choose one of none, crop, strong.")
     steps = [v2.RandAugment(num_ops=4, magnitude=7)] if name == "strong" else []
-    steps.append(v2.RandomResizedCrop((size, size), scale=(.6, 1.), ratio=(.9, 1.1), antialias=True))
+    steps.append(v2.RandomResizedCrop((size, size), scale=(0.6, 1.0), ratio=(0.9, 1.1), antialias=True))
     return v2.Compose([*steps, *([v2.RandomHorizontalFlip()] if flip else [])])
 
 
@@ -87,13 +97,20 @@ def load_pixels(paths: list[Path], frames: int, size: int, progress: bool = Fals
     one_machine = processes.world_size() == local_size
     # On one machine of this run alone, and by its name a temporary one of `files`, should the run be killed while it decodes. What
     # several machines read over a network has to keep its name; the next run on the same clips uses that again.
-    key = processes.broadcast_from_main(uuid.uuid4().hex) if one_machine else hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:10]
+    key = (
+        processes.broadcast_from_main(uuid.uuid4().hex)
+        if one_machine
+        else hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:10]
+    )
     file = data_dir() / "frames" / (f".pixels.{key}.npy" if one_machine else f"{key}-{frames}x{size}.npy")
     if processes.is_main():
         create_array(file, shape)
     processes.barrier()
     # One machine alone: what two of them write near each other in a file may not survive a network's file system.
-    rows, clips = range(local_rank, len(paths), local_size) if machine == 0 else (), np.lib.format.open_memmap(file, "r+")
+    rows, clips = (
+        range(local_rank, len(paths), local_size) if machine == 0 else (),
+        np.lib.format.open_memmap(file, "r+"),
+    )
     _, broken = decode_clips(paths, frames, size=size, into=clips, rows=rows, progress=progress)
     clips.flush()
     broken = {row: error for own in processes.gather_values(broken) for row, error in own.items()}

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..encoders import Encoder
-from ..embedding.embed import embed_clips, embed_texts
-from .fusion import Fusion
-from ..metrics.ranking import RANKS, average_precision_at, average_precision_official, rank_official
-from ..benchmark.protocols import Task, make_task
-from ..encoders.tokens import Tokens, official_text, tokenise
-from .towers import TextTower, load_text_tower, load_tokenizer, read_tokens
 from ..benchmark.benchmark import Benchmark
+from ..benchmark.protocols import Task, make_task
+from ..embedding.embed import embed_clips, embed_texts
+from ..encoders import Encoder
+from ..encoders.tokens import Tokens, official_text, tokenise
+from ..metrics.ranking import RANKS, average_precision_at, average_precision_official, rank_official
+from .fusion import Fusion
+from .towers import TextTower, load_text_tower, load_tokenizer, read_tokens
 
 
 class Inputs:
@@ -27,8 +27,15 @@ class Inputs:
     features (M, Dt) or Tokens.
     """
 
-    def __init__(self, benchmark: Benchmark, clip_ids: list[str], query_video: torch.Tensor, target: torch.Tensor,
-                 read: Callable[[list[str]], torch.Tensor | Tokens], tower: TextTower | None = None):  # fmt: skip
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        clip_ids: list[str],
+        query_video: torch.Tensor,
+        target: torch.Tensor,
+        read: Callable[[list[str]], torch.Tensor | Tokens],
+        tower: TextTower | None = None,
+    ):
         self.benchmark = benchmark.restrict(set(clip_ids))
         self.coverage = self.benchmark.coverage(benchmark)
         self.clip_ids, self.query_video, self.target, self.tower = clip_ids, query_video, target, tower
@@ -38,34 +45,46 @@ class Inputs:
                 f"{clip_ids[0]!r}; give the embeddings of this benchmark's clips."
             )
         self._text_of = self.benchmark.modifications.set_index("modification_id")["text"]
-        used = pd.concat([self.benchmark.triplets["modification_id"], self.benchmark.queries["modification_id"]])
+        used = pd.concat(
+            [self.benchmark.triplets["modification_id"], self.benchmark.queries["modification_id"]]
+        )
         self._texts = sorted(set(self._text_of[used.unique()]))
         self.texts = read(self._texts).to(query_video.device)
 
     def triplets(self) -> torch.Tensor:
         """Rows of (query clip, text, target clip): (R, 3) int64."""
         table = self.benchmark.triplets
-        columns = [self._clips(table["query_clip"]), self._text_rows(table["modification_id"]), self._clips(table["target_clip"])]
+        columns = [
+            self._clips(table["query_clip"]),
+            self._text_rows(table["modification_id"]),
+            self._clips(table["target_clip"]),
+        ]
         return torch.stack(columns, 1)
 
     def target_labels(self) -> torch.Tensor:
         """The label of each clip as a number, (N,) int64, as the triplets tell it; -1 where no triplet ends."""
         table = self.benchmark.triplets
         labels = torch.full((len(self.clip_ids),), -1, device=self.target.device)
-        labels[self._clips(table["target_clip"])] = torch.from_numpy(pd.factorize(table["target_label"])[0]).to(labels)
+        labels[self._clips(table["target_clip"])] = torch.from_numpy(
+            pd.factorize(table["target_label"])[0]
+        ).to(labels)
         return labels
 
     def task(self, protocol: str, split: str) -> Task:
         """A protocol's queries among the clips that have an embedding."""
         task = make_task(self.benchmark, protocol, split)
-        here = set(self.clip_ids)  # the official gallery names one clip a query, whether it has an embedding or not
+        here = set(
+            self.clip_ids
+        )  # the official gallery names one clip a query, whether it has an embedding or not
         return replace(task, gallery=[clip_id for clip_id in task.gallery if clip_id in here])
 
     @torch.no_grad()
     def scores(self, fusion: Fusion, task: Task) -> torch.Tensor:
         """Similarities of composed queries and gallery: (Q, G)."""
         query_emb = fusion(
-            self.query_video[self._clips(task.queries["query_clip"])], self.texts, self._text_rows(task.queries["modification_id"])
+            self.query_video[self._clips(task.queries["query_clip"])],
+            self.texts,
+            self._text_rows(task.queries["modification_id"]),
         )
         return query_emb @ fusion.embed_target(self.target[self._clips(task.gallery)]).T
 
@@ -73,7 +92,9 @@ class Inputs:
         """AP@K of each query, (Q, len(ks)) as fractions, by the formula of the task's protocol."""
         scores = self.scores(fusion, task)
         if task.protocol == "official":
-            return average_precision_official(rank_official(scores, task.gallery, task.queries["query_clip"]), task.answers, ks)
+            return average_precision_official(
+                rank_official(scores, task.gallery, task.queries["query_clip"]), task.answers, ks
+            )
         return average_precision_at(task.narrow(scores), task.answers_idx(), ks, task.own_idx())
 
     def validator(self, protocol: str) -> Callable[[Fusion], float]:
@@ -93,14 +114,18 @@ class Inputs:
         return torch.from_numpy(rows).to(self.query_video.device)
 
 
-def from_encoder(benchmark: Benchmark, encoder: Encoder, clips_dir: Path, frames: int, read=None, tower=None) -> Inputs:
+def from_encoder(
+    benchmark: Benchmark, encoder: Encoder, clips_dir: Path, frames: int, read=None, tower=None
+) -> Inputs:
     """Embed train and val by an encoder, and the texts too unless `read` does that."""
     clips = benchmark.clips[benchmark.clips["split"] != "test"]
     # Frames are what other rows of the tables read from the same store.
     mean_of_frames = type(encoder).encode_clips is Encoder.encode_clips
     embedded = embed_clips(encoder, clips, clips_dir, frames=frames, per_frame=mean_of_frames)
     video = (embedded.values.mean(1) if mean_of_frames else embedded.values).to(encoder.device)
-    return Inputs(benchmark, embedded.clip_ids, video, video, read or (lambda texts: embed_texts(encoder, texts)), tower)
+    return Inputs(
+        benchmark, embedded.clip_ids, video, video, read or (lambda texts: embed_texts(encoder, texts)), tower
+    )
 
 
 def token_reader(weights: str) -> Callable[[list[str]], Tokens]:

@@ -17,7 +17,10 @@ TEXTS_AT_ONCE = 32  # texts of like length share a pass, so that short ones are 
 QFORMER_TEXT = [
     (r"Qformer\.bert\.embeddings\.LayerNorm\.(\w+)", r"qformer.layernorm.\1"),
     (r"Qformer\.bert\.embeddings\.(word|position)_embeddings\.weight", r"embeddings.\1_embeddings.weight"),
-    (r"Qformer\.bert\.encoder\.layer\.(\d+)\.attention\.self\.(.+)", r"qformer.encoder.layer.\1.attention.attention.\2"),
+    (
+        r"Qformer\.bert\.encoder\.layer\.(\d+)\.attention\.self\.(.+)",
+        r"qformer.encoder.layer.\1.attention.attention.\2",
+    ),
     (r"Qformer\.bert\.encoder\.layer\.(.+)", r"qformer.encoder.layer.\1"),
 ]
 
@@ -26,7 +29,10 @@ class TextTower(nn.Module):
     """The text branch: (input_ids, attention_mask), both (M, L), -> hidden state at [CLS] (M, D)."""
 
     def __init__(self, config):
-        from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel, Blip2TextEmbeddings  # slow to import
+        from transformers.models.blip_2.modeling_blip_2 import (
+            Blip2QFormerModel,
+            Blip2TextEmbeddings,
+        )  # slow to import
 
         super().__init__()
         self.config = config
@@ -46,7 +52,9 @@ def tower_config(**sizes):
     """The configuration of a text branch; `sizes` as in BERT's config, which are the defaults."""
     from transformers import Blip2QFormerConfig
 
-    return Blip2QFormerConfig(**sizes | {"use_qformer_text_input": True})  # without it the text layers are left out
+    return Blip2QFormerConfig(
+        **sizes | {"use_qformer_text_input": True}
+    )  # without it the text layers are left out
 
 
 def read_tokens(tower: nn.Module, tokens: Tokens) -> torch.Tensor:
@@ -73,17 +81,30 @@ def load_text_tower(weights: str = BERT) -> TextTower:
 
     config = _fetched(AutoConfig.from_pretrained, weights)
     if config.model_type == "blip-2":
-        config.qformer_config.use_qformer_text_input = True  # some hub files spell it otherwise, and would lose the text layers
+        config.qformer_config.use_qformer_text_input = (
+            True  # some hub files spell it otherwise, and would lose the text layers
+        )
         model = _fetched(Blip2TextModelWithProjection.from_pretrained, weights, config=config)
         tower, state = TextTower(config.qformer_config), model.state_dict()
     elif config.model_type == "bert":
-        sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                 "max_position_embeddings", "layer_norm_eps")  # fmt: skip
+        sizes = (
+            "vocab_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "max_position_embeddings",
+            "layer_norm_eps",
+        )
         tower = TextTower(tower_config(**{name: getattr(config, name) for name in sizes}))
         bert = _fetched(BertModel.from_pretrained, weights, add_pooling_layer=False)
-        state, _ = rename({f"Qformer.bert.{key}": value for key, value in bert.state_dict().items()}, QFORMER_TEXT)
+        state, _ = rename(
+            {f"Qformer.bert.{key}": value for key, value in bert.state_dict().items()}, QFORMER_TEXT
+        )
     else:
-        raise ValueError(f"{weights} holds a model of type {config.model_type!r}; expected bert or blip-2, for example {BERT}.")
+        raise ValueError(
+            f"{weights} holds a model of type {config.model_type!r}; expected bert or blip-2, for example {BERT}."
+        )
     own = tower.state_dict()
     tower.load_state_dict({key: state[key] for key in own})  # what is left over no text meets
     return tower.eval()

@@ -36,9 +36,13 @@ def open_video(path):
     with container:
         stream = container.streams.best("video")
         if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
-            raise VideoError(f"{clip_name(path)} has no video stream, only sound or data; drop it", "no video stream")
+            raise VideoError(
+                f"{clip_name(path)} has no video stream, only sound or data; drop it", "no video stream"
+            )
         if stream.codec_context is None:
-            raise VideoError(f"{clip_name(path)} is of an unknown codec; convert it to H.264 mp4", "not a video")
+            raise VideoError(
+                f"{clip_name(path)} is of an unknown codec; convert it to H.264 mp4", "not a video"
+            )
         if not 0 < stream.width * stream.height <= MAX_FRAME_PIXELS:
             raise VideoError(
                 f"{clip_name(path)} has no believable frame size ({stream.width}x{stream.height});"
@@ -50,7 +54,9 @@ def open_video(path):
         try:
             yield container, stream
         except av.error.FFmpegError as error:
-            raise VideoError(f"{clip_name(path)} is damaged ({_cause(error)}); fetch it again", "damaged") from None
+            raise VideoError(
+                f"{clip_name(path)} is damaged ({_cause(error)}); fetch it again", "damaged"
+            ) from None
 
 
 def _cause(error) -> str:
@@ -62,11 +68,14 @@ def walk_packets(path, container, stream, deadline) -> Iterator[av.Packet]:
         for packet in container.demux(stream):
             if time.monotonic() > deadline:
                 raise VideoError(
-                    f"{clip_name(path)} was not read in time; raise timeout_s or cut it into shorter clips", "timeout"
+                    f"{clip_name(path)} was not read in time; raise timeout_s or cut it into shorter clips",
+                    "timeout",
                 )
             yield packet
     except IndexError:  # from PyAV itself, where a damaged file grows another stream midway
-        raise VideoError(f"{clip_name(path)} is damaged (its streams change); fetch it again", "damaged") from None
+        raise VideoError(
+            f"{clip_name(path)} is damaged (its streams change); fetch it again", "damaged"
+        ) from None
 
 
 def walk_frames(path, container, stream, deadline) -> Iterator[av.VideoFrame]:
@@ -101,5 +110,7 @@ def quarter_turns(frame) -> int:
 
 def upright(frame, reformatter) -> np.ndarray:
     """(H, W, 3) uint8 RGB, turned by the quarter turns that the metadata asks for, as players and decord do."""
-    rgb = reformatter.reformat(frame, format="rgb24", threads=1)  # swscale's own threads cost more than they give
+    rgb = reformatter.reformat(
+        frame, format="rgb24", threads=1
+    )  # swscale's own threads cost more than they give
     return np.rot90(rgb.to_ndarray(), quarter_turns(frame))

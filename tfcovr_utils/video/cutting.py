@@ -21,9 +21,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..machine.files import alone, append_rows, clear_left_over, read_manifest, replacing, write_manifest
-from .listing import list_videos
-from . import cut_clip
 from ..machine.workers import make_pool
+from . import cut_clip
+from .listing import list_videos
 
 MANIFEST = "cut.jsonl"  # a line for each clip that is done, in the output folder
 FAILURES = "cut_failures.csv"  # what the last run could not cut, and why
@@ -56,9 +56,7 @@ class _Job:
     crf: int
 
 
-def cut(
-    clips: pd.DataFrame, videos_dir: Path, out_dir: Path, workers: int = 2, crf: int = CRF
-) -> CutReport:
+def cut(clips: pd.DataFrame, videos_dir: Path, out_dir: Path, workers: int = 2, crf: int = CRF) -> CutReport:
     """Make each clip's file from the long video of its source, as `out_dir / path`.
 
     A video is found by its stem, `source_video`, anywhere below `videos_dir`. Left alone are clips
@@ -199,15 +197,12 @@ def _cut_one(job: _Job, videos_dir: Path, out_dir: Path) -> dict | str:
     except Exception as error:  # whatever is wrong with one clip, it is named and the others are cut
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         return kind + str(error).replace(str(video), job.video)
-    return {
-        "frames": n_frames,
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+    return {"frames": n_frames, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def main(arguments: list[str] | None = None) -> int:
     from ..sources import SOURCES, load_source
+
     parser = argparse.ArgumentParser(
         prog="python -m tfcovr_utils.video.cutting", description=__doc__.splitlines()[0]
     )

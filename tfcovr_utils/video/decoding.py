@@ -18,10 +18,27 @@ from pathlib import Path
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from .container import SEEK_GAP_S, SEEK_MARGIN_S, open_video, upright, walk_frames, walk_frames_from, walk_packets
+from .container import (
+    SEEK_GAP_S,
+    SEEK_MARGIN_S,
+    open_video,
+    upright,
+    walk_frames,
+    walk_frames_from,
+    walk_packets,
+)
 from .inspection import TIMEOUT_S, inspect, miscount
 from .picture import is_picture, read_picture
-from .request import POLICIES, TIME_TOLERANCE_S, VideoError, check_choice, check_indices, check_window, clip_name, sample_indices
+from .request import (
+    POLICIES,
+    TIME_TOLERANCE_S,
+    VideoError,
+    check_choice,
+    check_indices,
+    check_window,
+    clip_name,
+    sample_indices,
+)
 
 DECODERS = ("auto", "decord", "av")
 MAX_CLIP_BYTES = 2**31
@@ -62,7 +79,9 @@ def read_clip(
     pts = _packet_pts(path, start_s, end_s, deadline) if is_long else seen.pts
     window = _window(path, (pts - seen.start_pts) * float(seen.time_base), start_s, end_s, info)
     if isinstance(indices, str):
-        chosen = sample_indices(len(window), frames, indices, None if seed is None else np.random.default_rng(seed))
+        chosen = sample_indices(
+            len(window), frames, indices, None if seed is None else np.random.default_rng(seed)
+        )
     else:
         chosen = check_indices(path, indices, len(window))
     if len(chosen) * info.width * info.height * 3 > MAX_CLIP_BYTES:
@@ -75,7 +94,9 @@ def read_clip(
         return np.repeat(read_picture(path)[None], len(chosen), axis=0)
     wanted, order = np.unique(window[chosen], return_inverse=True)
     if is_long:
-        check_choice(f"decoder for {clip_name(path)}, too long to be checked for decord,", decoder, ("auto", "av"))
+        check_choice(
+            f"decoder for {clip_name(path)}, too long to be checked for decord,", decoder, ("auto", "av")
+        )
         clip = _read_long(path, pts[wanted], deadline)
     else:
         # decord rounds 10 bit colours in a way of its own, by more than 2 in 255.
@@ -154,10 +175,18 @@ def _read_by_decord(path, wanted, info, deadline, is_required) -> list[np.ndarra
                 raise RuntimeError(f"it gives frames of shape {frame.shape}")  # it takes padding for channels
             if index in remaining:
                 clip.append(frame.asnumpy())
-    except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, AssertionError, StopIteration) as error:
+    except (
+        decord.DECORDError,
+        decord.DECORDLimitReachedError,
+        RuntimeError,
+        AssertionError,
+        StopIteration,
+    ) as error:
         if is_required:
             reason = str(error).splitlines()[0]
-            raise VideoError(f"{clip_name(path)} is beyond decord ({reason}); use decoder='auto'", "decord") from None
+            raise VideoError(
+                f"{clip_name(path)} is beyond decord ({reason}); use decoder='auto'", "decord"
+            ) from None
         return None
     return clip
 
@@ -185,7 +214,9 @@ def _read_long(path, wanted_pts, deadline) -> list[np.ndarray]:
                 frames = walk_frames_from(path, container, stream, wanted_s, deadline)
             frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= pts), None)
             if frame is None or frame.pts != pts or frame.is_corrupt:
-                raise VideoError(f"{clip_name(path)} is damaged near {wanted_s:.3f} s; fetch it again", "damaged")
+                raise VideoError(
+                    f"{clip_name(path)} is damaged near {wanted_s:.3f} s; fetch it again", "damaged"
+                )
             clip.append(upright(frame, reformatter))
             reached_s = wanted_s
     return clip

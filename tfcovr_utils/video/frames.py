@@ -1,4 +1,5 @@
 """Frames of many clips at once, decoded in parallel into one array; and kept, for the next encoder that reads the same."""
+
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from ..machine.memory import free_memory
 from . import VideoError, read_clip
 
-KEPT_SHARE = .15  # of the memory that is free at first
+KEPT_SHARE = 0.15  # of the memory that is free at first
 
 
 class KeptFrames:
@@ -42,7 +43,9 @@ class KeptFrames:
 read_kept = KeptFrames().read
 
 
-def read_clips(paths: list[Path], frames: int, policy: str = "centre", workers: int = 2, progress: bool = False) -> np.ndarray:
+def read_clips(
+    paths: list[Path], frames: int, policy: str = "centre", workers: int = 2, progress: bool = False
+) -> np.ndarray:
     """Decode clips of one size into uint8 (N, T, H, W, 3); the policy `middle` gives T = 1.
 
     A clip that cannot be read raises its VideoError: these are clips that a manifest vouches for.
@@ -60,8 +63,17 @@ def square(pixels: torch.Tensor, size: int) -> torch.Tensor:
     return F.interpolate(pixels.float(), (size, size), mode="bicubic", antialias=True).clamp(0, 255).round()
 
 
-def decode_clips(paths: list[Path], frames: int, *, size: int | None = None, policy: str = "centre", into: np.ndarray | None = None,
-                 rows: Sequence[int] | None = None, workers: int = 2, progress: bool = False) -> tuple[np.ndarray, dict[int, VideoError]]:
+def decode_clips(
+    paths: list[Path],
+    frames: int,
+    *,
+    size: int | None = None,
+    policy: str = "centre",
+    into: np.ndarray | None = None,
+    rows: Sequence[int] | None = None,
+    workers: int = 2,
+    progress: bool = False,
+) -> tuple[np.ndarray, dict[int, VideoError]]:
     """Decode clips once into uint8 (N, T, S, S, 3), and name those that cannot be read by their place; their rows are zeros.
 
     `size` squares them, by default they keep the first one's size. `into`: the array to fill, such as one on disk; `rows`: those
@@ -81,7 +93,16 @@ def decode_clips(paths: list[Path], frames: int, *, size: int | None = None, pol
             broken[row] = error
 
     with ThreadPoolExecutor(workers) as pool:
-        list(tqdm(pool.map(read, rows), total=len(rows), unit="clip", desc="decode", disable=not progress, mininterval=2))
+        list(
+            tqdm(
+                pool.map(read, rows),
+                total=len(rows),
+                unit="clip",
+                desc="decode",
+                disable=not progress,
+                mininterval=2,
+            )
+        )
     return clips, broken
 
 

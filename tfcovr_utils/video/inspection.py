@@ -62,7 +62,9 @@ def _inspect_version(path, version, timeout_s) -> _Inspection:
     """Inspect a file; `version` is there for the cache to notice that the file was replaced."""
     if is_picture(path):
         width, height, codec = picture_size(path)
-        return _Inspection(ClipInfo(1, 1.0, width, height, 1.0, codec, 1), np.zeros(1, np.int64), Fraction(1), 0)
+        return _Inspection(
+            ClipInfo(1, 1.0, width, height, 1.0, codec, 1), np.zeros(1, np.int64), Fraction(1), 0
+        )
     deadline = time.monotonic() + timeout_s
     with open_video(path) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -72,7 +74,9 @@ def _inspect_version(path, version, timeout_s) -> _Inspection:
         found = _decode_all(path, container, stream, budget, deadline) if is_short else None
         if found is None:
             pts = None
-            duration_s = float((stream.duration or 0) * stream.time_base) or (container.duration or 0) / av.time_base
+            duration_s = (
+                float((stream.duration or 0) * stream.time_base) or (container.duration or 0) / av.time_base
+            )
             n_frames = declared or round(duration_s * rate)
         else:
             pts, end_s, kinds, fault = found
@@ -85,7 +89,9 @@ def _inspect_version(path, version, timeout_s) -> _Inspection:
             *_, bits, turns = kinds.pop()
             if turns % 2:
                 width, height = height, width
-        info = ClipInfo(n_frames, float(rate), width, height, duration_s, stream.codec_context.name, declared, fault)
+        info = ClipInfo(
+            n_frames, float(rate), width, height, duration_s, stream.codec_context.name, declared, fault
+        )
         return _Inspection(info, pts, stream.time_base, stream.start_time or 0, bits)
 
 
@@ -115,11 +121,15 @@ def _decode_all(path, container, stream, budget, deadline):
     if stream.frames and packets != stream.frames:
         fault = miscount(path, stream.frames, packets)
     elif len(kinds) > 1:
-        fault = fault or f"{clip_name(path)} changes its frame size or format midway; re-encode it with cut_clip"
+        fault = (
+            fault or f"{clip_name(path)} changes its frame size or format midway; re-encode it with cut_clip"
+        )
     end_s, declared_s = float(end_pts * stream.time_base), (container.duration or 0) / av.time_base
     # Matroska counts no frames, but tells how long its longest stream is.
     if not stream.frames and len(container.streams) == 1 and declared_s - end_s > CUT_SHORT_S:
-        fault = fault or f"{clip_name(path)} declares {declared_s:.3f} s and holds {end_s:.3f}; fetch it again"
+        fault = (
+            fault or f"{clip_name(path)} declares {declared_s:.3f} s and holds {end_s:.3f}; fetch it again"
+        )
     return pts, end_s, kinds, fault
 
 

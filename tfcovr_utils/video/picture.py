@@ -39,9 +39,15 @@ def _opened(path: str | Path) -> Image.Image:
     try:
         picture = Image.open(path)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise VideoError(f"{clip_name(path)} cannot be opened as a picture; fetch it again or convert it to png", "not a picture") from None
+        raise VideoError(
+            f"{clip_name(path)} cannot be opened as a picture; fetch it again or convert it to png",
+            "not a picture",
+        ) from None
     if not 0 < picture.width * picture.height <= MAX_FRAME_PIXELS:
         picture.close()
-        raise VideoError(f"{clip_name(path)} has no believable size ({picture.width}x{picture.height}); expected 1 to {MAX_FRAME_PIXELS} "
-                         "pixels, so fetch it again", "bad frame size")
+        raise VideoError(
+            f"{clip_name(path)} has no believable size ({picture.width}x{picture.height}); expected 1 to {MAX_FRAME_PIXELS} "
+            "pixels, so fetch it again",
+            "bad frame size",
+        )
     return picture

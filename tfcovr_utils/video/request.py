@@ -35,7 +35,9 @@ def sample_indices(
     n // 2, whatever `frames` says. A clip shorter than `frames` repeats frames.
     """
     if n_frames < 1 or frames < 1:
-        raise VideoError(f"cannot sample {frames} frames out of {n_frames}; both must be at least 1", "bad request")
+        raise VideoError(
+            f"cannot sample {frames} frames out of {n_frames}; both must be at least 1", "bad request"
+        )
     segment = np.arange(frames, dtype=np.int64)
     if policy == "centre":
         return (2 * segment + 1) * n_frames // (2 * frames)
@@ -47,7 +49,9 @@ def sample_indices(
         return np.array([n_frames // 2], dtype=np.int64)
     if policy == "random":
         if rng is None:
-            raise VideoError("policy 'random' needs a seed or a Generator; pass seed=0 for instance", "bad request")
+            raise VideoError(
+                "policy 'random' needs a seed or a Generator; pass seed=0 for instance", "bad request"
+            )
         return np.minimum(((segment + rng.random(frames)) * n_frames / frames).astype(np.int64), n_frames - 1)
     raise VideoError(f"unknown policy {policy!r}; choose one of {', '.join(POLICIES)}", "bad request")
 
@@ -65,7 +69,8 @@ def check_window(start_s, end_s) -> tuple[float, float]:
     start_s, end_s = 0.0 if start_s is None else float(start_s), math.inf if end_s is None else float(end_s)
     if not (0 <= start_s < end_s):
         raise VideoError(
-            f"window [{start_s:g}, {end_s:g}) s is not one; expected 0 <= start_s < end_s, in seconds", "bad window"
+            f"window [{start_s:g}, {end_s:g}) s is not one; expected 0 <= start_s < end_s, in seconds",
+            "bad window",
         )
     return start_s, end_s
 
@@ -79,7 +84,8 @@ def check_indices(path, indices, n_frames) -> np.ndarray:
         )
     for index in chosen[(chosen < 0) | (chosen >= n_frames)][:1]:
         raise VideoError(
-            f"{clip_name(path)} has no frame {index} in the window read; expected 0 to {n_frames - 1}", "bad index"
+            f"{clip_name(path)} has no frame {index} in the window read; expected 0 to {n_frames - 1}",
+            "bad index",
         )
     return chosen
 
@@ -97,7 +103,8 @@ def check_frames(frames) -> np.ndarray:
 def check_rate(fps) -> Fraction:
     if fps is None or not 0 < fps <= 1000:
         raise VideoError(
-            f"frame rate {fps!r} is not one; expected more than 0 and at most 1000 frames a second", "bad request"
+            f"frame rate {fps!r} is not one; expected more than 0 and at most 1000 frames a second",
+            "bad request",
         )
     ntsc = Fraction(round(fps * 1.001) * 1000, 1001)  # 29.97 and 23.976 are names for n * 1000 / 1001
     return ntsc if ntsc and abs(fps - ntsc) < 0.005 else Fraction(fps).limit_denominator(1001)
@@ -108,15 +115,20 @@ def check_file(path) -> os.stat_result:
         status = os.stat(path)
     except FileNotFoundError:
         raise VideoError(
-            f"{clip_name(path)} does not exist; check the path or run the notebook that makes the clips", "missing"
+            f"{clip_name(path)} does not exist; check the path or run the notebook that makes the clips",
+            "missing",
         ) from None
     except (OSError, ValueError) as error:
-        raise VideoError(f"{clip_name(path)} cannot be reached ({error}); check the path", "missing") from None
+        raise VideoError(
+            f"{clip_name(path)} cannot be reached ({error}); check the path", "missing"
+        ) from None
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
         raise VideoError(f"{clip_name(path)} is {kind}; expected a video file", "not a file")
     if not os.access(path, os.R_OK):
-        raise VideoError(f"{clip_name(path)} may not be read by this user; correct its permissions", "no permission")
+        raise VideoError(
+            f"{clip_name(path)} may not be read by this user; correct its permissions", "no permission"
+        )
     if status.st_size == 0:
         raise VideoError(f"{clip_name(path)} is empty (0 bytes); fetch or render it again", "empty")
     return status

@@ -16,9 +16,17 @@ from av.video.reformatter import VideoReformatter
 
 from ..machine.files import told
 from .container import open_video, shown_s, upright, walk_frames_from
-from .inspection import probe
 from .decoding import read_clip
-from .request import TIME_TOLERANCE_S, VideoError, check_frames, check_rate, check_window, clip_name, sample_indices
+from .inspection import probe
+from .request import (
+    TIME_TOLERANCE_S,
+    VideoError,
+    check_frames,
+    check_rate,
+    check_window,
+    clip_name,
+    sample_indices,
+)
 
 KEYFRAME_INTERVAL = 12  # short, so that a frame in the middle of a clip is cheap to reach
 GIF_SIDE = 192
@@ -47,7 +55,9 @@ def cut_clip(
     """
     start_s, end_s = check_window(start_s, end_s)
     if not math.isfinite(end_s):
-        raise VideoError("cut_clip needs an end_s; pass probe(path).duration_s for the end of the video", "bad window")
+        raise VideoError(
+            "cut_clip needs an end_s; pass probe(path).duration_s for the end of the video", "bad window"
+        )
     with open_video(source_path) as (container, stream):
         rate = check_rate(stream.average_rate or stream.guessed_rate)
         with told(out_path), _encoder(out_path, rate, crf) as encode:
@@ -94,7 +104,9 @@ def _slots(path, container, stream, start_s, end_s, rate) -> Iterator[av.VideoFr
             break
         if seconds >= start_s - TIME_TOLERANCE_S:
             if frame.is_corrupt:
-                raise VideoError(f"{clip_name(path)} is damaged at {seconds:.3f} s; fetch it again", "damaged")
+                raise VideoError(
+                    f"{clip_name(path)} is damaged at {seconds:.3f} s; fetch it again", "damaged"
+                )
             if origin_s is None:
                 is_late = held is not None and (seconds - start_s) * rate > 1
                 origin_s = start_s if is_late else seconds
@@ -114,7 +126,9 @@ def _slots(path, container, stream, start_s, end_s, rate) -> Iterator[av.VideoFr
             )
         return
     if held is None:
-        raise VideoError(f"{clip_name(path)} starts after [{start_s:g}, {end_s:g}) s; correct the window", "bad window")
+        raise VideoError(
+            f"{clip_name(path)} starts after [{start_s:g}, {end_s:g}) s; correct the window", "bad window"
+        )
     for _ in range(n_given, math.ceil((end_s - (start_s if origin_s is None else origin_s)) * rate - 0.5)):
         yield held
 

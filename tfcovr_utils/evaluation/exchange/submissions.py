@@ -1,7 +1,7 @@
 """Files for the servers of CIRR and CIRCO, which keep the answers of their test queries; and a check of such files.
 
-    python -m tfcovr_utils.evaluation.exchange.submissions --benchmark DIR --results RUN/results --method NAME --out DIR
-    python -m tfcovr_utils.evaluation.exchange.submissions --benchmark DIR --check FILE ...
+python -m tfcovr_utils.evaluation.exchange.submissions --benchmark DIR --results RUN/results --method NAME --out DIR
+python -m tfcovr_utils.evaluation.exchange.submissions --benchmark DIR --check FILE ...
 """
 
 import argparse
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...benchmark.benchmark import Benchmark
+from ...benchmark.protocols import Task, make_task
 from ...machine.files import write_json
 from ...profiles import SPLITS
-from ...benchmark.protocols import Task, make_task
 from ..results import read_results
-from ...benchmark.benchmark import Benchmark
 
 MAX_BYTES = 5 * 10**6  # of CIRR's server
 # Metric in CIRR's file -> our protocol, and how many pictures its server takes.
@@ -36,7 +36,10 @@ def cirr_submission(results: pd.DataFrame, metric: str, version: str = "rc2") ->
 
 def circo_submission(results: pd.DataFrame) -> dict:
     """What CIRCO's server takes: query id -> numbers of 50 pictures, best first."""
-    return {query_id: [int(clip_id) for clip_id in clips] for query_id, clips in _best(results, "full", CIRCO_DEPTH).items()}
+    return {
+        query_id: [int(clip_id) for clip_id in clips]
+        for query_id, clips in _best(results, "full", CIRCO_DEPTH).items()
+    }
 
 
 def check_submission(content: dict, benchmark: Benchmark, split: str = "test") -> list[str]:
@@ -50,15 +53,21 @@ def check_submission(content: dict, benchmark: Benchmark, split: str = "test") -
         if metric not in CIRR_METRICS:
             return [f"metric is {metric!r}; expected one of {', '.join(CIRR_METRICS)}."]
         if version != benchmark.choices["version"]:
-            faults.append(f"version is {version!r}; expected {benchmark.choices['version']!r}, which the annotations are of.")
+            faults.append(
+                f"version is {version!r}; expected {benchmark.choices['version']!r}, which the annotations are of."
+            )
         if len(json.dumps(content)) > MAX_BYTES:
-            faults.append(f"the file has more than {MAX_BYTES:,} bytes; give no more than {depth} pictures a query.")
+            faults.append(
+                f"the file has more than {MAX_BYTES:,} bytes; give no more than {depth} pictures a query."
+            )
         protocol, depth = CIRR_METRICS[metric]
     task = make_task(benchmark, protocol, split)
     rows = {owner_id(query_id): row for row, query_id in enumerate(task.queries["query_id"])}
     absent, strange = [key for key in rows if key not in ranked], [key for key in ranked if key not in rows]
     if absent:
-        faults.append(f"{len(absent)} of {len(rows)} queries are missing, such as {absent[0]}; answer all of them.")
+        faults.append(
+            f"{len(absent)} of {len(rows)} queries are missing, such as {absent[0]}; answer all of them."
+        )
     if strange:
         faults.append(f"{len(strange)} keys are no query of {split}, such as {strange[0]!r}; leave them out.")
     known = set(task.gallery)
@@ -71,7 +80,9 @@ def check_submission(content: dict, benchmark: Benchmark, split: str = "test") -
 def _server_of(benchmark: Benchmark) -> str:
     source = benchmark.choices.get("source")
     if source not in ("cirr", "circo"):
-        raise ValueError(f"a benchmark from {source!r} has no server that takes submissions; choose one from cirr or circo.")
+        raise ValueError(
+            f"a benchmark from {source!r} has no server that takes submissions; choose one from cirr or circo."
+        )
     return source
 
 
@@ -92,11 +103,20 @@ def _fault(clips, depth: int, source: str, task: Task, row: int, known: set[str]
     return None
 
 
-def write_submissions(results: pd.DataFrame, benchmark: Benchmark, method: str, folder: Path, split: str = "test") -> list[Path]:
+def write_submissions(
+    results: pd.DataFrame, benchmark: Benchmark, method: str, folder: Path, split: str = "test"
+) -> list[Path]:
     """Write what the server of `benchmark` takes of one method and seed, checked; return the paths."""
     if _server_of(benchmark) == "cirr":
-        there = [metric for metric, (protocol, _) in CIRR_METRICS.items() if (results["protocol"] == protocol).any()] or [*CIRR_METRICS]
-        files = {f"{method}-{metric}.json": cirr_submission(results, metric, benchmark.choices["version"]) for metric in there}
+        there = [
+            metric
+            for metric, (protocol, _) in CIRR_METRICS.items()
+            if (results["protocol"] == protocol).any()
+        ] or [*CIRR_METRICS]
+        files = {
+            f"{method}-{metric}.json": cirr_submission(results, metric, benchmark.choices["version"])
+            for metric in there
+        }
     else:
         files = {f"{method}-circo.json": circo_submission(results)}
     for name, content in files.items():
@@ -110,15 +130,26 @@ def write_submissions(results: pd.DataFrame, benchmark: Benchmark, method: str, 
 def _best(results: pd.DataFrame, protocol: str, depth: int) -> dict[str, list[str]]:
     table = results[results["protocol"] == protocol]
     if table.empty:
-        raise ValueError(f"the results hold nothing under {protocol!r}; evaluate with --protocol {protocol} --split test first.")
-    return {owner_id(query_id): list(clips)[:depth] for query_id, clips in zip(table["query_id"], table["retrieved"])}
+        raise ValueError(
+            f"the results hold nothing under {protocol!r}; evaluate with --protocol {protocol} --split test first."
+        )
+    return {
+        owner_id(query_id): list(clips)[:depth]
+        for query_id, clips in zip(table["query_id"], table["retrieved"])
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Write or check submissions from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.evaluation.exchange.submissions", description=__doc__.splitlines()[0])
-    parser.add_argument("--benchmark", type=Path, required=True, help="folder of its tables, from cirr or circo")
-    parser.add_argument("--check", type=Path, nargs="+", metavar="FILE", help="look at these files, and write none")
+    parser = argparse.ArgumentParser(
+        prog="python -m tfcovr_utils.evaluation.exchange.submissions", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--benchmark", type=Path, required=True, help="folder of its tables, from cirr or circo"
+    )
+    parser.add_argument(
+        "--check", type=Path, nargs="+", metavar="FILE", help="look at these files, and write none"
+    )
     parser.add_argument("--results", type=Path, help="a run's results/")
     parser.add_argument("--method")
     parser.add_argument("--seed", type=int, default=0)
@@ -130,8 +161,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         benchmark = Benchmark.load(options.benchmark)
         if options.check:
-            found = [f"{path}: {fault}" for path in options.check
-                     for fault in check_submission(json.loads(path.read_text("utf-8")), benchmark, options.split)]
+            found = [
+                f"{path}: {fault}"
+                for path in options.check
+                for fault in check_submission(json.loads(path.read_text("utf-8")), benchmark, options.split)
+            ]
             sys.exit("\n".join(found) or 0)
         results = read_results(options.results, options.split)
         results = results[(results["method"] == options.method) & (results["seed"] == options.seed)]

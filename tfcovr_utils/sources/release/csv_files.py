@@ -79,10 +79,7 @@ def read_queries(folder: Path, split: str) -> pd.DataFrame:
 
 def write_train(rows: pd.DataFrame, path: Path) -> None:
     """Write what `read_train` reads."""
-    cells = [
-        repr({label: {"modification": text}})
-        for label, text in zip(rows["target_label"], rows["text"])
-    ]
+    cells = [repr({label: {"modification": text}}) for label, text in zip(rows["target_label"], rows["text"])]
     columns = [rows["query_clip"].map(official_name), rows["target_clip"].map(official_name)]
     columns += [cells, rows["source_label"], rows["target_label"]]
     _write(dict(zip(TRAIN_COLUMNS, columns)), path)

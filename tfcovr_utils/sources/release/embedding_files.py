@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from ...machine.files import replacing
-from .csv_files import clip_of, official_name
 from ..pickles import PlainUnpickler
+from .csv_files import clip_of, official_name
 
 CLIPS_PER_DICT = 1000
 _READABLE = (".pth", ".npy")
@@ -78,9 +78,16 @@ def _read_stream(path: Path) -> Iterator[tuple[object, object]]:
                     f"its owner."
                 ) from error
             except (
-                EOFError, IndexError, KeyError, AttributeError, TypeError, ValueError,
-                RuntimeError, MemoryError, OverflowError,
-            ) as error:  # fmt: skip
+                EOFError,
+                IndexError,
+                KeyError,
+                AttributeError,
+                TypeError,
+                ValueError,
+                RuntimeError,
+                MemoryError,
+                OverflowError,
+            ) as error:
                 raise ValueError(
                     f"{path} is no stream of pickled embeddings ({type(error).__name__}: {error}); "
                     f"get the file again from its owner."

@@ -42,9 +42,7 @@ def build(train: pd.DataFrame, queries: pd.DataFrame, known: Source) -> dict:
     return tables | {"choices": {"notes": known.notes | notes}}
 
 
-def clips(
-    train: pd.DataFrame, queries: pd.DataFrame, known: Source
-) -> tuple[pd.DataFrame, dict[str, int]]:
+def clips(train: pd.DataFrame, queries: pd.DataFrame, known: Source) -> tuple[pd.DataFrame, dict[str, int]]:
     """List every clip that the rows name, and count what is not known of them."""
     named = [
         train[[f"{role}_clip", f"{end}_label"]].set_axis(["clip_id", "label_id"], axis=1)
@@ -112,8 +110,10 @@ def modifications(train: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFrame:
     place = said.groupby(_ENDS).cumcount()
     suffix = ("#" + (place + 1).astype(str)).where(place > 0, "")
     named = "short:" + said["source_label"] + ">" + said["target_label"] + suffix
-    asked = queries[["source_label", "text"]].drop_duplicates().merge(
-        said[["source_label", "text"]].drop_duplicates(), how="left", indicator=True
+    asked = (
+        queries[["source_label", "text"]]
+        .drop_duplicates()
+        .merge(said[["source_label", "text"]].drop_duplicates(), how="left", indicator=True)
     )
     asked = asked[asked["_merge"] == "left_only"].drop(columns="_merge")
     digest = [
@@ -141,8 +141,10 @@ def triplets(train: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
 
 def gallery(queries: pd.DataFrame) -> pd.DataFrame:
     """Every clip that answers a query of the split, once."""
-    named = [queries[["split", c]].explode(c).set_axis(["split", "clip_id"], axis=1)
-             for c in ("target_clip", "targets")]  # fmt: skip
+    named = [
+        queries[["split", c]].explode(c).set_axis(["split", "clip_id"], axis=1)
+        for c in ("target_clip", "targets")
+    ]
     members = pd.concat(named).dropna().drop_duplicates()
     members = members.assign(gallery=GALLERY, place=members["split"].map(SPLITS.index))
     members = members.sort_values(["place", "clip_id"], ignore_index=True)

@@ -14,10 +14,10 @@ import pandas as pd
 from ...machine.files import write_json, write_table
 from ...profiles import SPLITS
 from .. import finediving, finegym
+from ..source import CLIP_COLUMNS, LABEL_COLUMNS, Source, combine
 from . import label_tables as release_tables
 from .csv_files import HUB_DATASET, read_queries, read_train, write_queries, write_train
 from .label_tables import GALLERY
-from ..source import CLIP_COLUMNS, LABEL_COLUMNS, Source, combine
 
 # Beside an exported release: our tables that the official files have no place for.
 OWN_FOLDER = "own_tables"
@@ -74,8 +74,7 @@ def export_official(
     targets = tables["targets"]
     if gallery not in set(targets["gallery"]):
         raise ValueError(
-            f"gallery {gallery!r} has no targets; choose one of "
-            f"{', '.join(sorted(set(targets['gallery'])))}."
+            f"gallery {gallery!r} has no targets; choose one of {', '.join(sorted(set(targets['gallery'])))}."
         )
     text_of = tables["modifications"].set_index("modification_id")["text"]
     answers = targets[targets["gallery"] == gallery].groupby("query_id")["clip_id"].agg(list)

@@ -84,9 +84,7 @@ class Bill:
 
     def line(self) -> str:
         """Say the tokens as the provider counted them, and their cost at list price."""
-        total = {
-            k: sum(usage[k] for usage, _ in self.usages) for k in ("prompt", "cached", "completion")
-        }
+        total = {k: sum(usage[k] for usage, _ in self.usages) for k in ("prompt", "cached", "completion")}
         costs = [cost(self.asking.model, **usage, batch=batch) for usage, batch in self.usages]
         dollars = None if None in costs else sum(costs)
         return (

@@ -63,9 +63,7 @@ def follow(job: Job, provider: str, model: str, get_answer: Callable[[str], dict
 def judge(job: Job, answer: dict) -> tuple[str, list[Complaint]]:
     """Return the text of an answer and what is wrong with it."""
     if answer.get("refusal"):
-        return "", [
-            Complaint("refused", "You refused, but this is about sports only; answer with a text.")
-        ]
+        return "", [Complaint("refused", "You refused, but this is about sports only; answer with a text.")]
     try:
         text = json.loads(answer["content"] or "")["text"]
     except (ValueError, TypeError, KeyError):

@@ -7,11 +7,11 @@ from contextlib import nullcontext
 
 import pandas as pd
 
+from ..writing import count_outcomes, tabulate
 from .batch import Batches
 from .bill import Asking, Bill, plan
 from .cache import Answers
 from .dialogue import ATTEMPTS, Job, Progress, follow
-from ..writing import count_outcomes, tabulate
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 BODY_TRIES = 2  # of a request whose answer arrives broken

@@ -80,11 +80,7 @@ EXAMPLES = (
     ("(FX) switch leap", "(FX) switch leap to ring position", "show in ring position"),
     ("107b", "105b", "show with 2.5 somersaults"),
     ("5253b", "205b", "show with no twist"),
-    (
-        "5132d",
-        "5255b",
-        "change direction to back, increase to 2.5 twists, and show with 2.5 somersaults",
-    ),
+    ("5132d", "5255b", "change direction to back, increase to 2.5 twists, and show with 2.5 somersaults"),
 )
 SCHEMA = {
     "type": "object",

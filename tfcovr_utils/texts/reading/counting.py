@@ -7,7 +7,7 @@ from functools import cache
 TURN = r"(?:twist(?:s|ing|ed)?|turn(?:s|ing|ed)?|spin(?:s|ning)?|pirouettes?|rotations?|revolutions?)"
 SALTO = r"(?:somersaults?|saltos?|som(?:i|ie)?s?|flips?)"
 _N = r"(\d+(?:\.\d+)?)"
-_WORDS = {word: n for n, word in enumerate("zero one two three four five six seven".split())}
+_WORDS = {word: n for n, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven"])}
 _UNIT = rf"(\d+|{'|'.join(_WORDS)})"
 _TIMES = {"single": "1", "full": "1", "whole": "1", "double": "2", "triple": "3", "quadruple": "4"}
 _LESS = r"(?:take|drop|lose|remove|cut|subtract|shave|leave out|reduce|skip)"
@@ -53,8 +53,10 @@ def _forms(noun: str) -> list[tuple[str, Callable[[re.Match, float], float]]]:
     return [
         (rf"\b{noun} from {n} to {n}\b", lambda m, before: float(m[2])),
         (rf"\b{noun} (?:down |up )?to {n}\b", lambda m, before: float(m[1])),
-        (rf"\b{noun} {n} times as (?:much|many|often)|\b{n} times as (?:much|many) {noun}\b",
-         lambda m, before: before * float(m[1] or m[2])),
+        (
+            rf"\b{noun} {n} times as (?:much|many|often)|\b{n} times as (?:much|many) {noun}\b",
+            lambda m, before: before * float(m[1] or m[2]),
+        ),
         (rf"\bdouble the {noun}\b", lambda m, before: before * 2),
         (rf"\btriple the {noun}\b", lambda m, before: before * 3),
         (rf"\b{n} {fewer} {noun}\b|\b{n} {noun} {fewer}\b", lambda m, before: before - float(m[1] or m[2])),
@@ -62,10 +64,11 @@ def _forms(noun: str) -> list[tuple[str, Callable[[re.Match, float], float]]]:
         (rf"\banother (?:{n} )?{noun}\b", lambda m, before: before + float(m[1] or 1)),
         (rf"\b(?:add|increase by|throw in) {n} {noun}\b", lambda m, before: before + float(m[1])),
         (rf"\b(?:no|without|zero|0)(?: any| the| more| 1)* {noun}\b(?: at all)?", lambda m, before: 0.0),
-        (rf"\b{_LESS}{away}? {n} {noun}\b|\bby {n} {noun}\b",
-         lambda m, before: before - float(m[1] or m[2])),
-        (rf"\b(?:{_LESS}|get rid of|omit){away}?(?: the| all| any| of)* {noun}\b{away}?",
-         lambda m, before: 0.0),
+        (rf"\b{_LESS}{away}? {n} {noun}\b|\bby {n} {noun}\b", lambda m, before: before - float(m[1] or m[2])),
+        (
+            rf"\b(?:{_LESS}|get rid of|omit){away}?(?: the| all| any| of)* {noun}\b{away}?",
+            lambda m, before: 0.0,
+        ),
         (rf"\b{n} {noun}\b", lambda m, before: float(m[1])),
         (rf"\b{noun} {n} times\b", lambda m, before: float(m[1])),
-    ]  # fmt: skip
+    ]

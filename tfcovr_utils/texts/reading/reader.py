@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import lru_cache
 
 from ...labels.grammar import FAMILY_OF, Attributes, difference
-from .counting import SALTO, TURN, count_after, to_digits
 from ..rules import comes_along
-from .synonyms import ASIDES, BASE_NAMES, BASES, DIRECTIONS, MODIFIER_RULES, OFF, PLACES, RULES, SHAPES
 from ..words import ENTRIES, FINISHES, LEGS, MODIFIERS
+from .counting import SALTO, TURN, count_after, to_digits
+from .synonyms import ASIDES, BASE_NAMES, BASES, DIRECTIONS, MODIFIER_RULES, OFF, PLACES, RULES, SHAPES
 
 _N = r"\d+(?:\.\d+)?"
 _BASE = rf"({'|'.join(map(re.escape, sorted(BASE_NAMES, key=len, reverse=True)))})s?\b"

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 
 from ...labels.grammar import FAMILY_OF, Attributes
-from .counting import TURN
 from ..words import GENERIC_BASES
+from .counting import TURN
 
 Value = object | Callable[[re.Match, Attributes], object]
 
@@ -42,9 +42,7 @@ DIRECTIONS = {
     "sideward": r"sidewards?|sideways",
 }
 _OPPOSITE = {"forward": "backward", "backward": "forward", "reverse": "inward", "inward": "reverse"}
-_TURNED_ROUND = (
-    r"(?:opposite|other) (?:direction|way)|(?:reverse|flip|switch) the direction(?: of rotation)?"
-)
+_TURNED_ROUND = r"(?:opposite|other) (?:direction|way)|(?:reverse|flip|switch) the direction(?: of rotation)?"
 PLACES = {
     "BB": r"(?:balance )?beam",
     "FX": r"floor(?: exercise)?",

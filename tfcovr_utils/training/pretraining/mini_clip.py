@@ -5,6 +5,7 @@
 It stands for the CLIP that others learned from the web: it knows what one picture shows, and no label,
 count or direction of travel. The result is a Hugging Face folder that `CLIPModel.from_pretrained` loads.
 """
+
 import argparse
 import json
 import math
@@ -24,13 +25,13 @@ from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from ...machine.files import replacing, together
 from ...labels.grammar import label_text
+from ...machine.files import replacing, together
+from ...profiles import ROOT
 from ...rendering.captions import caption
 from ...rendering.pretraining_pictures import SIZE, SOURCES, render_pictures
 from ...rendering.skills import SKILLS
 from ...texts import read_table
-from ...profiles import ROOT
 
 FACTS = ("place", "shape", "head", "chest", "arms", "phase")
 
@@ -66,6 +67,7 @@ What the command printed:
 @dataclass(frozen=True)
 class Pretraining:
     """Size of the model and of its training."""
+
     width: int = 128
     layers: int = 4
     heads: int = 4
@@ -75,10 +77,10 @@ class Pretraining:
     steps: int = 5000
     batch: int = 128
     lr: float = 1e-3
-    weight_decay: float = .05
+    weight_decay: float = 0.05
     warm_up: int = 200
-    kept_facts: float = .6   # share of a picture's facts that its caption mentions
-    words_weight: float = 1.  # of the loss that asks both embeddings for their words
+    kept_facts: float = 0.6  # share of a picture's facts that its caption mentions
+    words_weight: float = 1.0  # of the loss that asks both embeddings for their words
     seed: int = 0
 
 
@@ -87,19 +89,32 @@ def build_tokenizer(texts: list[str], vocab_size: int = 1400) -> CLIPTokenizer:
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Lowercase()
     # As CLIP splits: letters together, digits one by one, the rest together.
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.Digits(True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Punctuation("contiguous"),
+            pre_tokenizers.Digits(True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(sorted(texts), trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, end_of_word_suffix="</w>",
-                                                               show_progress=False))
+    bpe.train_from_iterator(
+        sorted(texts),
+        trainers.BpeTrainer(
+            vocab_size=vocab_size, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
+        ),
+    )
     learned = json.loads(bpe.to_str())["model"]
     tokens = [*sorted(alphabet), *(token + "</w>" for token in sorted(alphabet))]
-    tokens += [token for token in sorted(learned["vocab"], key=learned["vocab"].get) if token not in set(tokens)]
+    tokens += [
+        token for token in sorted(learned["vocab"], key=learned["vocab"].get) if token not in set(tokens)
+    ]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     merges = [tuple(merge) for merge in learned["merges"]]
-    return CLIPTokenizer(vocab={token: place for place, token in enumerate(tokens)}, merges=merges, model_max_length=77)
+    return CLIPTokenizer(
+        vocab={token: place for place, token in enumerate(tokens)}, merges=merges, model_max_length=77
+    )
 
 
 def vocabulary_texts() -> list[str]:
@@ -110,24 +125,46 @@ def vocabulary_texts() -> list[str]:
 
 def build_model(tokenizer: CLIPTokenizer, settings: Pretraining) -> CLIPModel:
     start, end = tokenizer.convert_tokens_to_ids(["<|startoftext|>", "<|endoftext|>"])
-    shared = {"hidden_size": settings.width, "intermediate_size": 4 * settings.width, "num_attention_heads": settings.heads,
-              "projection_dim": settings.projection}
-    return CLIPModel(CLIPConfig(
-        text_config={**shared, "num_hidden_layers": settings.text_layers, "vocab_size": len(tokenizer), "max_position_embeddings": 77,
-                     "bos_token_id": start, "eos_token_id": end, "pad_token_id": end},
-        vision_config={**shared, "num_hidden_layers": settings.layers, "image_size": SIZE, "patch_size": settings.patch},
-        projection_dim=settings.projection))
+    shared = {
+        "hidden_size": settings.width,
+        "intermediate_size": 4 * settings.width,
+        "num_attention_heads": settings.heads,
+        "projection_dim": settings.projection,
+    }
+    return CLIPModel(
+        CLIPConfig(
+            text_config={
+                **shared,
+                "num_hidden_layers": settings.text_layers,
+                "vocab_size": len(tokenizer),
+                "max_position_embeddings": 77,
+                "bos_token_id": start,
+                "eos_token_id": end,
+                "pad_token_id": end,
+            },
+            vision_config={
+                **shared,
+                "num_hidden_layers": settings.layers,
+                "image_size": SIZE,
+                "patch_size": settings.patch,
+            },
+            projection_dim=settings.projection,
+        )
+    )
 
 
 def draw_captions(facts: pd.DataFrame, rng: np.random.Generator, kept: float) -> list[str]:
     """A caption a row, mentioning some of its facts in a random order."""
     names = np.array(FACTS)
-    return [caption({name: row[name] for name in rng.permutation(names[rng.random(len(names)) < kept])})
-            for row in facts[list(FACTS)].to_dict("records")]
+    return [
+        caption({name: row[name] for name in rng.permutation(names[rng.random(len(names)) < kept])})
+        for row in facts[list(FACTS)].to_dict("records")
+    ]
 
 
-def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame,
-             progress: bool = True) -> tuple[CLIPModel, CLIPTokenizer, pd.DataFrame]:
+def pretrain(
+    settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame, progress: bool = True
+) -> tuple[CLIPModel, CLIPTokenizer, pd.DataFrame]:
     """Train on frames (N, H, W, 3) uint8 and their facts; return the model, its tokenizer and the losses.
 
     Two losses. CLIP's contrast, where equal captions are equally right. And words: one linear layer, thrown
@@ -142,7 +179,7 @@ def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame,
     words = sorted({word for text in phrases + texts for word in text.lower().split()})
     model = build_model(tokenizer, settings)
     to_words = nn.Linear(settings.projection, len(tokenizer))
-    nn.init.constant_(to_words.bias, -4.)  # a text holds few of the tokens
+    nn.init.constant_(to_words.bias, -4.0)  # a text holds few of the tokens
     parameters = [*model.parameters(), *to_words.parameters()]
     optimiser, schedule = make_optimiser(parameters, settings, settings.steps)
     mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
@@ -150,19 +187,21 @@ def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame,
     for step in (bar := tqdm(range(settings.steps), desc="pretrain", disable=not progress, mininterval=5)):
         chosen = next(rows)
         pixels = (torch.from_numpy(frames[chosen]).permute(0, 3, 1, 2).float() - mean) / std
-        captions, own = np.unique(draw_captions(facts.iloc[chosen], rng, settings.kept_facts), return_inverse=True)
+        captions, own = np.unique(
+            draw_captions(facts.iloc[chosen], rng, settings.kept_facts), return_inverse=True
+        )
         strings = [" ".join(rng.choice(words, rng.integers(3, 12))) for _ in range(settings.batch // 8)]
         tokens = tokenizer([*captions, *strings], padding=True, truncation=True, return_tensors="pt")
         text_emb = model.get_text_features(**tokens).pooler_output
         image_emb = model.get_image_features(pixels).pooler_output
         own = torch.from_numpy(own)
-        bags = torch.zeros(len(text_emb), len(tokenizer)).scatter_(1, tokens["input_ids"], 1.)
-        paired = contrast(image_emb, text_emb[:len(captions)], own, model.logit_scale)
+        bags = torch.zeros(len(text_emb), len(tokenizer)).scatter_(1, tokens["input_ids"], 1.0)
+        paired = contrast(image_emb, text_emb[: len(captions)], own, model.logit_scale)
         read = read_words(to_words, image_emb, bags[own]) + read_words(to_words, text_emb, bags)
         loss = paired + settings.words_weight * read
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.)
+        nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
         model.logit_scale.data.clamp_(0, math.log(100))
@@ -171,12 +210,23 @@ def pretrain(settings: Pretraining, frames: np.ndarray, facts: pd.DataFrame,
     return model.eval(), tokenizer, pd.DataFrame(losses)
 
 
-def make_optimiser(parameters: list[nn.Parameter], settings: Pretraining, steps: int) -> tuple[torch.optim.AdamW, LambdaLR]:
+def make_optimiser(
+    parameters: list[nn.Parameter], settings: Pretraining, steps: int
+) -> tuple[torch.optim.AdamW, LambdaLR]:
     """AdamW that does not decay biases and scales, with a linear warm-up and a cosine to 0."""
-    optimiser = torch.optim.AdamW([{"params": [p for p in parameters if p.ndim > 1]},
-                                   {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.}],
-                                  settings.lr, betas=(.9, .98), weight_decay=settings.weight_decay)
-    return optimiser, LambdaLR(optimiser, lambda step: min(1, (step + 1) / settings.warm_up) * .5 * (1 + math.cos(math.pi * step / steps)))
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        settings.lr,
+        betas=(0.9, 0.98),
+        weight_decay=settings.weight_decay,
+    )
+    return optimiser, LambdaLR(
+        optimiser,
+        lambda step: min(1, (step + 1) / settings.warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps)),
+    )
 
 
 def draw_batches(n: int, size: int, rng: np.random.Generator):
@@ -184,7 +234,7 @@ def draw_batches(n: int, size: int, rng: np.random.Generator):
     while True:
         order = rng.permutation(n)
         for start in range(0, n - size + 1, size):
-            yield np.sort(order[start:start + size])
+            yield np.sort(order[start : start + size])
 
 
 def contrast(image_emb, text_emb, own, logit_scale):
@@ -216,7 +266,9 @@ def write_card(report: dict, folder: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.training.pretraining.mini_clip", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tfcovr_utils.training.pretraining.mini_clip", description=__doc__
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--steps", type=int, default=Pretraining.steps)
     parser.add_argument("--sources", type=int, default=SOURCES, help="sources to render pictures from")
@@ -226,8 +278,13 @@ def main(arguments: list[str] | None = None) -> None:
     started = time.monotonic()
     model, tokenizer, losses = pretrain(settings, frames, facts)
     save(model, tokenizer, options.out)
-    report = {**asdict(settings), "frames": len(frames), "seconds": round(time.monotonic() - started), "parameters": model.num_parameters(),
-              "last losses": losses.drop(columns="step").tail(100).mean().round(3).to_dict()}
+    report = {
+        **asdict(settings),
+        "frames": len(frames),
+        "seconds": round(time.monotonic() - started),
+        "parameters": model.num_parameters(),
+        "last losses": losses.drop(columns="step").tail(100).mean().round(3).to_dict(),
+    }
     write_card(report, options.out)
     print(json.dumps(report, indent=1))
 
