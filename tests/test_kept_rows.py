@@ -76,7 +76,7 @@ def test_what_decides_a_number_makes_it_anew(setting, fits, tmp_path, monkeypatc
     elif change == "protocol":
         protocols = ["full", "capped"]
     elif change == "code":
-        monkeypatch.setattr(evaluation, "code_hashes", lambda source: {"losses.py": "changed"})
+        monkeypatch.setattr(evaluation, "hash_rooms", lambda *rooms: "changed")
     else:
         method = replace(method, fit=lambda setting: METHODS["clip-avg-zs"].fit(setting))
     run(method, here, protocols, results)

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfcovr_utils.machine import hashing
 from tfcovr_utils.profiles import ROOT, get_profile, runs_dir
 from tfcovr_utils.reproduce import publish as publish_module
 from tfcovr_utils.reproduce import run as reproduce
@@ -317,31 +319,25 @@ def test_a_notebook_runs_again_when_the_second_rendering_that_it_shows_has_chang
     assert "up to date" in said[3]
 
 
-def test_code_counts_where_it_is_imported(notebooks):
-    step = reproduce.Step(
-        make_notebook(
-            notebooks, "00_good", GOOD + "\n# %%\nfrom tfcovr_utils.metrics.ranking import RANKS\n"
-        ),
-        {},
-        notebooks,
-        0,
-    )
-    found = {name for name in reproduce.read_inputs(step) if name.startswith("tfcovr_utils/")}
-    assert "tfcovr_utils/metrics.py" in found and "tfcovr_utils/evaluation.py" not in found
-    whole = reproduce.read_inputs(
-        replace(
-            step,
-            notebook=make_notebook(
-                notebooks, "01_all", GOOD + "\n# %%\nfrom tfcovr_utils.evaluation.scoring import run\n"
-            ),
-        )
-    )
-    assert {
-        "tfcovr_utils/losses.py",
-        "tfcovr_utils/encoders/blip.py",
-        "tfcovr_utils/training/stage1.py",
-    } <= set(whole)
-    assert "tfcovr_utils/explorer/widget.py" not in whole
+def test_comments_and_the_explorer_do_not_change_the_package_entry(notebooks, tmp_path, monkeypatch):
+    step = reproduce.Step(make_notebook(notebooks, "00_good", GOOD), {}, notebooks, 0)
+    package = shutil.copytree(hashing.PACKAGE, tmp_path / "package")
+    for module in (hashing, reproduce):
+        monkeypatch.setattr(module, "PACKAGE", package)
+    monkeypatch.setattr(hashing, "_hash_code", hashing._hash_code.__wrapped__)
+    monkeypatch.setattr(reproduce, "hash_rooms", hashing.hash_rooms.__wrapped__)
+
+    def read_changed(name: str, old: str, new: str) -> str:
+        text = (package / name).read_text()
+        assert old in text
+        (package / name).write_text(text.replace(old, new, 1))
+        return reproduce.read_inputs(step)["the package"]
+
+    now = read_changed("profiles.py", "\n", "\n")
+    assert now == read_changed("profiles.py", "@dataclass", "# why\n@dataclass")
+    assert now == read_changed("metrics/ranking.py", '"""', '"""Another docstring: ')
+    assert now == read_changed("explorer/search.py", "def search", "def search_in")
+    assert now != read_changed("metrics/ranking.py", "RANKS = (", "RANKS = (1, ")
 
 
 def test_a_parameter_of_another_type_is_refused(notebooks, capsys):

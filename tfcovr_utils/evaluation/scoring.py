@@ -21,7 +21,7 @@ from ..benchmark.protocols import PEER_PROTOCOLS, PROTOCOLS, Task, make_task
 from ..embedding.store import hash_contents
 from ..encoders import ENCODERS
 from ..labels.grammar import Attributes, difference
-from ..machine.hashing import code_hashes, hash_files_below, hash_text, hash_weights_named, versions
+from ..machine.hashing import hash_files_below, hash_rooms, hash_text, hash_weights_named, versions
 from ..methods import METHODS, Fitted, Method, NotRun, Setting, get_method
 from ..metrics.ranking import (
     BLOCK,
@@ -40,6 +40,22 @@ from ..profiles import PROFILES, SPLITS, data_dir, provenance
 from .recalls import MEASURES, field_table, write_recalls
 from .results import HEADLINES, find_result, read_results, save_not_run, save_result, summarise
 
+# Rooms and files whose code decides a row's numbers.
+MADE_BY = (
+    *(
+        "video",
+        "labels",
+        "sources",
+        "texts",
+        "benchmark",
+        "metrics",
+        "encoders",
+        "embedding",
+        "training",
+        "methods",
+    ),
+    "evaluation/scoring.py",
+)
 RECALL_RANKS = (1, 5, 10, 50)
 DEPTH = max(*RANKS, *RECALL_RANKS)  # how many clips a query's row keeps
 
@@ -267,7 +283,7 @@ def _made_of(method: Method, setting: Setting) -> dict | None:
     }
     paths = setting.benchmark.clips["path"] if setting.clips_dir else []
     return {
-        "code": hash_text(str([registered[0], code_hashes("from tfcovr_utils import evaluation")])),
+        "code": hash_text(str([registered[0], hash_rooms(*MADE_BY)])),
         "benchmark": setting.benchmark.digest,
         "clips": hash_contents(
             paths, setting.clips_dir or "", setting.store_dir or data_dir() / "embeddings"

@@ -1,8 +1,8 @@
-"""What something is made from, as hashes: code, files, libraries. What would be made from the same need not be made again."""
+"""SHA-256 of what a result is made from: texts, files, tensors, code. Equal hashes mean that a stored result can be reused."""
 
 import ast
 import hashlib
-from collections.abc import Iterable
+import json
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +10,8 @@ from pathlib import Path
 from ..profiles import ROOT
 
 PACKAGE = Path(__file__).parent.parent
+CODE = (".py", ".mplstyle")  # suffixes of the files that decide results
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 VERSIONED = ("tfcovr-utils", "torch", "transformers", "numpy", "pandas")
 
 
@@ -18,28 +20,61 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package in VERSIONED}
 
 
-def hash_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def digest(content: str | bytes) -> str:
+    """Return the whole SHA-256 of a text or of bytes, in hexadecimal.
+
+    >>> digest("clip")[:8], digest(b"clip")[:8]
+    ('c2cd61bc', 'c2cd61bc')
+    """
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
-def hash_file(path: Path) -> str:
+def digest_json(value: object) -> str:
+    """Hash a JSON value; equal values give equal hashes, whatever the order of their keys."""
+    return digest(json.dumps(value, sort_keys=True, ensure_ascii=False))
+
+
+def digest_file(path: Path) -> str:
+    """Hash a file's content without reading all of it into memory."""
     content = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(2**20):
             content.update(block)
-    return content.hexdigest()[:16]
+    return content.hexdigest()
+
+
+def digest_tensors(state: dict, scalars_as_text: bool = False) -> str:
+    """Hash tensors by name, type, shape and value. scalars_as_text: how encoders' identities hash tensors of no dimension."""
+    import torch  # here, since most that hash do not need it
+
+    content = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        content.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        if scalars_as_text and not value.ndim:
+            content.update(str(value.item()).encode())
+        else:
+            content.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return content.hexdigest()
+
+
+def hash_text(text: str) -> str:
+    """Return the first 16 digits of `digest`, enough to tell inputs apart."""
+    return digest(text)[:16]
+
+
+def hash_file(path: Path) -> str:
+    """Return the first 16 digits of `digest_file`."""
+    return digest_file(path)[:16]
 
 
 def hash_files_below(folder: Path) -> dict[str, str]:
-    """Hashes of all files below a folder but hidden ones, by their path in it; of none where there is no folder."""
-    paths = [
-        path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.name.startswith(".")
-    ]
+    """Hash all files below a folder by their path in it, without hidden ones; a folder that is missing has none."""
+    paths = (path for path in sorted(Path(folder).rglob("*")) if path.is_file() and path.name[0] != ".")
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
 
 
 def hash_weights_named(name: str | Path | None) -> str | None:
-    """Hash of local weights, a file or a folder, seen from here or from the project's root; of anything else, a hub id, its name."""
+    """Hash local weights, a file or a folder, given from here or from the project's root; anything else, such as a hub id, is its own hash."""
     for path in (Path(name), ROOT / name) if name else ():
         if path.is_file():
             return hash_file(path)
@@ -48,50 +83,32 @@ def hash_weights_named(name: str | Path | None) -> str | None:
     return name and str(name)
 
 
-def code_hashes(source: str) -> dict[str, str]:
-    """Hashes of the package's files that some Python source imports, directly or through others, by their path in the package.
+@cache
+def hash_rooms(*rooms: str) -> str:
+    """Hash the code of folders and files of the package; comments, docstrings and formatting do not count.
 
-    Of a package within it all modules count: some are only imported when they are asked for by name.
+    Each is read once, so the hash is of the code as this process found it.
     """
-    found: set[Path] = set()
-    todo = _imported(source, ("tfcovr_utils",))
-    while todo:
-        path = todo.pop()
-        if path not in found:
-            found.add(path)
-            if path.suffix == ".py":
-                todo |= _imported_by(path)
-    return {path.relative_to(PACKAGE).as_posix(): _hash_code(path) for path in sorted(found)}
+    paths = [PACKAGE / room for room in rooms]
+    if missing := [path for path in paths if not path.exists()]:
+        raise FileNotFoundError(
+            f"{missing[0]} does not exist; name rooms or files of the package {PACKAGE.name}."
+        )
+    files = {file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])}
+    code = {
+        file.relative_to(PACKAGE).as_posix(): _hash_code(file)
+        for file in sorted(files)
+        if file.suffix in CODE
+    }
+    return hash_text(str(code))
 
 
 @cache
 def _hash_code(path: Path) -> str:
-    """As the process found it: what it imported does not change when the file does."""
-    return hash_file(path)
-
-
-@cache
-def _imported_by(path: Path) -> set[Path]:
-    return _imported(path.read_text("utf-8"), ("tfcovr_utils", *path.relative_to(PACKAGE).parent.parts))
-
-
-def _imported(source: str, inside: tuple[str, ...]) -> set[Path]:
-    """Files of the package that a source names in its imports, relative ones seen from the package `inside`."""
-    names: set[tuple[str, ...]] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {tuple(alias.name.split(".")) for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = inside[: len(inside) - node.level + 1] if node.level else ()
-            names |= {(*base, *(node.module or "").split("."), alias.name) for alias in node.names}
-    return {path for name in names for path in _files_of(tuple(part for part in name if part))}
-
-
-def _files_of(name: tuple[str, ...]) -> Iterable[Path]:
-    """The file of a dotted name, or all of the package within the package that it leads into."""
-    if name[0] != "tfcovr_utils" or len(name) < 2:
-        return []
-    folder = PACKAGE / name[1]
-    if folder.is_dir():
-        return [*folder.rglob("*.py"), *([PACKAGE / "tfcovr.mplstyle"] if name[1] == "plots" else [])]
-    return [path for path in [folder.with_suffix(".py")] if path.exists()]
+    if path.suffix != ".py":
+        return hash_file(path)
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hash_text(ast.dump(tree))

@@ -1,6 +1,6 @@
 """Run the notebooks in order with papermill, each into `runs/<profile>/`, never onto itself.
 
-A notebook is left out while nothing changed that it was made from: its cells, its parameters, the package's code it imports, the
+A notebook is left out while nothing changed that it was made from: its cells, its parameters, the package's code, the
 committed files it reads, what earlier notebooks gave it. Beside each executed notebook a JSON file says what that was. One that
 fails is told at the end, and those that do not need it go on. Those that no training waits for run at the same time as the others,
 behind them.
@@ -27,12 +27,13 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from ..machine.files import alone, write_json
-from ..machine.hashing import code_hashes, hash_files_below, hash_text, versions
+from ..machine.hashing import PACKAGE, hash_files_below, hash_rooms, hash_text, versions
 from ..machine.workers import make_pool
 from ..profiles import ROOT, annotations_dir, get_profile, runs_dir
 from .report import write_report
 
 NOTEBOOKS = ROOT / "notebooks"
+NOT_READ = {"explorer", "reproduce", "cli"}  # rooms whose code decides no notebook's results
 COMMITTED = ("modifications", "paper", "weights")  # of data/, what notebooks read
 # What of earlier notebooks' results and figures one reads too, by number; and without which it cannot do.
 READS = {
@@ -138,13 +139,13 @@ def parse_value(text: str):
 def read_inputs(step: Step) -> dict[str, str]:
     """Hashes of what a notebook is made from, by what a person would call it."""
     cells = nbformat.read(step.notebook, as_version=4).cells
-    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    rooms = sorted({path.name for path in PACKAGE.iterdir()} - NOT_READ)
     inputs = {
         "its cells": hash_text(str([cell.source for cell in cells])),
         "its parameters": hash_text(str(step.parameters)),
         "the libraries": hash_text(str(versions())),
+        "the package": hash_rooms(*rooms),
     }
-    inputs |= {f"tfcovr_utils/{name}": of for name, of in code_hashes(code).items()}
     inputs |= {f"data/{name}": hash_text(str(hash_files_below(ROOT / "data" / name))) for name in COMMITTED}
     if step.parameters.get("source", "mini") != "mini":
         inputs["the annotations"] = hash_text(

@@ -21,7 +21,7 @@ from ..encoders import Encoder, load_encoder
 from ..encoders.aim import Aim, AimEncoder, load_pretrained, save_pretrained
 from ..machine import processes
 from ..machine.files import read_json, write_json, write_table
-from ..machine.hashing import code_hashes, hash_text
+from ..machine.hashing import hash_rooms, hash_text
 from ..profiles import Profile, data_dir
 from .label_accuracy import attribute_classes
 from .readers import ClipReader, Readout
@@ -46,6 +46,7 @@ class Recipe:
     thin: int = 0  # keep so many of the frames, evenly spread; 0 keeps all
 
 
+MADE_BY = ("video", "encoders", "embedding", "training")  # rooms whose code decides what is learned
 RECIPES = {
     "aim": Recipe("the paper's: AIM's adapters, the mean over frames", "mean", adapters=True),
     "aim-brief": Recipe("aim for one epoch", "mean", adapters=True, changes=(("epochs", 1),)),
@@ -146,10 +147,7 @@ def learn(
         "clips": hash_text("\n".join(clips["clip_id"] + clips["label_id"] + clips["split"])),
         "files": hash_contents(clips["path"], clips_dir, store_dir or data_dir() / "embeddings"),
     }
-    made_of, code = (
-        json.loads(json.dumps(made_of)),
-        hash_text(str(code_hashes("from tfcovr_utils.training import recipes"))),
-    )
+    made_of, code = json.loads(json.dumps(made_of)), hash_rooms(*MADE_BY)
     if folder is not None and processes.broadcast_from_main((Path(folder) / "recipe.json").exists()):
         facts = read_json(Path(folder) / "recipe.json")
         changed = [
