@@ -14,7 +14,7 @@ from comparing import compare, main, row
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.benchmark.protocols import make_task
 from tfcovr_utils.evaluation.scoring import DEPTH, evaluate
-from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.labels import parse_label
 from tfcovr_utils.methods import stored
 from tfcovr_utils.metrics.ranking import RANKS
 from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row

@@ -25,7 +25,7 @@ from tfcovr_utils.embedding.store import SETTLED_NS, digest, hash_files
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.explorer import Session
 from tfcovr_utils.explorer.session import FIRST_METHOD
-from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.labels import parse_label
 from tfcovr_utils.profiles import get_profile
 from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row
 

@@ -36,7 +36,7 @@ from tfcovr_utils.benchmark.statistics import count
 from tfcovr_utils.embedding.embed import embed_clips
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.video.frames import read_clips
-from tfcovr_utils.labels.grammar import Attributes
+from tfcovr_utils.labels import Attributes
 from tfcovr_utils.rendering import shortcuts
 from tfcovr_utils.rendering.build import measure
 from tfcovr_utils.profiles import ROOT, annotations_dir, get_profile, provenance, runs_dir

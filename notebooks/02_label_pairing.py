@@ -28,7 +28,7 @@ from IPython.display import Markdown, display
 from tfcovr_utils import rendering, plots
 from tfcovr_utils.explorer import PairReviewer
 from tfcovr_utils.video.frames import read_clips
-from tfcovr_utils.labels.grammar import Attributes
+from tfcovr_utils.labels import Attributes
 from tfcovr_utils.labels.pairing import DECISIONS_PATH, pair_labels, propose_pairs, similarity_matrix
 from tfcovr_utils.profiles import annotations_dir, get_profile, provenance, runs_dir
 from tfcovr_utils.sources import load_source

@@ -27,7 +27,7 @@ from IPython.display import Markdown, display
 
 from tfcovr_utils import rendering, plots
 from tfcovr_utils.benchmark.statistics import PAPER, count
-from tfcovr_utils.labels.grammar import Attributes
+from tfcovr_utils.labels import Attributes
 from tfcovr_utils.texts import Asking, check_table, count_words, describe, dry_run, make_jobs, write_by_model, write_by_rule
 from tfcovr_utils.labels.pairing import DECISIONS_PATH, pair_labels
 from tfcovr_utils.profiles import annotations_dir, get_profile, provenance, runs_dir

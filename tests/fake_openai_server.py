@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tfcovr_utils.labels.grammar import Attributes, label_text, parse_label
+from tfcovr_utils.labels import Attributes, label_text, parse_label
 from tfcovr_utils.rendering.skills import SKILLS
 from tfcovr_utils.texts import write_rules
 

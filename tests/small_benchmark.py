@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
-from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.labels import parse_label
 from tfcovr_utils.methods import Setting
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row

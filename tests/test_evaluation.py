@@ -12,7 +12,7 @@ from small_benchmark import TEXTS, small_benchmark
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.benchmark.protocols import PROTOCOLS, make_task
 from tfcovr_utils.evaluation.scoring import DEPTH, RECALL_RANKS, evaluate, main
-from tfcovr_utils.labels.grammar import difference, parse_label
+from tfcovr_utils.labels import difference, parse_label
 from tfcovr_utils.methods import METHODS, Fitted, Setting, stored
 from tfcovr_utils.metrics.ranking import RANKS
 from tfcovr_utils.profiles import PROFILES

@@ -7,7 +7,7 @@ import pytest
 from test_video import drawn_clip, encode
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
-from tfcovr_utils.labels.grammar import Attributes, parse_label
+from tfcovr_utils.labels import Attributes, parse_label
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.sources.source import CLIP_COLUMNS, LABEL_COLUMNS
 from tfcovr_utils.video import preview, read_clip

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfcovr_utils.labels.grammar import Attributes, Change, difference, label_text, parse_label
+from tfcovr_utils.labels import Attributes, Change, difference, label_text, parse_label
 
 ANNOTATIONS = os.environ.get("TFCOVR_ANNOTATIONS")
 needs_annotations = pytest.mark.skipif(

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tfcovr_utils import rendering
-from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.labels import parse_label
 from tfcovr_utils.profiles import PROFILES, ROOT
 from tfcovr_utils.rendering import shortcuts
 from tfcovr_utils.rendering.dataset import label_table, scene_of

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from fake_openai_server import KEY, FakeOpenAI
 
-from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.labels import parse_label
 from tfcovr_utils.labels.pairing import pair_labels, spell_out
 from tfcovr_utils.sources.source import label_row
 from tfcovr_utils.texts import Asking, check_table, dry_run, make_jobs, write_by_model, write_by_rule

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfcovr_utils.labels.grammar import Attributes, label_text, parse_label
+from tfcovr_utils.labels import Attributes, label_text, parse_label
 from tfcovr_utils.labels.pairing import pair_labels
 from tfcovr_utils.rendering.skills import SKILLS
 from tfcovr_utils.sources import load_source

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfcovr_utils.labels.grammar import label_text, parse_label
+from tfcovr_utils.labels import label_text, parse_label
 from tfcovr_utils.labels.pairing import (
     DECISION_COLUMNS,
     PAIR_COLUMNS,

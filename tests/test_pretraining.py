@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPModel
 
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.labels.grammar import label_text
+from tfcovr_utils.labels import label_text
 from tfcovr_utils.profiles import PROFILES, ROOT
 from tfcovr_utils.rendering import captions, dataset, plan, scene
 from tfcovr_utils.rendering import pretraining_pictures as pictures

@@ -11,7 +11,7 @@ from test_pretraining import COUNTS_AND_WAYS, LABELLED, held_out, rendered, some
 from torch.nn import functional as F
 
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.labels.grammar import label_text
+from tfcovr_utils.labels import label_text
 from tfcovr_utils.profiles import ROOT
 from tfcovr_utils.rendering import pretraining_pictures as pictures
 from tfcovr_utils.rendering.captions import caption, frame_facts

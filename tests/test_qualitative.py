@@ -15,7 +15,7 @@ from tfcovr_utils.evaluation.qualitative import (
     wrong_factors,
 )
 from tfcovr_utils.evaluation.scoring import run
-from tfcovr_utils.labels.grammar import Attributes, difference
+from tfcovr_utils.labels import Attributes, difference
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import PROFILES
 

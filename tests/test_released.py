@@ -18,7 +18,7 @@ import torch
 from tfcovr_utils.benchmark import benchmark as triplets
 from tfcovr_utils.benchmark.benchmark import TABLES, Benchmark
 from tfcovr_utils.benchmark.export import main
-from tfcovr_utils.labels.grammar import parse_label
+from tfcovr_utils.labels import parse_label
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.sources import Source, load_source
 from tfcovr_utils.sources.release import released

@@ -27,7 +27,7 @@ from tfcovr_utils.benchmark.benchmark import (
 )
 from tfcovr_utils.benchmark.queries import CAP, DIVE_CAP, answers, build_queries, find_targets
 from tfcovr_utils.benchmark.splits import split_by_source
-from tfcovr_utils.labels.grammar import Attributes, label_text, parse_label
+from tfcovr_utils.labels import Attributes, label_text, parse_label
 from tfcovr_utils.labels.pairing import pair_labels
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row

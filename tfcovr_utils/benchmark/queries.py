@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..labels.grammar import Attributes
+from ..labels import Attributes
 from ..profiles import SPLITS
 
 # Fitted to the paper's 473 queries with 3.94 targets on average.

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..labels.grammar import Attributes
+from ..labels import Attributes
 from ..texts import count_words
 
 # Gupta et al., "From Play to Replay", section 3; the release's own count is 178,639 triplets.

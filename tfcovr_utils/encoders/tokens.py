@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from ..labels.numbers import spell_numbers
+
 MAX_WORDS, MAX_TOKENS = 30, 32  # pre_caption and max_txt_len of the official code
-_ONES = ("", "one", "two", "three", "four", "five", "six", "seven")
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,10 @@ def official_text(text: str, max_words: int | None = MAX_WORDS) -> str:
     Counts up to 7 in half steps are spelled ("2.5" is "two and a half", "0.25" stays), all is lower case,
     some punctuation is dropped, and what follows the 30th word is cut (`max_words`; None keeps all).
     """
-    text = re.sub(r"\b\d+(\.\d+)?\b", lambda found: _spell(found[0]), text)
-    return " ".join(re.sub(r'[!"()*#:;~]', " ", text.lower()).split()[:max_words])
+    return " ".join(re.sub(r'[!"()*#:;~]', " ", spell_numbers(text).lower()).split()[:max_words])
 
 
 def tokenise(texts: list[str], tokenizer, max_tokens: int = MAX_TOKENS) -> Tokens:
     """Tokenise texts once, padded to the longest of them and cut at `max_tokens`, officially 32."""
     rows = tokenizer(texts, padding="longest", truncation=True, max_length=max_tokens, return_tensors="pt")
     return Tokens(rows["input_ids"], rows["attention_mask"])
-
-
-def _spell(number: str) -> str:
-    value = float(number)
-    if value == 0.5:
-        return "half"
-    if not 1 <= value < len(_ONES) or value % 0.5 or value > len(_ONES) - 1:
-        return number
-    return _ONES[int(value)] + (" and a half" if value % 1 else "")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..benchmark.benchmark import Benchmark
 from ..benchmark.protocols import make_task
-from ..labels.grammar import Attributes, Change, difference
+from ..labels import Attributes, Change, difference
 from ..methods import METHODS
 from .results import read_results
 

@@ -20,7 +20,7 @@ from ..benchmark.benchmark import Benchmark
 from ..benchmark.protocols import PEER_PROTOCOLS, PROTOCOLS, Task, make_task
 from ..embedding.store import hash_contents
 from ..encoders import ENCODERS
-from ..labels.grammar import Attributes, difference
+from ..labels import Attributes, difference
 from ..machine.hashing import hash_files_below, hash_rooms, hash_text, hash_weights_named, versions
 from ..methods import METHODS, Fitted, Method, NotRun, Setting, get_method
 from ..metrics.ranking import (

@@ -1,98 +1,38 @@
-"""Label text -> attributes -> differences, for FineGym texts and FineDiving dive codes.
+"""The grammar of labels: a FineGym text or a FineDiving dive code becomes attributes.
 
-A label is read by consuming it: each row of `_RULES` that matches sets one attribute and takes
-its words away, and what no row takes is the `residue`, so an unknown word is never lost silently.
-Nothing here knows about clips, tables or sentences.
+Each row of `_GRAMMAR` that matches sets one attribute and takes its words out of the text. The words
+that no row takes become the `residue`, so an unknown word is never lost.
 """
 
-import json
 import re
-from dataclasses import asdict, dataclass
 from functools import cache
-from typing import NamedTuple
 
-APPARATUS = {"VT": "Vault", "FX": "Floor Exercise", "BB": "Balance Beam", "UB": "Uneven Bars", "DV": "Diving"}
+from .attributes import APPARATUS, FAMILY_OF, Attributes
+from .numbers import NUMBER
+
 _TAG = re.compile(r"\(\s*([^)]*?)\s*\)\s*")
-_TAGS = {name.lower(): tag for tag, full in APPARATUS.items() for name in (tag, full)}
+_TAGS = {name.lower(): tag for tag, full in APPARATUS.items() for name in (tag, full) if tag != "DV"}
 _CODE = re.compile(r"(?:[1-4]0\d|5[1-4]\d\d|6[1-4]\d\d?)[a-d]")
-
+# Digit or letter of a dive code -> value, and FineDiving's word for it.
 _DIVE_DIRECTIONS = {"1": "forward", "2": "backward", "3": "reverse", "4": "inward"}
 # Position d leaves the body free; FineDiving's procedures call it a pike.
 _DIVE_SHAPES = {"a": "straight", "b": "piked", "c": "tucked", "d": "piked"}
-_DIVE_WORDS = {
-    "forward": "Forward",
-    "backward": "Back",
-    "reverse": "Reverse",
-    "inward": "Inward",
-    "straight": "Straight",
-    "piked": "Pike",
-    "tucked": "Tuck",
-}
-
-
-@dataclass(frozen=True)
-class Attributes:
-    """What a label says, one value an attribute; "" or False where the label does not say.
-
-    `rotation` and `entry_turn` count full turns or twists (one attribute under two names) and are
-    0.0 where the label names none, so "no twist" and "cannot twist" read alike. `saltos` is None
-    for skills that are no salto and 0.0 for a vault without one. `entry` is how the skill begins
-    (the bar swing, the arabian or gainer take-off), `base` the skill itself.
-    """
-
-    apparatus: str
-    family: str
-    base: str
-    entry: str = ""
-    entry_turn: float = 0.0
-    saltos: float | None = None
-    direction: str = ""
-    shape: str = ""
-    rotation: float = 0.0
-    or_more: bool = False
-    ring: bool = False
-    legs: str = ""
-    finish: str = ""
-    modifiers: tuple[str, ...] = ()
-    armstand: bool = False
-    residue: str = ""
-
-    def to_json(self) -> str:
-        """Write the attributes for the `attributes` column of a labels table."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "Attributes":
-        """Read what `to_json` wrote."""
-        values = json.loads(text)
-        return cls(**{**values, "modifiers": tuple(values["modifiers"])})
-
-
-class Change(NamedTuple):
-    """One attribute that differs, with both values."""
-
-    attribute: str
-    source: object
-    target: object
-
-
-def difference(source: Attributes, target: Attributes) -> tuple[Change, ...]:
-    """Return the attributes that change from source to target, in the order of the dataclass.
-
-    The residue counts too: labels that differ only in words nobody understood are not the same.
-    """
-    before, after = asdict(source), asdict(target)
-    return tuple(Change(k, before[k], after[k]) for k in before if before[k] != after[k])
+_DIVE_WORDS = {"backward": "Back", "piked": "Pike", "tucked": "Tuck"}
 
 
 @cache
 def parse_label(text: str) -> Attributes:
-    """Parse a FineGym text such as "(FX) salto backward piked" or a dive code such as "5152b"."""
+    """Parse a FineGym text or a FineDiving dive code.
+
+    >>> dive = parse_label("5152b")
+    >>> dive.direction, dive.shape, dive.saltos, dive.rotation
+    ('forward', 'piked', 2.5, 1.0)
+    """
     cleaned = " ".join(text.lower().split())
     if _CODE.fullmatch(cleaned):
         return _parse_dive(cleaned)
     tag = _TAG.match(cleaned)
-    if not tag or tag[1] not in _TAGS or tag[1] in ("dv", "diving"):
+    if not tag or tag[1] not in _TAGS:
         raise ValueError(
             f"label {text!r} is neither a dive code nor a FineGym text; write it like '5152b' or "
             f"'(FX) salto backward tucked', with one of VT, FX, BB, UB in front."
@@ -103,42 +43,49 @@ def parse_label(text: str) -> Attributes:
 
 
 def label_text(code: str) -> str:
-    """Spell a dive code as FineDiving spells a procedure, e.g. "Inward, 3.5 Soms.Tuck, Entry"."""
+    """Spell a dive code as FineDiving spells a procedure.
+
+    >>> label_text("5152b")
+    'Forward, 1 Twist, 2.5 Soms.Pike, Entry'
+    """
     dive = parse_label(code)
     if dive.apparatus != "DV":
         raise ValueError(f"{code!r} is a FineGym text, not a dive code such as '5152b'.")
-    steps = [("Arm." if dive.armstand else "") + _DIVE_WORDS[dive.direction]]
+    direction, shape = (_DIVE_WORDS.get(word, word.capitalize()) for word in (dive.direction, dive.shape))
+    steps = [("Arm." if dive.armstand else "") + direction]
     if dive.rotation:
         steps.append(f"{dive.rotation:g} Twist{'s' * (dive.rotation > 1)}")
-    steps.append(f"{dive.saltos:g} Som{'s' * (dive.saltos > 1)}.{_DIVE_WORDS[dive.shape]}")
-    return ", ".join([*steps, "Entry"])
+    return ", ".join([*steps, f"{dive.saltos:g} Som{'s' * (dive.saltos > 1)}.{shape}", "Entry"])
 
 
 def _parse_dive(code: str) -> Attributes:
     """Read `[1-4]0s`, `5dst`, `6ds` or `6dst` and a position: s and t are half turns."""
-    digits, position = code[:-1], code[-1]
-    twisting = digits[0] == "5" or len(digits) == 4
+    twisting = code[0] == "5" or len(code) == 5
     return Attributes(
         apparatus="DV",
         family="dive",
         base="dive",
-        saltos=int(digits[2]) / 2,
-        direction=_DIVE_DIRECTIONS[digits[1 if digits[0] in "56" else 0]],
-        shape=_DIVE_SHAPES[position],
-        rotation=int(digits[3]) / 2 if twisting else 0.0,
-        armstand=digits[0] == "6",
+        saltos=int(code[2]) / 2,
+        direction=_DIVE_DIRECTIONS[code[1 if code[0] in "56" else 0]],
+        shape=_DIVE_SHAPES[code[-1]],
+        rotation=int(code[3]) / 2 if twisting else 0.0,
+        armstand=code[0] == "6",
     )
 
 
-# The grammar: rows of (attribute, value, pattern), tried from the top. A row that matches takes its
-# words out of the text. A scalar keeps its first value, modifiers collect, and an empty attribute
-# takes words that say nothing. The values `float` and `str` mean: what the pattern's group holds.
-_N = r"(\d+(?:\.\d+)?)"
+def _as_written(attribute: str, values: str) -> list[tuple[str, str, str]]:
+    """Make the rows of values that a label writes as we name them."""
+    return [(attribute, value, value) for value in values.split(", ")]
+
+
+# Rows of (attribute, value, pattern), tried from the top. A row that matches takes its words out of the
+# text. An attribute keeps its first value, modifiers collect, and rows without an attribute remove words
+# that say nothing. The values `float` and `str` convert the pattern's group.
+_N = rf"({NUMBER.pattern})"
 _BEFORE_FLIGHT = r"(?=(?:\w+ )?(?:salto|counter|straddle flight))"
 _GRAMMAR = (
     # How it begins.
-    ("entry", "arabian", r"arabian"),
-    ("entry", "gainer", r"gainer"),
+    *_as_written("entry", "arabian, gainer"),
     ("entry", "take-off forward", r"take-off forward from one or both legs,"),
     ("", "", r", take[ -]off from (?:one leg|2 feet)"),
     ("entry", "jump backward", r"jump backward,"),
@@ -153,7 +100,7 @@ _GRAMMAR = (
     ("modifiers", "turn before salto", rf"(?<=on, )(?={_N} turn to)"),
     ("entry_turn", float, rf"^(?:with )?{_N} (?:turn|twist) (?:to|and) {_BEFORE_FLIGHT}"),
     ("", "", r"\bon,"),
-    # Saltos. A double salto told as two takes direction and shape from the second.
+    # Saltos. A double salto written as two takes direction and shape from the second.
     ("base", "whip salto", r"whip(?= salto)"),
     ("saltos", 2.0, rf"salto(?: \w+ward)?(?: \w+ed)?(?= with {_N} turn into)"),
     ("modifiers", "turn between saltos", r"into salto"),
@@ -200,9 +147,7 @@ _GRAMMAR = (
     # Extras.
     ("modifiers", "side position", r"(?:in|from) side position|^side(?= yang-bo)"),
     ("modifiers", "hop", r"with hop(?= \d)"),
-    ("modifiers", "on one arm", r"on one arm"),
-    ("modifiers", "before hand support", r"before hand support"),
-    ("modifiers", "after hand support", r"after hand support"),
+    *_as_written("modifiers", "on one arm, before hand support, after hand support"),
     ("modifiers", "piking of hips", r"with piking and stretching of hips in flight phase"),
     ("modifiers", "high flight", r"with high flight phase"),
     ("modifiers", "leg change", r"with leg change(?: in flight phase|$)"),
@@ -234,27 +179,29 @@ _GRAMMAR = (
     ("base", "switch leap", r"switch leap"),
     ("base", "stag split leap", r"stag split leap(?: forward)?"),
     ("base", "split leap", r"split leap(?: forward)?"),
-    ("base", "side split jump", r"straddle pike (?:jump )?or side split jump"),
-    ("base", "side split jump", r"(?:straddle pike|side split) jump"),
+    (
+        "base",
+        "side split jump",
+        r"straddle pike (?:jump )?or side split jump|(?:straddle pike|side split) jump",
+    ),
     ("base", "split jump", r"split jump"),
     ("base", "sissone", r"sissone(?: jump)?"),
     ("base", "johnson", r"johnson(?: with additional)?"),
     (
         "base",
         "leap to straddle pike",
-        r"leap (?:forward )?with 0.25 turn into straddle pike position(?: or side split)?",
+        r"leap (forward )?with 0.25 turn into straddle pike position( or side split)?",
     ),
     ("base", "stag jump", r"stag jump"),
     ("base", "tuck jump to split", r"tuck jump with separation of legs to cross split .* phase"),
-    # Jumps that are one but for the shape of the body.
+    # Jumps that differ in the shape of the body only.
     ("shape", "tucked", r"tuck(?= hop| jump)"),
     ("shape", "stretched", r"stretched(?= hop| jump)"),
     ("shape", "piked", r"pike(?= jump)"),
     ("shape", "wolf", r"wolf(?= hop| jump)"),
     ("base", "sheep jump", r"sheep jump(?:, jump with upper back arch .*)?"),
     ("base", "stride leap", r"stride leap forward with change of legs to wolf position"),
-    ("base", "jump with legs separated", r"jump with legs separated"),
-    ("base", "cat leap", r"cat leap"),
+    *_as_written("base", "jump with legs separated, cat leap"),
     ("base", "fouette hop with leg change", r"fouette hop with leg change to cross split"),
     ("base", "fouette hop", r"fouett[eé][ -]hop"),
     ("base", "butterfly", r"butterfly(?= (?:for|back)ward)"),
@@ -267,29 +214,19 @@ _GRAMMAR = (
     ("base", "flic-flac", r"flic-flac(?: take-off)?"),
     ("base", "round-off", r"round-off"),
     ("", "", r"^handspring forward off"),
-    ("base", "handspring", r"handspring"),
-    ("base", "tsukahara", r"tsukahara"),
-    ("base", "pike sole circle", r"pike sole circle"),
-    ("base", "straddle sole circle", r"straddle sole circle"),
-    ("base", "giant circle", r"giant circle"),
+    *_as_written("base", "handspring, tsukahara, pike sole circle, straddle sole circle, giant circle"),
     ("base", "clear rear pike circle", r"clear rear pike support .*, full circle swing"),
-    ("base", "clear hip circle", r"clear hip circle"),
-    ("base", "hip circle", r"hip circle"),
+    *_as_written("base", "clear hip circle, hip circle"),
     ("", "", r", hips touching bar"),
-    ("base", "clear pike circle", r"clear pike circle"),
-    ("base", "clear straddle circle", r"clear straddle circle"),
+    *_as_written("base", "clear pike circle, clear straddle circle"),
     ("base", "seat circle", r"seat/pike circle"),
-    ("base", "stalder", r"stalder"),
-    ("base", "straddle flight", r"straddle flight"),
+    *_as_written("base", "stalder, straddle flight"),
     ("base", "stoop straddle vault", r"stoop, straddle vault"),
     ("base", "stoop pike vault", r"stoop, pike vault"),
-    ("base", "pike vault", r"pike vault"),
-    ("base", "counter straddle", r"counter straddle"),
-    ("base", "counter piked", r"counter piked"),
-    ("base", "counter stretched", r"counter stretched"),
-    ("base", "counter", r"counter"),
-    ("base", "hecht", r"hecht"),
-    ("base", "transition flight", r"transition flight"),
+    *_as_written(
+        "base",
+        "pike vault, counter straddle, counter piked, counter stretched, counter, hecht, transition flight",
+    ),
     ("base", "hop", r"^hop"),
     # Direction, shape and counts; by now the words can mean nothing else.
     ("direction", str, r"(forward|backward|sideward)"),
@@ -302,59 +239,39 @@ _GRAMMAR = (
     ("rotation", float, rf"{_N} (?:turn|twist|spin)s?"),
 )
 _FILLER = re.compile(r"\b(?:with|to|and|in|off)\b|,")
-_FAMILIES = {
-    "turn": "turn, illusion, tuck stand turn, back spin, prone turn",
-    "salto": "salto, whip salto, aerial cartwheel, aerial walkover, aerial round-off",
-    "handspring": "flic-flac, round-off, handspring",
-    "circle": "pike sole circle, straddle sole circle, giant circle, clear rear pike circle, "
-    "clear hip circle, hip circle, clear pike circle, clear straddle circle, seat circle, stalder",
-    "flight": "straddle flight, stoop straddle vault, stoop pike vault, pike vault, counter, "
-    "counter straddle, counter piked, counter stretched, transition flight",
-    "dismount": "hecht, turn to stand",
-}
-FAMILY_OF = {base: family for family, bases in _FAMILIES.items() for base in bases.split(", ")}
 _SWING_TURN = re.compile(rf" with {_N} turn$")
 
 
 def _parse_skill(apparatus: str, skill: str) -> Attributes:
-    text = skill
-    found: dict = {}
-    modifiers: list[str] = []
-    # On the bars a bracket in front is how the skill begins; any other bracket is a gloss.
-    swing = _TAG.match(text)
-    if swing:
+    text, found, modifiers = skill, {}, []
+    # On the bars a bracket in front says how the skill begins; any other bracket is a remark.
+    if swing := _TAG.match(text):
         entry, text = swing[1], text[swing.end() :]
-        turn = _SWING_TURN.search(entry)
-        if turn:
+        if turn := _SWING_TURN.search(entry):
             entry, found["entry_turn"] = entry[: turn.start()], float(turn[1])
         found["entry"] = entry
     text = _squeeze(_TAG.sub(" ", text))
     for attribute, value, pattern in _GRAMMAR:
-        if attribute in found and attribute != "modifiers":
+        if attribute in found:
             continue
         if not attribute:
             text = _squeeze(re.sub(pattern, " ", text))
-            continue
-        match = re.search(pattern, text)
-        if not match:
-            continue
-        text = _squeeze(f"{text[: match.start()]} {text[match.end() :]}")
-        if attribute == "modifiers":
-            modifiers.append(value)
-        else:
-            found[attribute] = value(match[1]) if callable(value) else value
-    unnamed = "salto" if "saltos" in found else "turn" if "rotation" in found else ""
-    base = found.pop("base", unnamed)
+        elif match := re.search(pattern, text):
+            text = _squeeze(f"{text[: match.start()]} {text[match.end() :]}")
+            if attribute == "modifiers":
+                modifiers.append(value)
+            else:
+                found[attribute] = value(match[1]) if callable(value) else value
+    base = found.pop("base", "salto" if "saltos" in found else "turn" if "rotation" in found else "")
+    family = FAMILY_OF.get(base, "leap" if base else "")
     if apparatus == "VT":
         found.setdefault("saltos", 1.0 if "shape" in found else 0.0)
         family = "vault"
-    else:
-        family = FAMILY_OF.get(base, "leap" if base else "")
     if found.get("entry") == "arabian":
         found.setdefault("direction", "forward")
     if found.get("entry") == "gainer" and base == "salto":
         found.setdefault("direction", "backward")
-    # Without a base skill nothing was understood, whatever else was recognised.
+    # A label without a base skill was not understood, whatever else was recognised.
     residue = _squeeze(_FILLER.sub(" ", text)) if base else skill
     return Attributes(apparatus, family, base, modifiers=tuple(sorted(modifiers)), residue=residue, **found)
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
 from difflib import SequenceMatcher
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 
 from ..machine.files import replacing
 from ..profiles import ROOT
-from .grammar import APPARATUS, Attributes
+from .attributes import APPARATUS, Attributes
 
 PAIR_COLUMNS = ["source_label", "target_label", "kind", "tier", "changed", "similarity", "decision"]
 DECISION_COLUMNS = ["source_label", "target_label", "decision", "kind", "comment"]
@@ -166,7 +167,7 @@ def record_decision(
 
 
 def _word_pair_cosine(words: list[list[str]]) -> np.ndarray:
-    pairs = [Counter(zip(line, line[1:])) for line in words]
+    pairs = [Counter(pairwise(line)) for line in words]
     column = {pair: k for k, pair in enumerate(dict.fromkeys(p for line in pairs for p in line))}
     counts = np.zeros((len(words), max(len(column), 1)))
     for row, line in enumerate(pairs):

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from ..labels.grammar import label_text, parse_label
+from ..labels import label_text, parse_label
 from ..profiles import SPLITS, Profile
 from ..sources.source import label_row
 from ..video import sample_indices

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..labels.grammar import Attributes, label_text, parse_label
+from ..labels import Attributes, label_text, parse_label
 from .pickles import read_plain_pickle
 from .source import CLIP_COLUMNS, Source, first_file, label_row
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..labels.grammar import parse_label
+from ..labels import parse_label
 from .source import CLIP_COLUMNS, Source, first_file, label_row
 
 ORIGIN = "the FineGym project site, sdolivia.github.io/FineGym (CC BY-NC 4.0, without checksums)"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..labels.grammar import Attributes, parse_label
+from ..labels import Attributes, parse_label
 from ..profiles import SPLITS
 from ..video import VideoError, probe
 from ..video.listing import VIDEO_SUFFIXES, list_videos

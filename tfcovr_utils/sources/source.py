@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..labels.grammar import Attributes
+from ..labels import Attributes
 
 CLIP_COLUMNS = ["clip_id", "dataset", "source_video", "label_id", "split", "start_s", "end_s", "path"]
 # `set` is FineGym's element set: the same skill stands in two of them (routine and dismount).

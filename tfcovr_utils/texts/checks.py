@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..labels.grammar import Attributes, difference
+from ..labels import Attributes, difference
+from ..labels.numbers import NUMBER
 from .reading.reader import apply_text, named_attributes, normalise, satisfies
 from .reading.synonyms import DIRECTIONS, PLACES, SHAPES
 from .rules import MOST_CLAUSES, changes, comes_along
-from .words import ENTRIES, FINISHES, LEGS, MODIFIERS, NUMBER, count_words
+from .words import ENTRIES, FINISHES, LEGS, MODIFIERS, count_words
 
 LENGTHS = {"short": (2, 19), "dense": (30, 120)}
 VERBATIM = 4  # words a label needs before saying them all is copying it, and not naming a skill

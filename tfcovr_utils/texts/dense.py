@@ -1,6 +1,6 @@
 """The rule writer's dense style: what changes and also what stays, in order of time."""
 
-from ..labels.grammar import Attributes
+from ..labels import Attributes
 from .rules import article, changes, comes_along, said_modifiers
 from .words import (
     ENTRIES,

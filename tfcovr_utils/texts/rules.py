@@ -4,7 +4,7 @@ It says the target's values and never the source's, one clause a change. What do
 clauses is said as a whole new skill. Nothing here reads or checks a text.
 """
 
-from ..labels.grammar import Attributes, difference
+from ..labels import Attributes, difference
 from ..labels.pairing import NEUTRAL_LANDINGS
 from .words import (
     ENTRIES,

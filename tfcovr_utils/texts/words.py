@@ -3,9 +3,8 @@
 Both the rule writer and the reader go by these tables, so what one writes the other reads.
 """
 
-import re
-
-from ..labels.grammar import APPARATUS, Attributes
+from ..labels import APPARATUS, Attributes
+from ..labels.numbers import spell_numbers
 
 ENTRIES = {
     "": "a plain entry",
@@ -98,25 +97,10 @@ DIVE_SHAPES = {"straight": "straight", "piked": "pike", "tucked": "tuck"}
 # Words of other phrases too, so that as a new base they are said with the whole skill.
 GENERIC_BASES = {"salto", "turn", "jump", "hop", "dive"}
 
-_UNITS = ("", "one", "two", "three", "four", "five", "six", "seven")
-# The counts that the official loaders spell; 0.25, 0.75 and 1.25 stay digits.
-SPELLED = {
-    "0.5": "half",
-    **{f"{n}.0": _UNITS[n] for n in range(1, 8)},
-    **{f"{n}.5": f"{_UNITS[n]} and a half" for n in range(1, 7)},
-    **{f"{n}": _UNITS[n] for n in range(1, 8)},
-}
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
-
-
-def spell_counts(text: str) -> str:
-    """Write 0.5 to 7 in half steps as words, as the official loaders do."""
-    return NUMBER.sub(lambda count: SPELLED.get(count[0], count[0]), text)
-
 
 def count_words(text: str) -> int:
     """Count the words of a text once its counts are spelled."""
-    return len(spell_counts(text).split())
+    return len(spell_numbers(text).split())
 
 
 def apparatus_name(attributes: Attributes) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..labels.grammar import Attributes, parse_label
+from ..labels import Attributes, parse_label
 from ..machine.files import replacing, write_table
 from .dense import write_dense
 from .llm.dialogue import Job, Progress

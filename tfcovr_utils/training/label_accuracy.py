@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from ..labels.grammar import Attributes, difference
+from ..labels import Attributes, difference
 
 
 def accuracies(logits: torch.Tensor, label_idx: np.ndarray) -> dict[str, float]:

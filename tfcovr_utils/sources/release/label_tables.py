@@ -4,7 +4,7 @@ import hashlib
 
 import pandas as pd
 
-from ...labels.grammar import Attributes, difference, label_text
+from ...labels import Attributes, difference, label_text
 from ...labels.pairing import KINDS, PAIR_COLUMNS
 from ...profiles import SPLITS
 from ..folder import read_attributes

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...labels.grammar import Attributes
+from ...labels import Attributes
 from ..checks import Complaint, check_text
 from .prompt import digest, request_body
 

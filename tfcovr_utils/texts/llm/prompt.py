@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from ...labels.grammar import label_text, parse_label
+from ...labels import label_text, parse_label
 from ...labels.pairing import spell_out
 from ..dense import write_dense
 

@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable
 from functools import cache
 
+from ...labels.numbers import NUMBER, WORDS
+
 TURN = r"(?:twist(?:s|ing|ed)?|turn(?:s|ing|ed)?|spin(?:s|ning)?|pirouettes?|rotations?|revolutions?)"
 SALTO = r"(?:somersaults?|saltos?|som(?:i|ie)?s?|flips?)"
-_N = r"(\d+(?:\.\d+)?)"
-_WORDS = {word: n for n, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven"])}
+_N = rf"({NUMBER.pattern})"
+_WORDS = {word: n for n, word in enumerate(WORDS)}
 _UNIT = rf"(\d+|{'|'.join(_WORDS)})"
 _TIMES = {"single": "1", "full": "1", "whole": "1", "double": "2", "triple": "3", "quadruple": "4"}
 _LESS = r"(?:take|drop|lose|remove|cut|subtract|shave|leave out|reduce|skip)"

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
-from ...labels.grammar import FAMILY_OF, Attributes, difference
+from ...labels import FAMILY_OF, Attributes, difference
 from ..rules import comes_along
 from ..words import ENTRIES, FINISHES, LEGS, MODIFIERS
 from .counting import SALTO, TURN, count_after, to_digits

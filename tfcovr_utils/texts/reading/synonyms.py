@@ -6,7 +6,7 @@ All are matched against lower-case text without hyphens, its counts written as d
 import re
 from collections.abc import Callable
 
-from ...labels.grammar import FAMILY_OF, Attributes
+from ...labels import FAMILY_OF, Attributes
 from ..words import GENERIC_BASES
 from .counting import TURN
 

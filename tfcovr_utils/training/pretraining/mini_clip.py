@@ -25,7 +25,7 @@ from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from ...labels.grammar import label_text
+from ...labels import label_text
 from ...machine.files import replacing, together
 from ...profiles import ROOT
 from ...rendering.captions import caption
