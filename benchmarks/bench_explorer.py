@@ -21,13 +21,14 @@ from comparing import compare, main, row
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.embedding import embed as embedding
-from tfcovr_utils.embedding.store import SETTLED_NS, digest, hash_files
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.explorer import Session
 from tfcovr_utils.explorer.session import FIRST_METHOD
 from tfcovr_utils.labels import parse_label
+from tfcovr_utils.machine.hashing import digest
 from tfcovr_utils.profiles import get_profile
 from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row
+from tfcovr_utils.video.hashes import SETTLED_NS, hash_clips
 
 SIZES = {False: (36_000, 500), True: (500, 10)}  # clips of the gallery and questions; and when quick
 REPEATS = 5
@@ -90,7 +91,7 @@ def fill_store(clips: pd.DataFrame, folder: Path, store_dir: Path, profile, num_
             ),
         )
     time.sleep(SETTLED_NS / 1e9)
-    hash_files(clips["path"], folder, store_dir)
+    hash_clips(clips["path"], folder, store_dir)
 
 
 def make(folder: Path, num_gallery: int, num_queries: int):

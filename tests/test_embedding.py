@@ -20,7 +20,7 @@ from tfcovr_utils.embedding import embed as embedding
 from tfcovr_utils.embedding import store
 from tfcovr_utils.embedding.embed import embed_clips, embed_texts, main
 from tfcovr_utils.encoders import ENCODERS, Encoder
-from tfcovr_utils.video import read_clip, write_clip
+from tfcovr_utils.video import hashes, read_clip, write_clip
 
 FRAMES = 4
 SLOW_S = 0.05  # a batch of the command that is killed
@@ -237,7 +237,7 @@ def test_half_precision_is_near_and_kept_apart(originals, embed):
 
 
 def test_a_changed_file_is_embedded_anew_and_only_it(clips_dir, embed, monkeypatch):
-    monkeypatch.setattr(store, "SETTLED_NS", 0)  # remember hashes at once
+    monkeypatch.setattr(hashes, "SETTLED_NS", 0)  # remember hashes at once
     first, path = embed(clips_dir), clips_dir / "clips" / "3.mp4"
     before = path.stat()
     other = write_drawn(clips_dir.parent / "other.mp4", 77).read_bytes()
@@ -257,17 +257,17 @@ def test_a_changed_file_is_embedded_anew_and_only_it(clips_dir, embed, monkeypat
 
 def test_hashes_of_settled_files_are_remembered(clips_dir, tmp_path, monkeypatch):
     hashed = []
-    monkeypatch.setattr(store, "_hash_file", lambda path: hashed.append(path.name) or "0" * 64)
+    monkeypatch.setattr(hashes, "digest_file", lambda path: hashed.append(path.name) or "0" * 64)
     names = table(clips_dir)["path"]
-    assert [len(store.hash_files(names, clips_dir, tmp_path)[0]) for _ in range(2)] == [10, 10]
+    assert [len(hashes.hash_clips(names, clips_dir, tmp_path)[0]) for _ in range(2)] == [10, 10]
     assert len(hashed) == 20  # just written: they could change again within the clock's step
-    monkeypatch.setattr(store, "SETTLED_NS", 0)
+    monkeypatch.setattr(hashes, "SETTLED_NS", 0)
     for _ in range(2):
-        store.hash_files(names, clips_dir, tmp_path)
+        hashes.hash_clips(names, clips_dir, tmp_path)
     assert len(hashed) == 30
     [cache] = tmp_path.glob("files-*.json")
     cache.write_text(cache.read_text()[:200])  # damaged: hashed again
-    store.hash_files(names, clips_dir, tmp_path)
+    hashes.hash_clips(names, clips_dir, tmp_path)
     assert len(hashed) == 40
 
 
@@ -546,9 +546,10 @@ def test_a_complete_store_is_read_where_nothing_may_be_written(originals, embed,
     def refuse(path):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(store, "SETTLED_NS", 0)  # so that there would be hashes to remember
+    monkeypatch.setattr(hashes, "SETTLED_NS", 0)  # so that there would be hashes to remember
     monkeypatch.setattr(store, "replacing", refuse)
     monkeypatch.setattr(store, "write_json", lambda value, path: refuse(path))
+    monkeypatch.setattr(hashes, "write_json", lambda value, path: refuse(path))
     assert torch.equal(embed(originals).values, first.values)
 
 

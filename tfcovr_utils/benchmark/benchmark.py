@@ -22,7 +22,8 @@ from ..machine.hashing import hash_text
 from ..profiles import SPLITS
 from ..sources import COMPLETE, SOURCES, Source, load_source
 from ..texts import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
-from .doctor import clip_exists, examine
+from ..video.hashes import clip_exists
+from .doctor import examine
 from .queries import build_queries
 from .splits import split_by_source
 from .statistics import count

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..texts import LENGTHS, count_words
 from ..video import VideoError, probe
+from ..video.hashes import clip_exists
 from .queries import meanings
 
 SHORTEST_S = 0.2  # below it a clip of the usual frame rates has too few frames to show a motion
@@ -33,11 +34,6 @@ def examine(benchmark, clips_dir: Path | None = None) -> pd.DataFrame:
         for problem, advice, cases in found
     ]
     return pd.DataFrame(rows, columns=REPORT_COLUMNS)
-
-
-def clip_exists(path: Path) -> bool:
-    """Say whether a clip is there: a file, or a folder with frames in it."""
-    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def _too_short(b) -> Iterable[str]:

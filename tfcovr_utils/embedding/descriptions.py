@@ -9,10 +9,11 @@ from tqdm import tqdm
 
 from ..encoders.captioner import Captioner
 from ..machine.files import write_table
+from ..machine.hashing import digest
 from ..profiles import data_dir
 from ..video import VideoError
 from ..video.frames import read_kept, square
-from .store import digest, hash_files
+from ..video.hashes import hash_clips
 
 AT_ONCE = 64  # captions in a batch
 KEEP_EVERY = 512  # what a killed run loses at most
@@ -31,7 +32,7 @@ def describe_clips(
     """
     store_dir = Path(store_dir or data_dir() / "embeddings")
     kept_path = store_dir / f"captions-{digest(str(sorted(captioner.identity.items())))[:16]}.parquet"
-    files, _ = hash_files(clips["path"], clips_dir, store_dir, progress)
+    files, _ = hash_clips(clips["path"], clips_dir, store_dir, progress)
     kept = dict(pd.read_parquet(kept_path).itertuples(index=False)) if kept_path.exists() else {}
     here = clips[clips["path"].isin(files)]
     keys = [files[path]["sha256"] for path in here["path"]]

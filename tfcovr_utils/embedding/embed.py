@@ -28,10 +28,12 @@ from tqdm import tqdm
 
 from ..encoders import ENCODERS, Encoder, load_encoder
 from ..machine import processes
+from ..machine.hashing import digest
 from ..profiles import data_dir, get_profile
 from ..video import VideoError, is_picture
 from ..video.frames import read_kept
-from .store import Store, digest, file_version, hash_new, remember_hashes
+from ..video.hashes import file_version, hash_clips
+from .store import Store
 
 READOUTS = ("frames", "clips", "texts")  # and "composed", of clips read together with a text
 SHARD_ROWS = 512  # what a killed run loses at most
@@ -112,7 +114,7 @@ def embed_clips(
     store = Store(store_dir, encoder.name, {"encoder": encoder.identity, "precision": precision, **recipe})
 
     clips, progress = clips.iloc[shard[0] :: shard[1]], progress and processes.is_main()
-    files, faults = _hash_together(clips["path"], clips_dir, store_dir, progress)
+    files, faults = hash_clips(clips["path"], clips_dir, store_dir, progress, shared=True)
     clips_here = clips[clips["path"].isin(files)]
     texts = clips_here["text"].tolist() if composed else [None] * len(clips_here)
     contents = [files[path]["sha256"] for path in clips_here["path"]]
@@ -161,20 +163,6 @@ def embed_clips(
             f"none of {len(missing)} clips below {clips_dir} could be read; the first: {next(iter(missing.values()))}."
         )
     return Embedded(clips_here["clip_id"][found].tolist(), project(values) if project else values, missing)
-
-
-def _hash_together(
-    paths: Iterable[str], clips_dir: Path, store_dir: Path, progress: bool
-) -> tuple[dict[str, dict], dict[str, str]]:
-    """As `hash_files`: each process hashes its share, and the first remembers all."""
-    share = list(dict.fromkeys(paths))[processes.rank() :: processes.world_size()]
-    hashed = processes.gather_values(hash_new(share, clips_dir, store_dir, progress))
-    files, faults, fresh = (
-        {name: entry for one in hashed for name, entry in one[which].items()} for which in range(3)
-    )
-    if processes.is_main():
-        remember_hashes(fresh, clips_dir, store_dir)
-    return files, faults
 
 
 def _read_written(store: Store, keys: list[str], broken: Collection[str]) -> tuple[torch.Tensor, np.ndarray]:

@@ -3,7 +3,6 @@
 An encoder sees decoded frames and plain texts. It decodes nothing, stores nothing and trains nothing.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
+from ..machine.hashing import digest_tensors
 from ..profiles import ROOT
 from ..video.frames import square
 
@@ -59,15 +59,7 @@ def normalise(pixels: torch.Tensor, mean: tuple, std: tuple) -> torch.Tensor:
 
 def hash_weights(model: torch.nn.Module) -> str:
     """Hash a model's weights by name and value, whatever file they came from."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(
-            value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-            if value.ndim
-            else str(value.item()).encode()
-        )
-    return digest.hexdigest()[:16]
+    return digest_tensors(model.state_dict(), scalars_as_text=True)[:16]
 
 
 def local_folder(weights: str) -> str:

@@ -18,7 +18,6 @@ import torch
 
 from ..benchmark.benchmark import Benchmark
 from ..benchmark.protocols import PEER_PROTOCOLS, PROTOCOLS, Task, make_task
-from ..embedding.store import hash_contents
 from ..encoders import ENCODERS
 from ..labels import Attributes, difference
 from ..machine.hashing import hash_files_below, hash_rooms, hash_text, hash_weights_named, versions
@@ -37,6 +36,7 @@ from ..metrics.ranking import (
     recall_ranked,
 )
 from ..profiles import PROFILES, SPLITS, data_dir, provenance
+from ..video.hashes import hash_contents
 from .recalls import MEASURES, field_table, write_recalls
 from .results import HEADLINES, find_result, read_results, save_not_run, save_result, summarise
 

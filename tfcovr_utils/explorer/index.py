@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..embedding.store import digest
 from ..machine.files import write_json
+from ..machine.hashing import digest
 from ..profiles import data_dir
 from ..sources.folder import load, read_duration
 from ..video.listing import VIDEO_SUFFIXES, list_videos

@@ -3,10 +3,11 @@
 from collections import OrderedDict
 from pathlib import Path
 
-from ..embedding.store import digest, file_version
 from ..machine.files import replacing
+from ..machine.hashing import digest
 from ..profiles import data_dir
 from ..video import preview
+from ..video.hashes import file_version
 
 MAX_BYTES = 100_000
 IN_MEMORY = 64

@@ -1,4 +1,7 @@
-"""SHA-256 of what a result is made from: texts, files, tensors, code. Equal hashes mean that a stored result can be reused."""
+"""SHA-256 of what a result is made from: texts, files, tensors, code.
+
+Equal hashes mean that a stored result can be reused.
+"""
 
 import ast
 import hashlib
@@ -24,7 +27,7 @@ def digest(content: str | bytes) -> str:
     """Return the whole SHA-256 of a text or of bytes, in hexadecimal.
 
     >>> digest("clip")[:8], digest(b"clip")[:8]
-    ('c2cd61bc', 'c2cd61bc')
+    ('67905ad3', '67905ad3')
     """
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
@@ -44,7 +47,7 @@ def digest_file(path: Path) -> str:
 
 
 def digest_tensors(state: dict, scalars_as_text: bool = False) -> str:
-    """Hash tensors by name, type, shape and value. scalars_as_text: how encoders' identities hash tensors of no dimension."""
+    """Hash tensors by name, type, shape and value. scalars_as_text: as encoders' identities do."""
     import torch  # here, since most that hash do not need it
 
     content = hashlib.sha256()
@@ -68,13 +71,16 @@ def hash_file(path: Path) -> str:
 
 
 def hash_files_below(folder: Path) -> dict[str, str]:
-    """Hash all files below a folder by their path in it, without hidden ones; a folder that is missing has none."""
+    """Hash all files below a folder but hidden ones, by their path in it; a missing folder has none."""
     paths = (path for path in sorted(Path(folder).rglob("*")) if path.is_file() and path.name[0] != ".")
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
 
 
 def hash_weights_named(name: str | Path | None) -> str | None:
-    """Hash local weights, a file or a folder, given from here or from the project's root; anything else, such as a hub id, is its own hash."""
+    """Hash a file or folder of weights, given from here or from the project's root.
+
+    Anything else, such as a hub id, is returned as it is.
+    """
     for path in (Path(name), ROOT / name) if name else ():
         if path.is_file():
             return hash_file(path)
@@ -91,15 +97,9 @@ def hash_rooms(*rooms: str) -> str:
     """
     paths = [PACKAGE / room for room in rooms]
     if missing := [path for path in paths if not path.exists()]:
-        raise FileNotFoundError(
-            f"{missing[0]} does not exist; name rooms or files of the package {PACKAGE.name}."
-        )
-    files = {file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])}
-    code = {
-        file.relative_to(PACKAGE).as_posix(): _hash_code(file)
-        for file in sorted(files)
-        if file.suffix in CODE
-    }
+        raise FileNotFoundError(f"{missing[0]} does not exist; name a room or a file of the package.")
+    files = sorted({file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])})
+    code = {file.relative_to(PACKAGE).as_posix(): _hash_code(file) for file in files if file.suffix in CODE}
     return hash_text(str(code))
 
 

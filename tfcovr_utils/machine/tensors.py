@@ -1,6 +1,5 @@
 """Weights and checkpoints of our own on disk: written whole, and told when a byte of them has changed."""
 
-import hashlib
 import os
 import pickle
 import re
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from .files import replacing
+from .hashing import digest_tensors
 
 _CONTENT = (
     "content"  # key of the metadata: a hash of names and values, which safetensors itself does not keep
@@ -23,7 +23,7 @@ def write_weights(state: dict[str, torch.Tensor], path: Path, metadata: dict[str
     state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with replacing(path) as temporary:
         try:
-            save_file(state, temporary, metadata or {_CONTENT: _digest(state)})
+            save_file(state, temporary, metadata or {_CONTENT: digest_tensors(state)})
         except SafetensorError as error:
             if not (code := re.search(r"os error (\d+)", str(error))):
                 raise
@@ -40,7 +40,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise ValueError(
             f"{path} is damaged or cut short ({error}); remove it, and train it or fetch it again."
         ) from error
-    if content is not None and content != _digest(state):
+    if content is not None and content != digest_tensors(state):
         raise ValueError(
             f"{path} is damaged (its values are not those that were written); remove it, and train it or fetch it again."
         )
@@ -89,11 +89,3 @@ def read_checkpoint(path: Path, identity: dict) -> dict:
             "begin again."
         )
     return saved
-
-
-def _digest(state: dict[str, torch.Tensor]) -> str:
-    content = hashlib.sha256()
-    for name, value in sorted(state.items()):
-        content.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        content.update(value.reshape(-1).view(torch.uint8).numpy())
-    return content.hexdigest()

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..benchmark.doctor import clip_exists
 from ..embedding.embed import Embedded, embed_clips, embed_texts
 from ..encoders import Encoder, load_encoder
 from ..machine import processes
 from ..training.fusion import unit
 from ..training.recipes import RECIPES, embed_frames, learn, read_learned
+from ..video.hashes import clip_exists
 from .base import NotRun, Setting, look_up
 
 STAGE1_FOLDER = "stage1"  # beside the folders of the methods: rows share encoders

@@ -16,13 +16,13 @@ import torch
 
 from ..benchmark.benchmark import Benchmark
 from ..embedding.embed import Embedded, embed_clips
-from ..embedding.store import hash_contents
 from ..encoders import Encoder, load_encoder
 from ..encoders.aim import Aim, AimEncoder, load_pretrained, save_pretrained
 from ..machine import processes
 from ..machine.files import read_json, write_json, write_table
 from ..machine.hashing import hash_rooms, hash_text
 from ..profiles import Profile, data_dir
+from ..video.hashes import hash_contents
 from .label_accuracy import attribute_classes
 from .readers import ClipReader, Readout
 from .stage1 import STAGE1, STAGE1_READERS, Stage1, Stage1Settings, fit_stage1, predict, read_clip_features

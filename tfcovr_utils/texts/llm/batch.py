@@ -8,8 +8,8 @@ import json
 import time
 from collections.abc import Callable
 
+from ...machine.hashing import digest_json
 from .cache import Answers
-from .prompt import digest
 
 ENDPOINT = "/v1/chat/completions"
 _TAG = "tfcovr_requests"  # metadata of a batch, by which one is found whose id was never written
@@ -31,7 +31,7 @@ class Batches:
 
     def hand_in(self, client, requests: dict[str, dict], keep: Keep, poll_s: float) -> list[str]:
         """Have requests (key -> body) answered in one batch; return the keys that got no answer."""
-        tag = digest([sorted(requests), len(self.cache.keys(self._prefix))])[:32]
+        tag = digest_json([sorted(requests), len(self.cache.keys(self._prefix))])[:32]
         self.cache.add(self._prefix + tag, {"state": "intended", "batch": ""})
         lines = [
             json.dumps({"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body})

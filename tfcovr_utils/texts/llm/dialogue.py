@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...labels import Attributes
+from ...machine.hashing import digest_json
 from ..checks import Complaint, check_text
-from .prompt import digest, request_body
+from .prompt import request_body
 
 ATTEMPTS = 2
 
@@ -47,7 +48,7 @@ def follow(job: Job, provider: str, model: str, get_answer: Callable[[str], dict
     key = ""
     for _ in range(ATTEMPTS):
         body = request_body(model, job.style, job.source_text, job.target_text, earlier)
-        key = digest([provider, body])
+        key = digest_json([provider, body])
         answer = get_answer(key)
         if answer is None:
             return Progress(key, body, rejected=tuple(rejected))

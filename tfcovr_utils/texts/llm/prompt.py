@@ -3,13 +3,13 @@
 Everything up to the pair is the same for every request, so that a provider can reuse the prefix.
 """
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
 
 from ...labels import label_text, parse_label
 from ...labels.pairing import spell_out
+from ...machine.hashing import digest_json
 from ..dense import write_dense
 
 INSTRUCTIONS = {
@@ -136,13 +136,7 @@ def request_body(model: str, style: str, source: str, target: str, earlier=()) -
 
 def prompt_sha(style: str) -> str:
     """Name the prompt, examples and schema of a style by a short hash."""
-    return digest([_prefix(style), SCHEMA])[:12]
-
-
-def digest(value: object) -> str:
-    """Hash any JSON value; equal values give equal hashes."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_json([_prefix(style), SCHEMA])[:12]
 
 
 def estimate_tokens(body: dict) -> int:
