@@ -35,14 +35,14 @@ $(READY): pyproject.toml constraints.txt
 	@mv $(VENV)/.installing $@
 
 reproduce: $(READY)
-	$(PY) -m tfcovr_utils.reproduce.run --profile $(PROFILE)
+	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE)
 
 # What is trained and scored is kept, so a sweep that was stopped does only what is missing. The last two lines show all seeds together.
 sweep: $(READY)
-	$(PY) -m tfcovr_utils.reproduce.run --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 07 -p sweep true
-	$(PY) -m tfcovr_utils.reproduce.run --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 -p render_seed 1
-	$(PY) -m tfcovr_utils.reproduce.run --profile $(PROFILE) --only 05 -p render_seed 1
-	$(PY) -m tfcovr_utils.reproduce.run --profile $(PROFILE) -p sweep true
+	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 07 -p sweep true
+	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 -p render_seed 1
+	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) --only 05 -p render_seed 1
+	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) -p sweep true
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal
@@ -60,8 +60,8 @@ notebooks: $(READY)
 	$(PY) -m jupytext --to ipynb --update notebooks/*.py
 
 publish: $(READY)
-	$(PY) -m tfcovr_utils.reproduce.run --profile mini
-	$(PY) -m tfcovr_utils.reproduce.publish --profile mini
+	$(PY) -m tfcovr_utils reproduce --profile mini
+	$(PY) -m tfcovr_utils publish --profile mini
 
 lab: $(READY)
 	$(PY) -m jupyterlab

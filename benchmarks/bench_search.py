@@ -4,7 +4,7 @@ Rows are unit vectors of 768 numbers drawn around 306 centres, with most of thei
 have it and random vectors do not; questions are drawn like them. The plain design has the gallery in memory and sorts all scores in full.
 From disk is measured twice: with the file in the system's memory, where the measurements before have put it, and with the file put out of
 it before each question (Linux). FAISS answers about; its recall against the exact answers stands beside, and with other data is another:
-measure it on yours by `python -m tfcovr_utils.embedding.galleries ... --index`.
+measure it on yours by `tfcovr search ... --index`.
 """
 
 import os

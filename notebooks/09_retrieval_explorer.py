@@ -44,7 +44,7 @@ display(Markdown(f"{len(session.clips):,} clips, galleries {'; '.join(session.ga
 # %% [markdown]
 # ## Ask
 # Keys: `/` types a modification, the arrows go from card to card, enter takes a card as the next query. To search your own clips, give a
-# folder's path beside *your own*; `python -m tfcovr_utils.explorer index FOLDER` does the slow part of that beforehand.
+# folder's path beside *your own*; `tfcovr index FOLDER` does the slow part of that beforehand.
 
 # %%
 explorer = Explorer(session)

@@ -165,8 +165,7 @@ def pixels(folder: Path) -> dict:
 
 def commands(folder: Path) -> dict:
     """Stage 2 and embedding by their commands, and what they say of a batch that cannot be shared."""
-    from tfcovr_utils.embedding import embed as embedding
-    from tfcovr_utils.training import __main__ as training
+    from command import command, status_of
 
     given = json.loads((folder.parent / "given.json").read_text())
     with pytest.MonkeyPatch.context() as patch:
@@ -181,9 +180,8 @@ def commands(folder: Path) -> dict:
             "--profile",
             "smoke",
         ]
-        code = embedding.main([*read, "--encoder", "clip", "--out", str(folder / "data" / "embeddings")])
+        code = status_of("embed")([*read, "--encoder", "clip", "--out", str(folder / "data" / "embeddings")])
         train = [
-            "stage2",
             *read,
             "--out",
             str(folder / "run"),
@@ -193,11 +191,11 @@ def commands(folder: Path) -> dict:
             "select_every=10",
             "projection_dim=16",
         ]
-        training.main(train)
+        command("train")(train)
         refused = ""
         if processes.world_size() > 1:
             with pytest.raises(SystemExit) as said:
-                training.main([*train, "batch=63"])
+                command("train")([*train, "batch=63"])
             refused = str(said.value)
     return {"code": code, "refused": refused}
 

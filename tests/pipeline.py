@@ -20,19 +20,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from command import command
 from fake_openai_server import KEY, FakeOpenAI
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tfcovr_utils import profiles
-from tfcovr_utils.benchmark import benchmark as triplets
-from tfcovr_utils.embedding import embed as embedding
-from tfcovr_utils.evaluation import scoring as evaluation
 from tfcovr_utils.machine.files import replacing
-from tfcovr_utils.rendering import __main__ as mini
-from tfcovr_utils.texts import __main__ as modifications
-from tfcovr_utils.training import __main__ as training
-from tfcovr_utils.video import cutting, probe, read_clip, write_clip
+from tfcovr_utils.video import probe, read_clip, write_clip
 
 LONG_VIDEOS = 3
 METHODS = ("random", "clip-mlp-15", "tfcovr-base")
@@ -59,11 +54,11 @@ def commands(out: Path, url: str) -> list[tuple[str, Callable, list]]:
     )
     texts = ["--pairs", out / "pairs" / "pairs.parquet", "--writer"]
     return [
-        ("render", mini.main, ["--profile", "smoke", "--out", rendering]),
+        ("render", command("render"), ["--profile", "smoke", "--out", rendering]),
         ("join", join, [rendering, videos]),
         (
             "cut",
-            cutting.main,
+            command("cut"),
             [
                 "--source",
                 "folder",
@@ -75,11 +70,11 @@ def commands(out: Path, url: str) -> list[tuple[str, Callable, list]]:
                 out / "cut",
             ],
         ),
-        ("pairs", triplets.main, [*table, "--out", out / "pairs"]),
-        ("rules", modifications.main, [*texts, "rules", "--out", out / "rules.parquet"]),
+        ("pairs", command("build"), [*table, "--out", out / "pairs"]),
+        ("rules", command("write"), [*texts, "rules", "--out", out / "rules.parquet"]),
         (
             "language model",
-            modifications.main,
+            command("write"),
             [
                 *texts,
                 "openai",
@@ -93,20 +88,19 @@ def commands(out: Path, url: str) -> list[tuple[str, Callable, list]]:
                 out / "texts.parquet",
             ],
         ),
-        ("tables", triplets.main, [*table, "--modifications", out / "texts.parquet", "--out", tables]),
-        ("embedding 0/2", embedding.main, [*shard, "--encoder", "clip", "--shard", "0/2"]),
-        ("embedding 1/2", embedding.main, [*shard, "--encoder", "clip", "--shard", "1/2"]),
-        ("embedding of texts", embedding.main, [*shard, "--encoder", "clip", "--readout", "texts"]),
+        ("tables", command("build"), [*table, "--modifications", out / "texts.parquet", "--out", tables]),
+        ("embedding 0/2", command("embed"), [*shard, "--encoder", "clip", "--shard", "0/2"]),
+        ("embedding 1/2", command("embed"), [*shard, "--encoder", "clip", "--shard", "1/2"]),
+        ("embedding of texts", command("embed"), [*shard, "--encoder", "clip", "--readout", "texts"]),
         (
             "stage 1",
-            training.main,
-            ["stage1", *shard, "--out", run / "stage1", "--resume", "--set", "epochs=2", "save_every_s=0.3"],
+            command("teach"),
+            [*shard, "--out", run / "stage1", "--resume", "--set", "epochs=2", "save_every_s=0.3"],
         ),
         (
             "stage 2",
-            training.main,
+            command("train"),
             [
-                "stage2",
                 *shard,
                 "--encoder",
                 "aim",
@@ -121,7 +115,7 @@ def commands(out: Path, url: str) -> list[tuple[str, Callable, list]]:
         ),
         (
             "evaluation",
-            evaluation.main,
+            command("score"),
             [*shard, "--method", *METHODS, "--aim", run / "stage1" / "aim", "--out", run],
         ),
     ]

@@ -218,7 +218,7 @@ def test_videos_are_found_by_their_ids(tmp_path):
 
 
 def started(videos, annotations, out):
-    command = [sys.executable, "-m", "tfcovr_utils.video.cutting", "--source", "finegym", "--workers", "2"]
+    command = [sys.executable, "-m", "tfcovr_utils", "cut", "--source", "finegym", "--workers", "2"]
     command += ["--annotations", annotations, "--videos", videos, "--out", out]
     return subprocess.Popen(
         command,

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import status_of
 
 from tfcovr_utils.embedding import embed as embedding
 from tfcovr_utils.embedding import store
-from tfcovr_utils.embedding.embed import embed_clips, embed_texts, main
+from tfcovr_utils.embedding.embed import embed_clips, embed_texts
 from tfcovr_utils.encoders import ENCODERS, Encoder
 from tfcovr_utils.video import hashes, read_clip, write_clip
 
@@ -351,7 +352,7 @@ def run_command(arguments):
     sys.modules["tfcovr_utils.encoders.tiny"] = sys.modules[__name__]
     ENCODERS["tiny"] = "tiny:Tiny"
     embedding.SHARD_ROWS = 4
-    return main(arguments)
+    return status_of("embed")(arguments)
 
 
 def command(originals, out, *options):
@@ -601,7 +602,7 @@ def test_each_distinct_text_is_encoded_once(tmp_path, monkeypatch):
 def tiny_command(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tfcovr_utils.encoders.tiny", sys.modules[__name__])
     monkeypatch.setitem(ENCODERS, "tiny", "tiny:Tiny")
-    return lambda *options: main(
+    return lambda *options: status_of("embed")(
         ["--encoder", "tiny", "--weights", "0", "--out", str(tmp_path / "stores"), *map(str, options)]
     )
 

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import command
 from small_benchmark import TEXTS, small_benchmark
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.benchmark.protocols import PROTOCOLS, make_task
-from tfcovr_utils.evaluation.scoring import DEPTH, RECALL_RANKS, evaluate, main
+from tfcovr_utils.evaluation.scoring import DEPTH, RECALL_RANKS, evaluate
 from tfcovr_utils.labels import difference, parse_label
 from tfcovr_utils.methods import METHODS, Fitted, Setting, stored
 from tfcovr_utils.metrics.ranking import RANKS
@@ -367,7 +368,7 @@ def test_the_command_evaluates_and_saves(benchmark, tmp_path, capsys):
         "--protocol",
         *PROTOCOLS,
     ]
-    main([*given, "--method", "label-oracle", "random", "--seed", "3"])
+    command("score")([*given, "--method", "label-oracle", "random", "--seed", "3"])
     shown = capsys.readouterr().out
     assert shown.count("label-oracle") == shown.count("random") == 3 and shown.count("100.00") >= 8
     saved = pd.read_parquet(tmp_path / "run" / "results" / "random" / "seed-3.parquet")
@@ -388,5 +389,5 @@ def test_the_command_evaluates_and_saves(benchmark, tmp_path, capsys):
 def test_the_command_says_what_is_wrong_in_a_sentence(benchmark, tmp_path, options, said):
     benchmark.save(tmp_path / "tables")
     with pytest.raises(SystemExit, match=said):
-        main(["--benchmark", str(tmp_path / "tables"), "--out", str(tmp_path / "run"), *options])
+        command("score")(["--benchmark", str(tmp_path / "tables"), "--out", str(tmp_path / "run"), *options])
     assert not (tmp_path / "run").exists()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import status_of
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
 from small_benchmark import TEXTS, small_benchmark
@@ -18,7 +19,6 @@ from test_video import drawn_clip, encode
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.explorer import Explorer, Session, index, index_folder
 from tfcovr_utils.explorer import downloads as export
-from tfcovr_utils.explorer.__main__ import main
 from tfcovr_utils.explorer.cards import BLANK
 from tfcovr_utils.explorer.previews import MAX_BYTES, Previews
 from tfcovr_utils.explorer.reel import FPS, HEIGHT, WIDTH, write_reel
@@ -276,7 +276,7 @@ def test_an_index_that_is_stopped_goes_on(mixed, tmp_path, monkeypatch):
 
 
 def test_the_command_says_what_is_taken_and_what_is_left(mixed, tmp_path):
-    command = [sys.executable, "-m", "tfcovr_utils.explorer", "index", str(mixed), "--profile", "smoke"]
+    command = [sys.executable, "-m", "tfcovr_utils", "index", str(mixed), "--profile", "smoke"]
     environment = {**os.environ, "TFCOVR_DATA": str(tmp_path / "data"), "TFCOVR_RUNS": str(tmp_path / "runs")}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
@@ -294,12 +294,12 @@ def test_the_command_says_what_is_taken_and_what_is_left(mixed, tmp_path):
 def test_the_command_on_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("TFCOVR_DATA", str(tmp_path / "data"))
     assert (
-        main(["index", str(tmp_path / "no")]) == 2
+        status_of("index")([str(tmp_path / "no")]) == 2
         and "does not exist; give a folder of videos" in capsys.readouterr().err
     )
     (tmp_path / "words.mp4").write_text("words")
     assert (
-        main(["index", str(tmp_path)]) == 2
+        status_of("index")([str(tmp_path)]) == 2
         and "names no video that can be read, out of 1" in capsys.readouterr().err
     )
 

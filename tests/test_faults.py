@@ -23,6 +23,7 @@ import pytest
 import test_stage1
 import test_stage2
 import torch
+from command import command
 from safetensors.torch import load_file
 from small_benchmark import small_benchmark, small_setting
 from test_cutting import wait_for_end_of_group
@@ -47,7 +48,6 @@ from tfcovr_utils.machine.workers import make_pool
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.texts.llm.cache import Answers
 from tfcovr_utils.training import recipes
-from tfcovr_utils.training.__main__ import main as training
 from tfcovr_utils.training.fusion import Fusion
 from tfcovr_utils.training.readers import ClipReader, Readout
 from tfcovr_utils.training.recipes import learn
@@ -104,7 +104,7 @@ def test_a_killed_pipeline_ends_as_an_undisturbed_one(tmp_path, small):
 def test_workers_end_when_a_rendering_s_leader_alone_is_killed(tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "smoke", "--out", str(out)],
+        [sys.executable, "-m", "tfcovr_utils", "render", "--profile", "smoke", "--out", str(out)],
         cwd=ROOT,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
@@ -257,15 +257,15 @@ def test_the_command_says_it_too(tmp_path):
     out = tmp_path / "out"
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
-        "from tfcovr_utils.rendering.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        "from tfcovr_utils.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     run = subprocess.run(
-        [sys.executable, "-c", script, "--profile", "smoke", "--out", str(out)],
+        [sys.executable, "-c", script, "render", "--profile", "smoke", "--out", str(out)],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    assert run.returncode == 2 and "Traceback" not in run.stderr
+    assert run.returncode == 1 and "Traceback" not in run.stderr
     assert "cannot be written (File too large); make room" in run.stderr.splitlines()[-1] and not left_over(
         out
     )
@@ -565,7 +565,8 @@ def test_two_renderings_into_one_folder_end_well(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "tfcovr_utils.rendering",
+        "tfcovr_utils",
+        "render",
         "--profile",
         "smoke",
         "--workers",
@@ -574,7 +575,7 @@ def test_two_renderings_into_one_folder_end_well(tmp_path):
         str(tmp_path / "out"),
     ]
     script = (
-        "import sys; from dataclasses import replace; from tfcovr_utils.profiles import PROFILES; from tfcovr_utils.rendering.__main__ import main\n"
+        "import sys; from dataclasses import replace; from tfcovr_utils.profiles import PROFILES; from tfcovr_utils.cli.main import main\n"
         "PROFILES['smoke'] = replace(PROFILES['smoke'], clips_per_label=(3, 2, 2), sources_per_split=(4, 2, 2)); sys.exit(main(sys.argv[1:]))"
     )
     both = [
@@ -632,10 +633,10 @@ def test_two_trainings_into_one_folder_give_what_one_gives(tmp_path, here, small
         "smoke",
     ]
     stages = {
-        "stage1": ["--recipe", "frozen-mlp", "--set", "epochs=3", "save_every_s=0.0"],
-        "stage2": ["--set", "steps=30", "select_every=1"],
+        "teach": ["--recipe", "frozen-mlp", "--set", "epochs=3", "save_every_s=0.0"],
+        "train": ["--set", "steps=30", "select_every=1"],
     }
-    script = "import json, sys; from tfcovr_utils.training.__main__ import main\nfor arguments in json.loads(sys.argv[1]): main(arguments)"
+    script = "import json, sys; from tfcovr_utils.cli.main import main\nfor arguments in json.loads(sys.argv[1]): main(arguments)"
 
     def given(out: Path) -> list[list[str]]:
         return [
@@ -659,8 +660,8 @@ def test_two_trainings_into_one_folder_give_what_one_gives(tmp_path, here, small
         _, said = process.communicate()
         assert process.returncode == 0, said
     for arguments in given(tmp_path / "one"):
-        training(arguments)
-    for name in ("stage1/reader.safetensors", "stage2/fusion/model.safetensors"):
+        command(arguments[0])(arguments[1:])
+    for name in ("teach/reader.safetensors", "train/fusion/model.safetensors"):
         assert (tmp_path / "both" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
     assert not left_over(tmp_path / "both")
 

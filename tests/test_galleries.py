@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import status_of
 
 from tfcovr_utils.embedding import galleries
 from tfcovr_utils.embedding.galleries import (
@@ -152,14 +153,16 @@ def test_the_command_finds_what_the_function_finds(tmp_path, capsys):
         "--out",
         str(tmp_path / "found.parquet"),
     ]
-    assert galleries.main(given) == 0 and "3 queries of 60 clips" in capsys.readouterr().out
+    assert status_of("search")(given) == 0 and "3 queries of 60 clips" in capsys.readouterr().out
     found = pd.read_parquet(tmp_path / "found.parquet")
     expected = rank_gallery(query_emb @ rows.T, 4)
     assert (
         found["clip_id"].tolist() == [f"clip {idx}" for idx in expected.ravel()]
         and found["rank"].tolist() == [1, 2, 3, 4] * 3
     )
-    assert galleries.main([str(tmp_path), *given[1:]]) == 2 and "write_gallery" in capsys.readouterr().err
+    assert (
+        status_of("search")([str(tmp_path), *given[1:]]) == 2 and "write_gallery" in capsys.readouterr().err
+    )
 
 
 def test_without_faiss_it_is_said_what_to_install(tmp_path, monkeypatch, capsys):
@@ -169,7 +172,7 @@ def test_without_faiss_it_is_said_what_to_install(tmp_path, monkeypatch, capsys)
         build_index(gallery)
     np.save(tmp_path / "queries.npy", np.zeros((1, DIM), np.float32))
     assert (
-        galleries.main(
+        status_of("search")(
             [
                 str(tmp_path),
                 "--queries",
@@ -220,7 +223,7 @@ def test_an_index_comes_close_and_exact_where_it_reads_all(tmp_path, capsys):
         str(tmp_path / "found.parquet"),
         "--index",
     ]
-    assert galleries.main(given) == 0 and "recall@20 against exact" in capsys.readouterr().out
+    assert status_of("search")(given) == 0 and "recall@20 against exact" in capsys.readouterr().out
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write(tmp_path, rows[:100])

@@ -270,7 +270,7 @@ def test_two_renderings_do_not_mix(rendered):
 
 def test_command_line_says_what_is_wrong():
     run = subprocess.run(
-        [sys.executable, "-m", "tfcovr_utils.rendering", "--profile", "paper"],
+        [sys.executable, "-m", "tfcovr_utils", "render", "--profile", "paper"],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -513,7 +513,7 @@ def test_a_query_is_read_once_and_a_broken_clip_is_nan(here, tmp_path, monkeypat
 @pytest.mark.parametrize("name", [method.name for method in MLLM_ROWS])
 def test_a_rendered_benchmark_fetches_nothing_by_itself(here, name, monkeypatch):
     monkeypatch.setattr(hub, "from_hub", lambda *_: pytest.fail("asked the hub"))
-    said = r"no small weights in place of \S+: \d+ million parameters, .*To run it: `python -m tfcovr_utils.evaluation.scoring .*`\.$"
+    said = r"no small weights in place of \S+: \d+ million parameters, .*To run it: `tfcovr score .*`\.$"
     with pytest.raises(NotRun, match=said):
         METHODS[name].fit(replace(here, weights={}))
 

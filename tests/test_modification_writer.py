@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command import command
 from fake_openai_server import KEY, FakeOpenAI
 
 from tfcovr_utils.labels import parse_label
 from tfcovr_utils.labels.pairing import pair_labels, spell_out
 from tfcovr_utils.sources.source import label_row
 from tfcovr_utils.texts import Asking, check_table, dry_run, make_jobs, write_by_model, write_by_rule
-from tfcovr_utils.texts.__main__ import main
 from tfcovr_utils.texts.llm.cache import Answers
 from tfcovr_utils.texts.llm.prompt import PRICES, cost, prompt_sha, request_body
 
@@ -233,7 +233,7 @@ def test_whatever_matters_is_in_the_key_of_an_answer(change, jobs, tmp_path, mon
 
 def _command(tmp_path: Path, server: FakeOpenAI, *more: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "tfcovr_utils.texts", "--pairs", tmp_path / "pairs.parquet"),
+        *(sys.executable, "-m", "tfcovr_utils", "write", "--pairs", tmp_path / "pairs.parquet"),
         *("--writer", "openai", "--base-url", server.url, "--cache", tmp_path / "answers.jsonl"),
         *("--out", tmp_path / "out.parquet", "--concurrency", "2", "--poll", "0.05", *more),
     ]
@@ -267,7 +267,7 @@ def test_a_killed_run_goes_on_without_asking_again(jobs, tables, tmp_path):
         server.requests.clear()
         with open(tmp_path / "answers.jsonl", "ab") as file:
             file.write(b'{"content": "half a li')
-        main([str(part) for part in _command(tmp_path, server)[3:]])
+        command("write")(_command(tmp_path, server)[4:])
         again = {key for _, key, _ in server.requests}
     assert not again & kept and len(again | kept) == 20
     assert len(again & asked) <= 2  # those that were under way
@@ -334,7 +334,7 @@ def test_a_batch_left_alone_is_found_again(lost, jobs, tables, tmp_path):
             path.write_text(lines[0] + "\n")
             server.batches.clear()
         server.polls = 1
-        main([str(part) for part in command[3:]])
+        command("write")(command[4:])
         assert len(server.batches) == 1 and max(server.billed.values()) == 1
     assert set(pd.read_parquet(tmp_path / "out.parquet")["writer"]) == {"openai"}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command import command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,6 @@ from tfcovr_utils.texts import (
     write_by_rule,
     write_rules,
 )
-from tfcovr_utils.texts.__main__ import main
 from tfcovr_utils.texts.checks import CHECKS, check_table, check_text
 from tfcovr_utils.texts.dense import write_dense
 from tfcovr_utils.texts.llm.prompt import EXAMPLES
@@ -298,7 +298,7 @@ def test_the_command_writes_the_same_bytes_twice(tmp_path, capsys):
     labels.to_parquet(tmp_path / "labels.parquet")
     pair_labels(labels).sample(frac=1, random_state=1).to_parquet(tmp_path / "pairs.parquet")
     for name in ("one.parquet", "two.parquet"):
-        main(["--pairs", str(tmp_path / "pairs.parquet"), "--out", str(tmp_path / name)])
+        command("write")(["--pairs", str(tmp_path / "pairs.parquet"), "--out", str(tmp_path / name)])
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
     table = pd.read_parquet(tmp_path / "one.parquet")
     assert set(table["writer"]) == {"rules"} and set(table["created"]) == {""}
@@ -308,7 +308,7 @@ def test_the_command_writes_the_same_bytes_twice(tmp_path, capsys):
 
 def test_the_command_says_what_is_missing(tmp_path):
     with pytest.raises(SystemExit, match="pairs.parquet is not there|labels.parquet is not there"):
-        main(["--pairs", str(tmp_path / "pairs.parquet"), "--out", str(tmp_path / "out.csv")])
+        command("write")(["--pairs", str(tmp_path / "pairs.parquet"), "--out", str(tmp_path / "out.csv")])
 
 
 def test_labels_in_free_words_are_said_as_they_are():

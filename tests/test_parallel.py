@@ -228,8 +228,8 @@ def test_stage_1_is_launched_by_its_command(here, folder):
     ran = launch(
         folder,
         "-m",
-        "tfcovr_utils.training",
-        "stage1",
+        "tfcovr_utils",
+        "teach",
         *read,
         "--recipe",
         "frozen-supcon",

@@ -7,14 +7,14 @@ import owners_files
 import pandas as pd
 import pytest
 import torch
+from command import command
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
-from tfcovr_utils.benchmark.benchmark import main as build
 from tfcovr_utils.benchmark.protocols import make_task
 from tfcovr_utils.evaluation.paper import table_4
 from tfcovr_utils.evaluation.recalls import MEASURES, field_scores, recall
 from tfcovr_utils.evaluation.results import read_results, save_result
-from tfcovr_utils.evaluation.scoring import evaluate, main
+from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Fitted
 from tfcovr_utils.sources import COMPLETE
 from tfcovr_utils.training.stage2_inputs import Inputs
@@ -270,7 +270,7 @@ BY_FILE = (
 def test_methods_run_on_every_one_through_the_commands(name, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("TFCOVR_DATA", str(tmp_path / "data"))
     MAKERS[name](tmp_path / "files")
-    build(
+    command("build")(
         [
             "--source",
             name,
@@ -285,7 +285,7 @@ def test_methods_run_on_every_one_through_the_commands(name, tmp_path, capsys, m
     owners_files.show(benchmark.clips, tmp_path / "clips")
     split = "test" if name in ("webvid-covr", "egocvr") else "val"
     capsys.readouterr()
-    main(
+    command("score")(
         [
             "--benchmark",
             str(tmp_path / "tables"),

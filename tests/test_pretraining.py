@@ -431,9 +431,7 @@ def test_what_is_saved_gives_the_same_features(rendered, trained, tmp_path):
 @pytest.fixture(scope="module")
 def committed():
     if not COMMITTED.is_dir():
-        pytest.skip(
-            f"{COMMITTED.relative_to(ROOT)} is not there; `python -m tfcovr_utils.training.pretraining.mini_clip` makes it"
-        )
+        pytest.skip(f"{COMMITTED.relative_to(ROOT)} is not there; `tfcovr pretrain clip` makes it")
     return load_encoder("clip", str(COMMITTED))
 
 
@@ -452,7 +450,7 @@ def test_the_committed_weights_are_small_and_whole(committed):
 
 
 def test_the_card_names_what_pretraining_printed(committed):
-    """As a block of JSON: what `python -m tfcovr_utils.training.pretraining.mini_clip` prints at its end."""
+    """As a block of JSON: what `tfcovr pretrain clip` prints at its end."""
     card = (COMMITTED / "README.md").read_text()
     printed = json.loads(re.search(r"```json\n(.*?)```", card, re.DOTALL)[1])
     expected = {

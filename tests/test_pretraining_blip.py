@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
-from test_pretraining import COUNTS_AND_WAYS, LABELLED, held_out, rendered, some  # noqa: F401 - two are fixtures
+from test_pretraining import (  # noqa: F401 - two are fixtures
+    COUNTS_AND_WAYS,
+    LABELLED,
+    held_out,
+    rendered,
+    some,
+)
 from torch.nn import functional as F
 
 from tfcovr_utils.encoders import load_encoder

@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import command
 
-from tfcovr_utils.benchmark import benchmark as triplets
 from tfcovr_utils.benchmark.benchmark import TABLES, Benchmark
-from tfcovr_utils.benchmark.export import main
 from tfcovr_utils.labels import parse_label
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.sources import Source, load_source
@@ -157,7 +156,7 @@ def test_clips_have_their_split_and_source(release):
 
 def test_the_release_by_itself_gives_a_sound_benchmark(release, tmp_path, capsys):
     out = tmp_path / "built"
-    triplets.main(["--source", "released", "--annotations", str(release), "--out", str(out), "--json"])
+    command("build")(["--source", "released", "--annotations", str(release), "--out", str(out), "--json"])
     told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert (told["triplets"], told["queries"], told["clip_seconds"]) == (3, {"test": 2, "val": 1}, {})
     found = {name: count for name, count in told["problems"].items() if count}
@@ -185,9 +184,9 @@ def test_annotation_files_beside_the_csvs_fill_in_what_they_leave_out(release):
 def test_export_and_import_give_the_same_benchmark(tmp_path):
     made = made_benchmark()
     made.save(tmp_path / "made")
-    main(["export", "--benchmark", str(tmp_path / "made"), "--out", str(tmp_path / "official")])
+    command("export release")(["--benchmark", str(tmp_path / "made"), "--out", str(tmp_path / "official")])
     given = ["--annotations", str(tmp_path / "official"), "--out", str(tmp_path / "back")]
-    triplets.main(["--source", "released", *given, "--json"])
+    command("build")(["--source", "released", *given, "--json"])
     back = Benchmark.load(tmp_path / "back")
     assert_same(Benchmark.load(tmp_path / "made"), back)
     assert back.choices == made.choices
@@ -501,7 +500,7 @@ def test_an_export_with_embeddings_has_all_that_the_official_code_opens(tmp_path
     written = {clip_id: np.full(4, k, np.float32) for k, clip_id in enumerate(made.clips["clip_id"])}
     write_embeddings(written, tmp_path, "AIM")
     given = ["--benchmark", str(tmp_path / "made"), "--embeddings", str(tmp_path / "AIM.pkl")]
-    main(["export", *given, "--out", str(tmp_path / "out")])
+    command("export release")([*given, "--out", str(tmp_path / "out")])
     test = pd.read_csv(tmp_path / "out" / "test_finegd.csv")
     for name in [*test["query_video"], *test["target_video"]]:
         assert (tmp_path / "out" / "FineGD_videos" / f"{name}.mp4").exists()
@@ -519,7 +518,7 @@ def test_an_unreachable_hub_is_one_clear_sentence(tmp_path, monkeypatch):
     with pytest.raises(ConnectionError, match=r"ucf-crcv/TF-CoVR could not be fetched.*hf download"):
         released.download(tmp_path)
     with pytest.raises(SystemExit, match="could not be fetched"):
-        main(["download", "--out", str(tmp_path)])
+        command("fetch release")(["--out", str(tmp_path)])
 
 
 def test_the_hub_is_asked_for_the_dataset(tmp_path, monkeypatch):

@@ -103,9 +103,7 @@ def test_every_registered_row_stands_in_the_summary(folder):
     ].isna().all(axis=None)
     assert (
         absent["status"]
-        .str.contains(
-            "not run: nobody asked for it yet. To run it: `python -m tfcovr_utils.evaluation.scoring --method"
-        )
+        .str.contains("not run: nobody asked for it yet. To run it: `tfcovr score --method")
         .all()
     )
     assert table["family"].tolist() == [
@@ -301,10 +299,7 @@ def test_rows_of_two_benchmarks_are_not_compared(benchmark):
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path):
-    with pytest.raises(
-        FileNotFoundError,
-        match="has no results on test; make some with `python -m tfcovr_utils.evaluation.scoring",
-    ):
+    with pytest.raises(FileNotFoundError, match="has no results on test; make some with `tfcovr score"):
         results.read_results(tmp_path)
 
 

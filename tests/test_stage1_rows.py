@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import command
 from safetensors.torch import load_file
 from small_benchmark import small_setting
 
@@ -20,7 +21,6 @@ from tfcovr_utils.encoders.aim import save_pretrained, start_aim
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, NotRun, features
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.training import __main__ as training
 from tfcovr_utils.training import recipes, stage1
 from tfcovr_utils.training.recipes import RECIPES, learn
 from tfcovr_utils.training.stage1 import STAGE1, STAGE1_READERS, Stage1Settings
@@ -293,8 +293,8 @@ def test_stage_1_killed_goes_on_to_the_same_weights(here, tmp_path):
     command = [
         sys.executable,
         "-m",
-        "tfcovr_utils.training",
-        "stage1",
+        "tfcovr_utils",
+        "teach",
         "--benchmark",
         str(tmp_path / "tables"),
         "--clips",
@@ -340,9 +340,8 @@ def test_stage_1_killed_goes_on_to_the_same_weights(here, tmp_path):
 
 def test_the_command_without_a_profile_takes_that_of_mini(here, tmp_path):
     here.benchmark.save(tmp_path / "tables")
-    training.main(
+    command("teach")(
         [
-            "stage1",
             "--benchmark",
             str(tmp_path / "tables"),
             "--clips",
@@ -367,9 +366,8 @@ def test_the_command_without_a_profile_takes_that_of_mini(here, tmp_path):
 def test_a_setting_that_the_recipe_decides_is_refused(here, tmp_path):
     here.benchmark.save(tmp_path / "tables")
     with pytest.raises(SystemExit, match="--set epochs=5 has no effect: .* aim-long"):
-        training.main(
+        command("teach")(
             [
-                "stage1",
                 "--benchmark",
                 str(tmp_path / "tables"),
                 "--recipe",

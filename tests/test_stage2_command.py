@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import command
 from test_fusion import STAGE2, STAGE2_JSON, weights
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
@@ -19,7 +20,6 @@ from tfcovr_utils.sources.release.csv_files import read_queries, read_train
 from tfcovr_utils.sources.release.embedding_files import read_embeddings, write_embeddings
 from tfcovr_utils.sources.release.released import export_official, read_release
 from tfcovr_utils.sources.source import label_row
-from tfcovr_utils.training import __main__ as command
 from tfcovr_utils.training.fusion import Fusion
 from tfcovr_utils.training.official_checkpoint import load_stage2
 from tfcovr_utils.training.stage2_inputs import Inputs, feature_reader, from_encoder, token_reader
@@ -94,7 +94,7 @@ CHANGES = [
 
 def train(released, out, *more, changes=()):
     given = ["--release", str(released), "--out", str(out), "--text-weights", str(released / "bert")]
-    command.main(["stage2", *given, *more, "--set", *CHANGES, *changes])
+    command("train")([*given, *more, "--set", *CHANGES, *changes])
     return json.loads((out / "results.json").read_text())
 
 
@@ -187,12 +187,12 @@ def test_clips_without_embeddings_are_left_out_and_counted(released, tmp_path):
 
 def test_what_a_release_lacks_is_one_sentence(released, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"holds 0 files of AIM embeddings \(none\); name the one to read"):
-        command.main(["stage2", "--release", str(tmp_path), "--profile", "released", "--out", str(tmp_path)])
+        command("train")(["--release", str(tmp_path), "--profile", "released", "--out", str(tmp_path)])
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(
         SystemExit, match="text model bert-base-uncased could not be loaded .*hf download bert-base-uncased"
     ):
-        command.main(["stage2", "--release", str(released), "--profile", "released", "--out", str(tmp_path)])
+        command("train")(["--release", str(released), "--profile", "released", "--out", str(tmp_path)])
 
 
 # A benchmark's clips through an encoder
@@ -221,7 +221,7 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
     monkeypatch.setattr(
         "tfcovr_utils.training.stage2_inputs.embed_texts", lambda _, texts: torch.eye(64)[: len(texts)]
     )
-    monkeypatch.setattr(command, "load_encoder", lambda name, weights: Stub().eval())
+    monkeypatch.setattr("tfcovr_utils.encoders.load_encoder", lambda name, weights: Stub().eval())
     given = [
         "--benchmark",
         str(tmp_path / "benchmark"),
@@ -232,7 +232,7 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
         "--out",
         str(tmp_path / "out"),
     ]
-    command.main(["stage2", *given, "--set", *CHANGES])
+    command("train")([*given, "--set", *CHANGES])
     inputs = from_encoder(Benchmark.load(tmp_path / "benchmark"), Stub().eval(), tmp_path / "benchmark", 2)
     torch.testing.assert_close(inputs.target[0], torch.from_numpy(stored[inputs.clip_ids[0]]).mean(0))
     assert asked == {"splits": {"train", "val"}, "clips_dir": tmp_path / "benchmark", "per_frame": True}

@@ -9,23 +9,21 @@ import owners_files
 import pandas as pd
 import pytest
 import torch
+from command import command
 from small_benchmark import small_benchmark
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.benchmark.protocols import make_task
 from tfcovr_utils.evaluation.exchange.mteb_task import candidates, export_task, load_task, read_qrels
-from tfcovr_utils.evaluation.exchange.mteb_task import main as export
 from tfcovr_utils.evaluation.exchange.submissions import (
     check_submission,
     circo_submission,
     cirr_submission,
-    main,
     write_submissions,
 )
 from tfcovr_utils.evaluation.recalls import covr_recalls
 from tfcovr_utils.evaluation.results import save_result
 from tfcovr_utils.evaluation.scoring import evaluate, save_recalls
-from tfcovr_utils.evaluation.scoring import main as rank
 from tfcovr_utils.methods import METHODS, Fitted, Setting
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.sources import COMPLETE
@@ -149,21 +147,19 @@ def test_the_command_writes_and_checks(cirr, circo, tmp_path, capsys):
     for protocol in ("full", "subset"):
         save_result(evaluate(at_random(cirr), cirr, protocol), tmp_path / "results", "random", 0, RECORD)
     given = ["--benchmark", str(tmp_path / "tables")]
-    main(
+    command("export submission")(
         [*given, "--results", str(tmp_path / "results"), "--method", "random", "--out", str(tmp_path / "out")]
     )
     paths = capsys.readouterr().out.split()
-    with pytest.raises(SystemExit) as ended:
-        main([*given, "--check", *paths])
-    assert ended.value.code == 0
+    command("export submission")([*given, "--check", *paths])
     circo.save(tmp_path / "circo")
     with pytest.raises(SystemExit, match="keys are no query of test, such as '100'"):
-        main(["--benchmark", str(tmp_path / "circo"), "--check", *paths])
+        command("export submission")(["--benchmark", str(tmp_path / "circo"), "--check", *paths])
     with pytest.raises(SystemExit, match="no server that takes submissions"):
         small_benchmark().save(tmp_path / "small")
-        main(["--benchmark", str(tmp_path / "small"), "--check", *paths])
+        command("export submission")(["--benchmark", str(tmp_path / "small"), "--check", *paths])
     with pytest.raises(SystemExit, match="hold nothing under 'full'"):
-        main(
+        command("export submission")(
             [
                 *given,
                 "--results",
@@ -179,7 +175,7 @@ def test_the_command_writes_and_checks(cirr, circo, tmp_path, capsys):
 def test_a_split_without_answers_is_ranked_and_not_scored(cirr, tmp_path, capsys):
     cirr.save(tmp_path / "tables")
     given = ["--benchmark", str(tmp_path / "tables")]
-    rank(
+    command("score")(
         [
             *given,
             "--out",
@@ -193,7 +189,7 @@ def test_a_split_without_answers_is_ranked_and_not_scored(cirr, tmp_path, capsys
         ]
     )
     assert capsys.readouterr().out.count(" run") >= 2
-    main(
+    command("export submission")(
         [*given, "--results", str(tmp_path / "run" / "results"), "--method", "random", "--out", str(tmp_path)]
     )
     assert len(capsys.readouterr().out.split()) == 2
@@ -273,7 +269,7 @@ def test_the_exported_files_give_our_targets_and_our_scores(protocol, tmp_path):
 
 def test_a_query_of_a_group_searches_its_group(cirr, tmp_path):
     cirr.save(tmp_path / "tables")
-    export(
+    command("export mteb")(
         [
             "--benchmark",
             str(tmp_path / "tables"),
@@ -297,7 +293,7 @@ def test_a_query_of_a_group_searches_its_group(cirr, tmp_path):
         (["--protocol", "official"], "repeats clips"),
     ):
         with pytest.raises(SystemExit, match=said):
-            export(["--benchmark", str(tmp_path / "tables"), "--out", str(tmp_path / "task"), *arguments])
+            command("export mteb")(["--benchmark", str(tmp_path / "tables"), "--out", str(tmp_path / "task"), *arguments])
 
 
 def test_without_mteb_one_sentence_says_how_to_get_it(tmp_path, monkeypatch):

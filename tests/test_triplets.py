@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from command import command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_benchmark import small_benchmark
@@ -21,7 +22,6 @@ from tfcovr_utils.benchmark.benchmark import (
     TARGETS_PER_QUERY,
     Benchmark,
     draw_triplets,
-    main,
     stream_all_triplets,
     write_modifications,
 )
@@ -510,8 +510,8 @@ def write_rendered(folder: Path) -> Path:
     return folder
 
 
-def command(out: Path, *options: str, hash_seed: str = "0") -> subprocess.CompletedProcess:
-    arguments = [sys.executable, "-m", "tfcovr_utils.benchmark.benchmark", "--out", str(out), "--json"]
+def run_build(out: Path, *options: str, hash_seed: str = "0") -> subprocess.CompletedProcess:
+    arguments = [sys.executable, "-m", "tfcovr_utils", "build", "--out", str(out), "--json"]
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
     how = {"capture_output": True, "text": True, "check": True}
     return subprocess.run([*arguments, *options], cwd=ROOT, env=environment, **how)
@@ -524,7 +524,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_command_prints_json_alone_and_repeats_to_the_byte(tmp_path):
     rendered = write_rendered(tmp_path / "rendered")
     options = ("--source", "mini", "--annotations", str(rendered), "--all")
-    runs = [command(tmp_path / f"out{seed}", *options, hash_seed=str(seed)) for seed in (1, 2)]
+    runs = [run_build(tmp_path / f"out{seed}", *options, hash_seed=str(seed)) for seed in (1, 2)]
     assert runs[0].stdout == runs[1].stdout
     counts = json.loads(runs[0].stdout)
     assert counts["source"] == "mini" and counts["labels_paired"] == len(TEXTS)
@@ -538,7 +538,7 @@ def test_the_command_keeps_the_clips_that_are_there(tmp_path, capsys):
     clips = small_source(given_split=True).clips
     for path in clips["path"].iloc[::2]:
         (rendered / path).touch()
-    main(
+    command("build")(
         ["--source", "mini", "--annotations", str(rendered), "--out", str(tmp_path / "out")]
         + ["--clips", str(rendered), "--json"]
     )
@@ -549,7 +549,7 @@ def test_the_command_keeps_the_clips_that_are_there(tmp_path, capsys):
 
 def test_the_command_reads_well_without_json(tmp_path, capsys):
     rendered = write_rendered(tmp_path / "rendered")
-    main(["--source", "mini", "--annotations", str(rendered), "--out", str(tmp_path / "out")])
+    command("build")(["--source", "mini", "--annotations", str(rendered), "--out", str(tmp_path / "out")])
     shown = capsys.readouterr().out
     assert "labels: 7\n" in shown and "paper:\n" in shown
 
@@ -558,7 +558,7 @@ def test_the_command_reads_well_without_json(tmp_path, capsys):
 def published(tmp_path_factory):
     """The real annotations, built once by the command."""
     out = tmp_path_factory.mktemp("published")
-    run = command(out, "--source", "tfcovr", "--annotations", ANNOTATIONS)
+    run = run_build(out, "--source", "tfcovr", "--annotations", ANNOTATIONS)
     return json.loads(run.stdout), Benchmark.load(out)
 
 
@@ -601,7 +601,7 @@ def test_the_published_triplets_and_targets_hold_against_brute_force(published):
 def test_the_published_build_repeats_under_another_hash_seed(published, tmp_path):
     counts, built = published
     options = ("--source", "tfcovr", "--annotations", ANNOTATIONS)
-    run = command(tmp_path / "run", *options, hash_seed="7")
+    run = run_build(tmp_path / "run", *options, hash_seed="7")
     assert json.loads(run.stdout) == counts
     again = tmp_path / "again"
     built.save(again)
@@ -622,7 +622,7 @@ def own_clips(folder: Path) -> Path:
 
 
 def test_a_few_clips_of_ones_own_are_a_benchmark_too(tmp_path, capsys):
-    main(
+    command("build")(
         [
             "--source",
             "folder",
@@ -642,8 +642,8 @@ def test_a_few_clips_of_ones_own_are_a_benchmark_too(tmp_path, capsys):
     ("options", "said"),
     [
         (["--annotations", "nowhere"], "nowhere"),
-        (["--clips", "nowhere"], "nowhere is not there; correct the path"),
-        (["--decisions", "typo.csv"], "typo.csv is not there; correct the path"),
+        (["--clips", "nowhere"], "nowhere does not exist; correct the path"),
+        (["--decisions", "typo.csv"], "typo.csv does not exist; correct the path"),
         (["--modifications", "typo.parquet"], "typo.parquet is not there"),
     ],
 )
@@ -657,7 +657,7 @@ def test_a_wrong_path_gets_one_sentence_and_writes_nothing(options, said, tmp_pa
         str(tmp_path / "out"),
     ]
     with pytest.raises(SystemExit) as stopped:
-        main([*given_, *options])
+        command("build")([*given_, *options])
     assert said in str(stopped.value) and "\n" not in str(stopped.value)
     assert not (tmp_path / "out").exists()
 
@@ -665,7 +665,7 @@ def test_a_wrong_path_gets_one_sentence_and_writes_nothing(options, said, tmp_pa
 def test_clips_that_are_not_this_benchmarks_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match="holds none of 4 clips; the first would be"):
-        main(
+        command("build")(
             [
                 "--source",
                 "folder",

@@ -1,12 +1,9 @@
 """The benchmark: built from a source's clips and labels, saved, loaded, checked; and its command.
 
-python -m tfcovr_utils.benchmark.benchmark --source tfcovr --annotations DIR --out DIR --json
+tfcovr build --source tfcovr --annotations DIR --out DIR --json
 """
 
-import argparse
 import json
-import sys
-import time
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +13,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..labels.pairing import DECISIONS_PATH, Encoder, pair_labels
+from ..labels.pairing import Encoder, pair_labels
 from ..machine.files import load_table, replacing, together, write_json, write_table
 from ..machine.hashing import hash_text
 from ..profiles import SPLITS
-from ..sources import COMPLETE, SOURCES, Source, load_source
-from ..texts import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
-from ..video.hashes import clip_exists
+from ..sources import Source
+from ..texts import MODIFICATION_COLUMNS, describe_labels, make_jobs, write_by_rule
 from .doctor import examine
 from .queries import build_queries
 from .splits import split_by_source
-from .statistics import count
 
 BUDGET = 180_000  # training triplets, as in the paper
 # What a directed label pair of each tier weighs; as counts they fill the paper's budget.
@@ -103,7 +98,7 @@ class Benchmark:
         if absent:
             raise FileNotFoundError(
                 f"{folder} has no {absent[0]}.parquet; build the benchmark there with "
-                f"`python -m tfcovr_utils.benchmark.benchmark --out {folder}`."
+                f"`tfcovr build --out {folder}`."
             )
         tables = {name: load_table(folder / f"{name}.parquet") for name in TABLES}
         lists = tables["queries"]["target_labels"].map(list)
@@ -277,85 +272,3 @@ class _TrainingClips:
             for names, idx in columns
         ]
         return pa.Table.from_arrays(arrays, schema=self.schema())
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Build a benchmark from the command line and print its counts."""
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.benchmark.benchmark", description=__doc__)
-    parser.add_argument("--source", required=True, choices=sorted({*SOURCES, *COMPLETE}))
-    parser.add_argument("--annotations", type=Path, required=True, help="folder of their files")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the tables")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--budget", type=int, default=BUDGET, help="training triplets")
-    parser.add_argument("--all", action="store_true", help="also write triplets_all.parquet")
-    parser.add_argument("--clips", type=Path, help="folder of clips: keep those that are there")
-    parser.add_argument("--decisions", type=Path, default=DECISIONS_PATH, help="a person's CSV")
-    parser.add_argument("--modifications", type=Path, help="texts already accepted, Parquet or CSV")
-    parser.add_argument("--json", action="store_true", help="print counts as JSON, nothing else")
-    options = parser.parse_args(arguments)
-    started = time.perf_counter()
-    try:
-        counts = _run(options)
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
-    print(json.dumps(counts, indent=1, sort_keys=True) if options.json else _readable(counts))
-    # Apart from the counts, which must be the same on every machine.
-    seconds = time.perf_counter() - started
-    print(f"built in {seconds:.1f} s{_peak_memory()}", file=sys.stderr)
-
-
-def _run(options: argparse.Namespace) -> dict:
-    """Build, save and count what the command line asks for."""
-    for path in (options.clips, options.decisions if options.decisions != DECISIONS_PATH else None):
-        if path is not None and not path.exists():
-            raise FileNotFoundError(f"{path} is not there; correct the path, or leave the option out.")
-    if options.source in COMPLETE:
-        benchmark = Benchmark(**COMPLETE[options.source](options.annotations))
-    else:
-        benchmark = Benchmark.build(
-            load_source(options.source, options.annotations),
-            seed=options.seed,
-            budget=options.budget,
-            decisions=options.decisions,
-            modifications=read_table(options.modifications) if options.modifications else None,
-        )
-    counts = {"source": options.source}
-    if options.clips is not None:
-        paths = benchmark.clips["path"]
-        here = [clip_exists(options.clips / path) for path in paths]
-        if not any(here):
-            raise ValueError(
-                f"{options.clips} holds none of {len(paths)} clips; the first would be {paths.iloc[0]}."
-            )
-        complete, benchmark = benchmark, benchmark.restrict(set(benchmark.clips["clip_id"][here]))
-        counts["coverage"] = benchmark.coverage(complete)
-    benchmark.save(options.out)
-    counts |= count(benchmark)
-    if options.all:
-        tables = (benchmark.clips, benchmark.pairs, benchmark.modifications)
-        counts["triplets_all"] = stream_all_triplets(*tables, options.out / "triplets_all.parquet")
-    return counts
-
-
-def _peak_memory() -> str:
-    try:
-        import resource  # Unix only
-    except ImportError:
-        return ""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return f" with at most {peak:.0f} MiB of memory"
-
-
-def _readable(counts: dict, indent: str = "") -> str:
-    lines = []
-    for name, value in counts.items():
-        if isinstance(value, dict):
-            lines += [f"{indent}{name}:", _readable(value, indent + "  ")]
-        else:
-            lines.append(f"{indent}{name}: {value}")
-    return "\n".join(filter(None, lines))
-
-
-if __name__ == "__main__":
-    main()

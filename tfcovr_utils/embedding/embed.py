@@ -1,17 +1,14 @@
 """Clips and texts -> embeddings in a store, each made once; and its command.
 
-    python -m tfcovr_utils.embedding.embed --benchmark DIR --encoder clip --shard 0/8 --out DIR
+    tfcovr embed --benchmark DIR --encoder clip --shard 0/8 --out DIR
 
 Clips are decoded ahead in threads while the encoder computes; frames stay in memory at most. Whatever decides the values is
 in the store's address: the encoder's identity, the sampling, the decoder and its version, the precision. Launched together,
-as with `accelerate launch -m tfcovr_utils.embedding.embed`, several processes share what is asked of them.
+as with `accelerate launch -m tfcovr_utils embed`, several processes share what is asked of them.
 """
 
-import argparse
 import os
-import sys
 import time
-import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,10 +23,10 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ..encoders import ENCODERS, Encoder, load_encoder
+from ..encoders import Encoder
 from ..machine import processes
 from ..machine.hashing import digest
-from ..profiles import data_dir, get_profile
+from ..profiles import data_dir
 from ..video import VideoError, is_picture
 from ..video.frames import read_kept
 from ..video.hashes import file_version, hash_clips
@@ -339,118 +336,3 @@ def _decoders(paths: Iterable[str]) -> dict[str, str | None]:
         except PackageNotFoundError:
             found[name] = None
     return found
-
-
-def _shard(text: str) -> tuple[int, int]:
-    i, slash, n = text.partition("/")
-    if not (slash and i.isdecimal() and n.isdecimal() and int(i) < int(n)):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no shard; expected i/n with i from 0 to n - 1, such as 0/8"
-        )
-    return int(i), int(n)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tfcovr_utils.embedding.embed", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument(
-        "--benchmark",
-        type=Path,
-        required=True,
-        help="folder of a benchmark's tables, or of a rendering: clips.parquet",
-    )
-    parser.add_argument(
-        "--clips", type=Path, help="folder that the paths of the clips begin in; default: the benchmark's"
-    )
-    parser.add_argument("--encoder", required=True, choices=ENCODERS)
-    parser.add_argument("--weights", help="hub id, folder or file; default: the profile's")
-    parser.add_argument(
-        "--profile", default="mini", help="whose frames and weights are taken where none are given"
-    )
-    parser.add_argument(
-        "--frames",
-        type=int,
-        help="default: the encoder's where it has a number of its own, else the profile's",
-    )
-    parser.add_argument(
-        "--policy", choices=POLICIES, help=f"default: the encoder's own where it has one, else {POLICIES[0]}"
-    )
-    parser.add_argument(
-        "--readout",
-        default=READOUTS[0],
-        choices=READOUTS,
-        help="an embedding a frame, a clip, or a text of the benchmark",
-    )
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: bfloat16 on a GPU, else float32")
-    parser.add_argument("--batch", type=int, help="clips, or texts, that the encoder takes at once")
-    parser.add_argument("--workers", type=int, help="threads that decode; default: one a core")
-    parser.add_argument(
-        "--shard",
-        type=_shard,
-        default=(0, 1),
-        metavar="i/n",
-        help="every n-th clip from the i-th, counted from 0",
-    )
-    parser.add_argument("--out", type=Path, help="folder of stores; default: embeddings/ below data/")
-    options = parser.parse_args(arguments)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(
-            message, file=sys.stderr
-        )  # without the line of code
-        try:
-            said = _run(options)
-            if processes.is_main():
-                print(said)
-        except (OSError, ValueError, NotImplementedError) as error:
-            print(error, file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("stopped; the same command goes on from here.", file=sys.stderr)
-            return 130
-    return 0
-
-
-def _run(options: argparse.Namespace) -> str:
-    """Embed what the command line asks for; return a sentence."""
-    table = "modifications" if options.readout == "texts" else "clips"
-    path = options.benchmark / f"{table}.parquet"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} is not there; give --benchmark a folder that `python -m tfcovr_utils.benchmark.benchmark` wrote, "
-            "or for clips a rendering's."
-        )
-    rows, profile = pd.read_parquet(path), get_profile(options.profile)
-    encoder = load_encoder(
-        options.encoder,
-        options.weights or getattr(profile, f"{options.encoder}_weights", profile.clip_weights),
-    )
-    encoder.to(processes.device())
-    choices = {
-        "store_dir": options.out,
-        "precision": options.precision,
-        **({"batch": options.batch} if options.batch else {}),
-    }
-    if options.readout == "texts":
-        return f"{len(embed_texts(encoder, rows['text'].tolist(), **choices))} texts are embedded."
-    policy, frames = (
-        (encoder.policy, encoder.num_frames) if hasattr(encoder, "policy") else (POLICIES[0], profile.frames)
-    )
-    embedded = embed_clips(
-        encoder,
-        rows,
-        options.clips or options.benchmark,
-        frames=options.frames or frames,
-        policy=options.policy or policy,
-        per_frame=options.readout == "frames",
-        shard=options.shard,
-        workers=options.workers,
-        **choices,
-    )
-    for clip_id, reason in embedded.missing.items() if processes.is_main() else ():
-        print(f"{clip_id}: {reason}", file=sys.stderr)
-    return f"{len(embedded.clip_ids)} clips are embedded, {len(embedded.missing)} could not be read."
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,13 +1,11 @@
 """Galleries of millions of clips: rows on disk, an exact search that streams them, and FAISS as an optional extra.
 
-    python -m tfcovr_utils.embedding.galleries FOLDER --queries query_feat.npy --k 50 --out found.parquet [--index]
+    tfcovr search FOLDER --queries query_feat.npy --k 50 --out found.parquet [--index]
 
 A gallery is a folder: `rows.npy` (G, D), and `clips.parquet` with their ids. Up to some hundred thousand clips a product in
 memory (`metrics.rank_gallery`) is simpler and finds the same. Nothing here knows an encoder.
 """
 
-import argparse
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -262,67 +260,34 @@ def _faiss():
     return faiss
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tfcovr_utils.embedding.galleries", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("gallery", type=Path, help="folder of rows.npy and clips.parquet")
-    parser.add_argument(
-        "--queries",
-        type=Path,
-        required=True,
-        help="(Q, D) .npy, such as the query_feat.npy of `evaluation --recalls`",
-    )
-    parser.add_argument("--k", type=int, default=50)
-    parser.add_argument(
-        "--index",
-        nargs="?",
-        const="",
-        metavar="FACTORY",
-        help="answer by FAISS and print its recall against exact; built where there is none, and anew for a FACTORY",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="Parquet of query, rank, clip_id, score")
-    options = parser.parse_args(arguments)
-    try:
-        print(_run(options))
-    except (OSError, ValueError, ImportError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+def search_files(
+    folder: Path, queries_path: Path, k: int, index: str | None = None
+) -> tuple[pd.DataFrame, str]:
+    """Search a gallery on disk with queries from a .npy file, (Q, D); return the ranked clips and a summary.
 
-
-def _run(options: argparse.Namespace) -> str:
-    """Search as the command line asks; return what to print."""
-    gallery, query_emb = Gallery.open(options.gallery), torch.from_numpy(np.load(options.queries)).float()
-    clip_ids, said = gallery.clip_ids, ""
-    _check_queries(query_emb, gallery.shape[1], options.k)  # before an index is built for them
-    if options.index is None:
-        start = time.perf_counter()
-        found = search_exact(query_emb, gallery, options.k)
-        seconds = time.perf_counter() - start
-    else:
-        there = not options.index and (options.gallery / "index.faiss").exists()
-        index = open_index(gallery) if there else build_index(gallery, options.index or None)
-        start = time.perf_counter()
-        found = search_index(query_emb, index, options.k)
-        seconds = time.perf_counter() - start
+    index: None searches exactly; "" answers by the FAISS index of the folder, which is built where there is none;
+    any other string is a FAISS factory, by which the index is built anew.
+    """
+    gallery, query_emb = Gallery.open(folder), torch.from_numpy(np.load(queries_path)).float()
+    _check_queries(query_emb, gallery.shape[1], k)  # before an index is built for them
+    faiss_index, note = None, ""
+    if index is not None:
+        there = not index and (folder / "index.faiss").exists()
+        faiss_index = open_index(gallery) if there else build_index(gallery, index or None)
+    start = time.perf_counter()
+    found = search_exact(query_emb, gallery, k) if index is None else search_index(query_emb, faiss_index, k)
+    seconds = time.perf_counter() - start
+    if index is not None:
         some = slice(RECALL_QUERIES)
-        shares = recall(
-            Found(found.idx[some], found.scores[some]), search_exact(query_emb[some], gallery, options.k)
-        )
-        said = f"; recall@{options.k} against exact {100 * shares.mean():.2f} % on {len(shares)} queries"
+        exact = search_exact(query_emb[some], gallery, k)
+        shares = recall(Found(found.idx[some], found.scores[some]), exact)
+        note = f"; recall@{k} against exact {100 * shares.mean():.2f} % on {len(shares)} queries"
     query, place = np.nonzero(found.idx >= 0)
-    table = pd.DataFrame(
-        {
-            "query": query,
-            "rank": place + 1,
-            "clip_id": clip_ids[found.idx[query, place]],
-            "score": found.scores.numpy()[query, place],
-        }
-    )
-    write_table(table, options.out)
-    return f"{len(query_emb):,} queries of {len(gallery):,} clips in {seconds:.2f} s{said}."
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ranked = {
+        "query": query,
+        "rank": place + 1,
+        "clip_id": gallery.clip_ids[found.idx[query, place]],
+        "score": found.scores.numpy()[query, place],
+    }
+    summary = f"{len(query_emb):,} queries of {len(gallery):,} clips in {seconds:.2f} s{note}."
+    return pd.DataFrame(ranked), summary

@@ -143,8 +143,8 @@ def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
     config = read_json(folder / "config.json") if (folder / "config.json").exists() else {}
     if "tower" not in config:  # a folder of another model, such as a CLIP, has a config.json too
         raise FileNotFoundError(
-            f"{weights} is no checkpoint file and holds no config.json of an AIM; train one with `python -m "
-            "tfcovr_utils.training stage1`, or pass an official checkpoint file."
+            f"{weights} is no checkpoint file and holds no config.json of an AIM; train one with "
+            "`tfcovr teach`, or pass an official checkpoint file."
         )
     model = Aim(CLIPVisionModel(CLIPVisionConfig.from_dict(config["tower"])), **config["aim"])
     if config["head"]:

@@ -36,7 +36,7 @@ def from_hub(read: Callable, weights: str, whole: bool = True):
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", weights):
             raise FileNotFoundError(
                 f"{weights} is no folder here and no hub id such as openai/clip-vit-base-patch16; fetch it, or make "
-                "the rendered benchmark's weights by `python -m tfcovr_utils.training.pretraining.mini_clip --out FOLDER`."
+                "the rendered benchmark's weights by `tfcovr pretrain clip --out FOLDER`."
             ) from error
     try:
         model_info(source, timeout=REACH_S)

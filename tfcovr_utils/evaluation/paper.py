@@ -64,7 +64,7 @@ def beside_paper(summary: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
 ROWS_4 = {"E5-V": "e5-v-zs", "GME-2B": "gme-zs", "MM-Embed": "mm-embed-zs"}
 SOURCES_4 = {"FashionIQ": "fashioniq", "CIRR": "cirr", "CIRCO": "circo"}
 _COMMAND_4 = (
-    "python -m tfcovr_utils.evaluation.scoring --benchmark data/benchmarks/{source} --clips DIR --frames 1 --profile paper --split val "
+    "tfcovr score --benchmark data/benchmarks/{source} --clips DIR --frames 1 --profile paper --split val "
     "--method {method} --protocol {protocols} --out {out}"
 )
 

@@ -28,7 +28,7 @@ SUMMARY_COLUMNS = [
 ]
 CSV_COLUMNS = ["method", "protocol", "seed", *HEADLINES, "n_queries", "coverage", "revision"]
 BOOTSTRAP_SEED = 0  # intervals are part of the results: the same every time
-_COMMAND = "python -m tfcovr_utils.evaluation.scoring --method {} --benchmark DIR --out DIR"
+_COMMAND = "tfcovr score --method {} --benchmark DIR --out DIR"
 
 
 def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, record: dict) -> Path:

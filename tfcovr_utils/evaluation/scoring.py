@@ -1,12 +1,10 @@
 """A fitted method on a benchmark -> a table with a row a query; and its command.
 
-    python -m tfcovr_utils.evaluation.scoring --benchmark DIR --method NAME --protocol full --profile mini --seed 0 --out DIR
+    tfcovr score --benchmark DIR --method NAME --protocol full --profile mini --seed 0 --out DIR
 
 How such tables are kept and summed up is in `results.py`.
 """
 
-import argparse
-import sys
 import time
 from dataclasses import asdict, replace
 from functools import cache
@@ -17,11 +15,10 @@ import pandas as pd
 import torch
 
 from ..benchmark.benchmark import Benchmark
-from ..benchmark.protocols import PEER_PROTOCOLS, PROTOCOLS, Task, make_task
-from ..encoders import ENCODERS
+from ..benchmark.protocols import Task, make_task
 from ..labels import Attributes, difference
 from ..machine.hashing import hash_files_below, hash_rooms, hash_text, hash_weights_named, versions
-from ..methods import METHODS, Fitted, Method, NotRun, Setting, get_method
+from ..methods import METHODS, Fitted, Method, NotRun, Setting
 from ..metrics.ranking import (
     BLOCK,
     RANKS,
@@ -35,10 +32,10 @@ from ..metrics.ranking import (
     recall_official,
     recall_ranked,
 )
-from ..profiles import PROFILES, SPLITS, data_dir, provenance
+from ..profiles import data_dir, provenance
 from ..video.hashes import hash_contents
-from .recalls import MEASURES, field_table, write_recalls
-from .results import HEADLINES, find_result, read_results, save_not_run, save_result, summarise
+from .recalls import write_recalls
+from .results import find_result, save_not_run, save_result
 
 # Rooms and files whose code decides a row's numbers.
 MADE_BY = (
@@ -307,96 +304,3 @@ def save_recalls(
             query_emb = embed(queries)
             table = evaluate(Fitted(lambda _: query_emb, fitted.embed_gallery), benchmark, protocol, split)
             write_recalls(folder, table, query_emb, annotation, text_only)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Evaluate methods from the command line and print their mAP."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tfcovr_utils.evaluation.scoring", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--benchmark", type=Path, required=True, help="folder of its tables")
-    parser.add_argument(
-        "--clips", type=Path, help="folder where the paths of its clips begin; by default the benchmark's"
-    )
-    parser.add_argument("--method", nargs="+", required=True, help=f"of {', '.join(METHODS)}; or all")
-    parser.add_argument("--checkpoint", type=Path, help="evaluate this one instead of training")
-    parser.add_argument(
-        "--weights",
-        nargs="+",
-        default=[],
-        metavar="FAMILY=WEIGHTS",
-        help="hub ids, folders or files in place of the profile's: blip=webvid-covr.ckpt; without a family, of CLIP",
-    )
-    parser.add_argument(
-        "--aim", help="AIM weights, an official checkpoint or a folder, in place of training stage 1"
-    )
-    parser.add_argument("--protocol", nargs="+", choices=[*PROTOCOLS, *PEER_PROTOCOLS], default=["full"])
-    parser.add_argument("--split", choices=SPLITS[1:], default="test")
-    parser.add_argument("--profile", choices=PROFILES, default="mini")
-    parser.add_argument(
-        "--frames", type=int, help="of a clip that are read, in place of the profile's; 1 for pictures"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the training, not of the data")
-    parser.add_argument(
-        "--recalls",
-        action="store_true",
-        help="write recalls.json and query_feat.npy into each method's folder too",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="a run's folder: results/ and checkpoints go below it"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        print(_run_all(options))
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
-
-
-def _run_all(options: argparse.Namespace) -> str:
-    methods = [get_method(name) for name in ([*METHODS] if options.method == ["all"] else options.method)]
-    benchmark, clips_dir, results_dir = (
-        Benchmark.load(options.benchmark),
-        options.clips or options.benchmark,
-        options.out / "results",
-    )
-    profile = replace(PROFILES[options.profile], **({"frames": options.frames} if options.frames else {}))
-    weights = {
-        family or "clip": named for family, _, named in (text.rpartition("=") for text in options.weights)
-    }
-    if unknown := weights.keys() - ENCODERS.keys():
-        raise ValueError(f"--weights names {sorted(unknown)[0]!r}; choose one of {', '.join(ENCODERS)}.")
-    for method in methods:
-        folder = options.out / f"seed-{options.seed}" / method.name
-        setting = Setting(
-            benchmark,
-            clips_dir,
-            profile,
-            options.seed,
-            folder,
-            options.checkpoint,
-            weights.get("clip"),
-            weights,
-            options.aim,
-        )
-        run(
-            method, setting, options.protocol, results_dir, options.split, folder if options.recalls else None
-        )
-    table = summarise(results_dir, options.split, options.protocol)
-    table = table[table["method"].isin([method.name for method in methods])]
-    shown = ["method", "protocol", "n_seeds", "n_queries", "coverage", *HEADLINES, "status"]
-    told = table[shown].to_string(index=False, float_format="%.2f", na_rep="")
-    source = benchmark.choices.get("source")
-    if source in MEASURES and (table["status"] == "run").any():  # what this benchmark's field reports
-        target = (
-            benchmark.queries.set_index("query_id")["target_clip"]
-            if "target_clip" in benchmark.queries
-            else None
-        )
-        results = read_results(results_dir, options.split)
-        scores = field_table(results[results["method"].isin(table["method"])], source, target)
-        told += "\n\n" + scores.to_string(float_format="%.2f", na_rep="")
-    return told
-
-
-if __name__ == "__main__":
-    main()

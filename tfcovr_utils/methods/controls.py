@@ -39,7 +39,7 @@ class _Labels:
             raise NotRun(
                 f"{len(unlabelled)} clips of val and test have no label, such as {unlabelled['clip_id'].iloc[0]!r}; put the "
                 "annotation files beside the released CSVs.",
-                "python -m tfcovr_utils.benchmark.benchmark --source released --annotations DIR --out DIR",
+                "tfcovr build --source released --annotations DIR --out DIR",
             )
 
     def place(self, label_ids: Sequence[str]) -> np.ndarray:

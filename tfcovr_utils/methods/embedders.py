@@ -31,7 +31,7 @@ class PromptedFeatures(FamilyFeatures):
             weights = getattr(profile, f"{self.family}_weights")
             raise NotRun(
                 f"The profile {profile.name} has no small weights in place of {said_of(weights)}.",
-                "python -m tfcovr_utils.evaluation.scoring --benchmark DIR --clips DIR --method NAME --profile paper --out DIR",
+                "tfcovr score --benchmark DIR --clips DIR --method NAME --profile paper --out DIR",
             )
         return super().load(read_out)
 

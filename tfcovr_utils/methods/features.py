@@ -31,7 +31,7 @@ class Features:
         if not any(clip_exists(setting.clips_dir / path) for path in paths):
             raise NotRun(
                 f"{setting.clips_dir} holds none of {len(paths)} clips, such as {paths.iloc[0]}.",
-                f"python -m tfcovr_utils.evaluation.scoring --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
+                f"tfcovr score --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
             )
         self.device = processes.device()
         with weights_wanted():
@@ -116,7 +116,7 @@ class LearnedFeatures(AimFeatures):
         elif setting.benchmark.labels.empty:
             raise NotRun(
                 "this benchmark has no labels to teach an encoder; give AIM weights that were taught elsewhere.",
-                "python -m tfcovr_utils.evaluation.scoring --aim WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out DIR",
+                "tfcovr score --aim WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out DIR",
             )
         else:
             folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None

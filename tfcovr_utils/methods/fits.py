@@ -136,7 +136,7 @@ def read_inputs(
     if setting.benchmark.triplets.empty:
         raise NotRun(
             "this benchmark has no training triplets; train on another, and give that run's folder.",
-            "python -m tfcovr_utils.evaluation.scoring --checkpoint RUN/seed-0/METHOD --method METHOD --benchmark DIR --out DIR",
+            "tfcovr score --checkpoint RUN/seed-0/METHOD --method METHOD --benchmark DIR --out DIR",
         )
     seen = clips.loc[clips["split"] != "test", "clip_id"].to_numpy()
     target = read_target(seen).to(features.device)  # (N, D), or (N, T, D)

@@ -1,6 +1,5 @@
 """Put executed notebooks, and the figures they drew, where the repository shows them, without what a run leaves behind."""
 
-import argparse
 import base64
 import io
 import json
@@ -125,42 +124,22 @@ def _shrink_pictures(path: Path) -> None:
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tfcovr_utils.reproduce.publish", description=__doc__)
-    parser.add_argument("--profile", default="mini")
-    options = parser.parse_args()
-    executed = sorted(runs_dir(get_profile(options.profile)).glob("[0-9][0-9]_*.ipynb"))
+def publish_run(profile: str) -> list[str]:
+    """Put a run's executed notebooks, figures and tables where the repository shows them; return the notebooks."""
+    run = runs_dir(get_profile(profile))
+    executed = sorted(run.glob("[0-9][0-9]_*.ipynb"))
     if not executed:
-        print(
-            f"nothing to publish: no executed notebook in runs/{options.profile}; run `make reproduce` first.",
-            file=sys.stderr,
-        )
-        return 2
-    try:
-        publish(executed, NOTEBOOKS)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    run = runs_dir(get_profile(options.profile))
+        raise FileNotFoundError(f"{run} holds no executed notebook; run `make reproduce` first.")
+    publish(executed, NOTEBOOKS)
     shutil.copytree(run / "figures", ROOT / "figures", dirs_exist_ok=True)
-    second = run.with_name(f"{run.name}-render1")  # there where `make sweep` was run
+    second = run.with_name(f"{run.name}-render1")  # written by `make sweep`
     for scores in second.glob(f"figures/results_{second.name}*"):
         shutil.copy(scores, ROOT / "figures")
-    shutil.copytree(
-        run / "seed-0" / TRAINED,
-        ROOT / "data" / "trained" / TRAINED,
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns(".*"),
-    )
-    shutil.copyfile(
-        run / "results" / TRAINED / "seed-0.json", ROOT / "data" / "trained" / TRAINED / "record.json"
-    )
-    for measured in (ROOT / "runs" / "bench").glob("bench*"):  # where `make bench` was run
+    trained = ROOT / "data" / "trained" / TRAINED
+    hidden = shutil.ignore_patterns(".*")
+    shutil.copytree(run / "seed-0" / TRAINED, trained, dirs_exist_ok=True, ignore=hidden)
+    shutil.copyfile(run / "results" / TRAINED / "seed-0.json", trained / "record.json")
+    for measured in (ROOT / "runs" / "bench").glob("bench*"):  # written by `make bench`
         shutil.copy(measured, ROOT / "figures")
     refresh_readme(ROOT / "README.md", ROOT / "figures" / "results_mini_queries.parquet")
-    print("published", *(str((NOTEBOOKS / path.name).relative_to(ROOT)) for path in executed), sep="\n  ")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return [str((NOTEBOOKS / path.name).relative_to(ROOT)) for path in executed]

@@ -6,7 +6,6 @@ fails is told at the end, and those that do not need it go on. Those that no tra
 behind them.
 """
 
-import argparse
 import ast
 import json
 import multiprocessing
@@ -347,53 +346,23 @@ def _end_of(beside: list[tuple[str, Future]]) -> dict[str, str]:
     return failed
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tfcovr_utils.reproduce.run", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--profile", default="mini")
-    parser.add_argument(
-        "--seeds",
-        "--seed",
-        dest="seeds",
-        type=int,
-        nargs="+",
-        default=[0],
-        help="of the training; each but 0 goes to a folder seed-N of its own",
-    )
-    parser.add_argument("--only", nargs="+", default=[], metavar="NN")
-    parser.add_argument(
-        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
-    )
-    parser.add_argument("--force", action="store_true", help="run also what is up to date")
-    options = parser.parse_args(arguments)
-    try:
-        profile = get_profile(options.profile)
-        notebooks = select_notebooks(options.only)
-        given = {name: parse_value(value) for name, value in options.parameters}
-        folder = runs_dir(
-            replace(profile, render_seed=given.get("render_seed", 0)), given.get("source", "mini")
-        )
-        steps = [
-            Step(notebook, parameters, folder, seed)
-            for seed in options.seeds
-            for notebook, parameters in resolve_parameters(
-                notebooks, given, {"profile": profile.name, "seed": seed}
-            ).items()
-        ]
-        with alone(folder / "report.html"):  # a second run in one folder waits
-            failed = run_all(steps, options.force)
-            print(f"report: {os.path.relpath(write_report(folder))}")
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here.", file=sys.stderr)
-        return 130
-    for name, why in failed.items():
-        print(f"{name}: {why}", file=sys.stderr)
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def reproduce(
+    profile: str, seeds: list[int], only: list[str], parameters: dict[str, str], force: bool = False
+) -> dict[str, str]:
+    """Run notebooks and write the report; return what failed, by name, with the reason."""
+    chosen = get_profile(profile)
+    notebooks = select_notebooks(only)
+    given = {name: parse_value(value) for name, value in parameters.items()}
+    rendered = replace(chosen, render_seed=given.get("render_seed", 0))
+    folder = runs_dir(rendered, given.get("source", "mini"))
+    steps = [
+        Step(notebook, resolved, folder, seed)
+        for seed in seeds
+        for notebook, resolved in resolve_parameters(
+            notebooks, given, {"profile": chosen.name, "seed": seed}
+        ).items()
+    ]
+    with alone(folder / "report.html"):  # a second run in one folder waits
+        failed = run_all(steps, force)
+        print(f"report: {os.path.relpath(write_report(folder))}")
+    return failed

@@ -23,7 +23,7 @@ def load_tfcovr(folder: Path) -> Source:
 def load_mini(folder: Path) -> Source:
     """A rendered benchmark's own tables; its split is given and stays."""
     paths = [
-        first_file(folder, [f"{name}.parquet"], "`python -m tfcovr_utils.rendering --profile mini`")
+        first_file(folder, [f"{name}.parquet"], "`tfcovr render --profile mini`")
         for name in ("clips", "labels")
     ]
     clips, labels = (pd.read_parquet(path) for path in paths)

@@ -85,7 +85,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a table of strings from Parquet or CSV, by the suffix."""
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} is not there; `python -m tfcovr_utils.benchmark.benchmark` writes pairs.parquet and "
+            f"{path} is not there; `tfcovr build` writes pairs.parquet and "
             f"labels.parquet side by side."
         )
     if path.suffix == ".csv":

@@ -1,6 +1,6 @@
 """The fine-tuned row from the official release: its CSVs and embedding files, no video.
 
-python -m tfcovr_utils.training stage2 --release DIR --profile released --out DIR
+tfcovr train --release DIR --profile released --out DIR
 """
 
 from pathlib import Path

@@ -147,7 +147,7 @@ class Fusion(nn.Module):
         folder = Path(folder)
         if not (folder / "config.json").exists():
             raise FileNotFoundError(
-                f"{folder} holds no config.json of a trained fusion; train one there with `python -m tfcovr_utils.training stage2`."
+                f"{folder} holds no config.json of a trained fusion; train one there with `tfcovr train`."
             )
         config = read_json(folder / "config.json")
         sizes = config.pop("tower")

@@ -139,7 +139,7 @@ class ClipReader(nn.Module):
     def load(cls, folder: Path) -> "ClipReader":
         if not (Path(folder) / "reader.json").exists():
             raise FileNotFoundError(
-                f"{folder} holds no reader.json; train one with `python -m tfcovr_utils.training stage1 --out {folder}`."
+                f"{folder} holds no reader.json; train one with `tfcovr teach --out {folder}`."
             )
         config = read_json(Path(folder) / "reader.json")
         reader = cls(Readout(**config["readout"]), config["labels"], config["factors"], config["dropout"])

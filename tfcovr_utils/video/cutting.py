@@ -1,14 +1,12 @@
 """Cut sub-action clips out of long videos: in parallel, resumable, once encoded.
 
-    python -m tfcovr_utils.video.cutting --source finegym --annotations DIR --videos DIR --out DIR
+    tfcovr cut --source finegym --annotations DIR --videos DIR --out DIR
 
 Which frames a clip gets is `video.cut_clip`'s part. One run at a time works in an output folder; a second waits.
 """
 
-import argparse
 import hashlib
 import signal
-import sys
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -198,34 +196,3 @@ def _cut_one(job: _Job, videos_dir: Path, out_dir: Path) -> dict | str:
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         return kind + str(error).replace(str(video), job.video)
     return {"frames": n_frames, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def main(arguments: list[str] | None = None) -> int:
-    from ..sources import SOURCES, load_source
-
-    parser = argparse.ArgumentParser(
-        prog="python -m tfcovr_utils.video.cutting", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--source", choices=SOURCES, default="finegym")
-    parser.add_argument("--annotations", type=Path, required=True, help="their folder, or your CSV")
-    parser.add_argument("--videos", type=Path, required=True, help="folder of long videos, by id")
-    parser.add_argument("--out", type=Path, required=True, help="folder of clips")
-    parser.add_argument("--workers", type=int, default=2)
-    chosen = parser.parse_args(arguments)
-    try:
-        source = load_source(chosen.source, chosen.annotations)
-        for note, count in source.notes.items():
-            print(f"{count:6d} x {note}", file=sys.stderr)
-        report = cut(source.clips, chosen.videos, chosen.out, chosen.workers)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here.", file=sys.stderr)
-        return 130
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(report)
-    return 1 if len(report.failures) and not report.made + report.kept else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

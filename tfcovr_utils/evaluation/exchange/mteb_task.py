@@ -1,24 +1,21 @@
 """A benchmark as a retrieval task of the library mteb: a folder of its files, and its task object where mteb is installed.
 
-    python -m tfcovr_utils.evaluation.exchange.mteb_task --benchmark DIR --clips DIR --protocol full --out DIR
+    tfcovr export mteb --benchmark DIR --clips DIR --protocol full --out DIR
 
 The folder has corpus.jsonl (id, video), queries.jsonl (id, text, video, and clip_id, which never answers it), qrels/<split>.tsv, where
 a query searches a part only groups.json, and task.json. Where no query has over 50 targets, mteb's map_at_50 is our mAP@50.
 """
 
-import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from ...benchmark.benchmark import Benchmark
-from ...benchmark.protocols import PEER_PROTOCOLS, PROTOCOLS, make_task
+from ...benchmark.protocols import make_task
 from ...machine.files import replacing, write_json
 from ...metrics.ranking import RANKS
-from ...profiles import SPLITS
 from ...video import is_picture
 
 PROMPT = "Find the video that shows what this video shows, changed as the text says."
@@ -171,37 +168,3 @@ def _write_lines(rows: list[dict], path: Path) -> None:
 
 def _read_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Export from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tfcovr_utils.evaluation.exchange.mteb_task", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--benchmark", type=Path, required=True, help="folder of its tables")
-    parser.add_argument(
-        "--clips", type=Path, help="folder where the paths of its clips begin; by default the benchmark's"
-    )
-    parser.add_argument("--protocol", choices=[*PROTOCOLS, *PEER_PROTOCOLS], default="full")
-    parser.add_argument("--split", choices=SPLITS[1:], default="test")
-    parser.add_argument("--name", default="TFCoVR", help="of the task")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    try:
-        benchmark = Benchmark.load(options.benchmark)
-        print(
-            export_task(
-                benchmark,
-                options.clips or options.benchmark,
-                options.out,
-                options.protocol,
-                options.split,
-                options.name,
-            )
-        )
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

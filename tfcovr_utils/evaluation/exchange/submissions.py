@@ -1,12 +1,10 @@
 """Files for the servers of CIRR and CIRCO, which keep the answers of their test queries; and a check of such files.
 
-python -m tfcovr_utils.evaluation.exchange.submissions --benchmark DIR --results RUN/results --method NAME --out DIR
-python -m tfcovr_utils.evaluation.exchange.submissions --benchmark DIR --check FILE ...
+tfcovr export submission --benchmark DIR --results RUN/results --method NAME --out DIR
+tfcovr export submission --benchmark DIR --check FILE ...
 """
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +12,6 @@ import pandas as pd
 from ...benchmark.benchmark import Benchmark
 from ...benchmark.protocols import Task, make_task
 from ...machine.files import write_json
-from ...profiles import SPLITS
-from ..results import read_results
 
 MAX_BYTES = 5 * 10**6  # of CIRR's server
 # Metric in CIRR's file -> our protocol, and how many pictures its server takes.
@@ -137,43 +133,3 @@ def _best(results: pd.DataFrame, protocol: str, depth: int) -> dict[str, list[st
         owner_id(query_id): list(clips)[:depth]
         for query_id, clips in zip(table["query_id"], table["retrieved"])
     }
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Write or check submissions from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tfcovr_utils.evaluation.exchange.submissions", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument(
-        "--benchmark", type=Path, required=True, help="folder of its tables, from cirr or circo"
-    )
-    parser.add_argument(
-        "--check", type=Path, nargs="+", metavar="FILE", help="look at these files, and write none"
-    )
-    parser.add_argument("--results", type=Path, help="a run's results/")
-    parser.add_argument("--method")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--split", choices=SPLITS[1:], default="test")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args(arguments)
-    if not options.check and not (options.results and options.method and options.out):
-        parser.error("give --check FILE, or --results, --method and --out")
-    try:
-        benchmark = Benchmark.load(options.benchmark)
-        if options.check:
-            found = [
-                f"{path}: {fault}"
-                for path in options.check
-                for fault in check_submission(json.loads(path.read_text("utf-8")), benchmark, options.split)
-            ]
-            sys.exit("\n".join(found) or 0)
-        results = read_results(options.results, options.split)
-        results = results[(results["method"] == options.method) & (results["seed"] == options.seed)]
-        for path in write_submissions(results, benchmark, options.method, options.out, options.split):
-            print(path)
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,12 @@
 """More foundation weights of the rendered benchmark: a BLIP, its captioner, and a BLIP-2 Q-Former on its frozen ViT.
 
-    python -m tfcovr_utils.training.pretraining.mini_blip --out data/weights
+    tfcovr pretrain blip --out data/weights
 
 They learn from the same pictures as `pretraining` and no more: single frames and captions of what one shows; the captioner then learns to say
 all of it. Where the published models learned composition from web videos (CoVR), these learn it from pairs of pictures and the facts in which
 the second differs from the first.
 """
 
-import argparse
 import json
 import math
 import time
@@ -441,7 +440,7 @@ library_name: transformers
   frame shows, and on pairs of them with the facts in which the second differs from the first.
 - **Not taught** any label, count, direction of travel or order of frames; no caption or instruction holds one.
 - **Stands for** {stands_for}. It is a small stand-in that shows the idea at work, not that model.
-- **Made again** by `python -m tfcovr_utils.training.pretraining.mini_blip --out data/weights`. Weights and all they were taught on are this
+- **Made again** by `tfcovr pretrain blip --out data/weights`. Weights and all they were taught on are this
   repository's own, under its MIT licence.
 
 What the command printed:
@@ -478,25 +477,13 @@ def save(name: str, model: nn.Module, tokenizer: BertTokenizer, report: dict, fo
         )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m tfcovr_utils.training.pretraining.mini_blip", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder below which the folders of the weights come"
-    )
-    parser.add_argument("--steps", type=int, default=BlipPretraining.steps)
-    parser.add_argument("--qformer-steps", type=int, default=BlipPretraining.qformer_steps)
-    parser.add_argument("--sources", type=int, default=SOURCES, help="sources to render pictures from")
-    options = parser.parse_args(arguments)
-    frames, facts = render_pictures(options.sources)
-    models, tokenizer, reports = pretrain(
-        BlipPretraining(steps=options.steps, qformer_steps=options.qformer_steps), frames, facts
-    )
+def run(
+    out: Path, steps: int | None = None, qformer_steps: int | None = None, sources: int | None = None
+) -> dict:
+    """Train the small models, write a folder for each, and return their reports."""
+    given = {"steps": steps, "qformer_steps": qformer_steps}
+    settings = BlipPretraining(**{name: value for name, value in given.items() if value})
+    models, tokenizer, reports = pretrain(settings, *render_pictures(sources or SOURCES))
     for name, model in models.items():
-        save(name, model, tokenizer, reports[name], options.out / name)
-    print(json.dumps(reports, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+        save(name, model, tokenizer, reports[name], out / name)
+    return reports

@@ -1,12 +1,11 @@
 """The foundation weights of the rendered benchmark: a tiny CLIP taught on single frames and their captions.
 
-    python -m tfcovr_utils.training.pretraining.mini_clip --out data/weights/mini-clip
+    tfcovr pretrain clip --out data/weights/mini-clip
 
 It stands for the CLIP that others learned from the web: it knows what one picture shows, and no label,
 count or direction of travel. The result is a Hugging Face folder that `CLIPModel.from_pretrained` loads.
 """
 
-import argparse
 import json
 import math
 import time
@@ -53,7 +52,7 @@ frozen, it turns frames and texts into vectors of {projection} numbers. Loaded b
   which no picture goes with.
 - **What it reads from one frame**, and that it reads no count, is measured in `notebooks/04_stage1_temporal_pretraining.ipynb`.
 - **Not for** anything but this benchmark's pictures.
-- **Made again** by `python -m tfcovr_utils.training.pretraining.mini_clip --out data/weights/mini-clip`: seven minutes of rendering, then the seconds below
+- **Made again** by `tfcovr pretrain clip --out data/weights/mini-clip`: seven minutes of rendering, then the seconds below
   on one thread. Weights and everything they were taught on are this repository's own, under its MIT licence.
 
 What the command printed:
@@ -265,19 +264,13 @@ def write_card(report: dict, folder: Path) -> None:
         temporary.write_text(CARD.format(**report | {"report": json.dumps(report, indent=1)}))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m tfcovr_utils.training.pretraining.mini_clip", description=__doc__
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
-    parser.add_argument("--steps", type=int, default=Pretraining.steps)
-    parser.add_argument("--sources", type=int, default=SOURCES, help="sources to render pictures from")
-    options = parser.parse_args(arguments)
-    settings = Pretraining(steps=options.steps)
-    frames, facts = render_pictures(options.sources)
+def run(out: Path, steps: int | None = None, sources: int | None = None) -> dict:
+    """Train the small CLIP, write its weights and card, and return the report."""
+    settings = Pretraining(**({"steps": steps} if steps else {}))
+    frames, facts = render_pictures(sources or SOURCES)
     started = time.monotonic()
     model, tokenizer, losses = pretrain(settings, frames, facts)
-    save(model, tokenizer, options.out)
+    save(model, tokenizer, out)
     report = {
         **asdict(settings),
         "frames": len(frames),
@@ -285,9 +278,5 @@ def main(arguments: list[str] | None = None) -> None:
         "parameters": model.num_parameters(),
         "last losses": losses.drop(columns="step").tail(100).mean().round(3).to_dict(),
     }
-    write_card(report, options.out)
-    print(json.dumps(report, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+    write_card(report, out)
+    return report
