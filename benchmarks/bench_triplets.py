@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from comparing import compare, main, row
 
-from tfcovr_utils.benchmark.benchmark import (
+from tfcovr_utils.benchmark.benchmark import write_modifications
+from tfcovr_utils.benchmark.triplets import (
     BUDGET,
     PER_PAIR,
     TARGETS_PER_QUERY,
     TRIPLET_COLUMNS,
     draw_triplets,
     stream_all_triplets,
-    write_modifications,
 )
 from tfcovr_utils.labels.pairing import pair_labels
 from tfcovr_utils.rendering.dataset import label_table

@@ -17,16 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_benchmark import small_benchmark
 
-from tfcovr_utils.benchmark.benchmark import (
-    TABLES,
-    TARGETS_PER_QUERY,
-    Benchmark,
-    draw_triplets,
-    stream_all_triplets,
-    write_modifications,
-)
+from tfcovr_utils.benchmark.benchmark import TABLES, Benchmark, write_modifications
 from tfcovr_utils.benchmark.queries import CAP, DIVE_CAP, answers, build_queries, find_targets
 from tfcovr_utils.benchmark.splits import split_by_source
+from tfcovr_utils.benchmark.triplets import TARGETS_PER_QUERY, draw_triplets, stream_all_triplets
 from tfcovr_utils.labels import Attributes, label_text, parse_label
 from tfcovr_utils.labels.pairing import pair_labels
 from tfcovr_utils.sources import load_source
@@ -349,7 +343,7 @@ def test_a_folder_without_a_table_names_it(benchmark, tmp_path):
 
 def test_clips_without_labels_are_refused_in_a_sentence(tmp_path):
     write_clip(tmp_path / "one.mp4", np.zeros((4, 16, 16, 3), np.uint8), 8)
-    with pytest.raises(ValueError, match="1 clips have no label, .*; put clips into folders named by label"):
+    with pytest.raises(ValueError, match="1 clips have no label, .*; put the clips into folders named by"):
         Benchmark.build(load_source("folder", tmp_path))
 
 
@@ -695,6 +689,6 @@ def test_the_same_is_asked_in_other_words():
         assert ends[0].tolist() == ends[1].tolist()
     assert set(reworded.modifications["style"]) == {"dense"}
     with pytest.raises(
-        ValueError, match="label pairs that are asked have no new text, such as .* -> .*; write one for each"
+        ValueError, match="label pairs in use have no new text, such as .* -> .*; write one for each"
     ):
         benchmark.reworded(dense.iloc[:3])

@@ -1,9 +1,6 @@
-"""Trade with the official TF-CoVR code: fetch its release, export a benchmark of ours.
+"""A benchmark of ours as the files that the official TF-CoVR code reads: `tfcovr export release`.
 
-    tfcovr fetch release --out DIR
-    tfcovr export release --benchmark DIR --out DIR [--embeddings FILE]
-
-`tfcovr build --source released` reads such a release as a benchmark.
+`tfcovr build --source released` reads such files as a benchmark.
 """
 
 from pathlib import Path
@@ -17,10 +14,10 @@ VIDEOS = "FineGD_videos"
 
 
 def export(benchmark: Benchmark, folder: Path, gallery: str, embeddings: Path | None) -> None:
-    """Write what the official code needs: its CSVs, and embeddings in both of its layouts.
+    """Write the files that the official code reads: its CSVs, and embeddings in both of its layouts.
 
-    Even from embeddings that code numbers clips by the names it finds in a folder of videos, so a
-    file without content goes there for each.
+    That code takes the clips' names from a folder of videos even if it reads embeddings, so each clip gets an
+    empty file there.
     """
     export_official(benchmark, folder, gallery)
     if embeddings is not None:

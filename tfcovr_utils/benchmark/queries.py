@@ -13,37 +13,32 @@ MAX_TARGETS = 10
 
 
 def meanings(labels: pd.DataFrame) -> pd.Series:
-    """Return what each label shows: its attributes, where it has none its text, else its id.
+    """Return what each label means: its attributes; without any, its text; without a text, its id.
 
-    Three labels stand in FineGym twice, as an acrobatic skill and as a dismount, and glosses in brackets are
-    no attributes: clips of such labels answer the same query.
+    Some labels mean the same: FineGym lists three skills twice, and a gloss in brackets is no attribute.
     """
-    says = labels["attributes"].map(lambda text: bool(Attributes.from_json(text).base))
-    meaning = labels["attributes"].where(says, labels["text"])
+    has_any = labels["attributes"].map(lambda text: bool(Attributes.from_json(text).base))
+    meaning = labels["attributes"].where(has_any, labels["text"])
     return meaning.where(meaning != "", labels["label_id"])
 
 
 def answers(labels: pd.DataFrame, modifications: pd.DataFrame) -> pd.Series:
     """Return the label ids that answer each modification, by modification_id.
 
-    Labels that mean the same are the same answer; and where one text, said of one source, leads to
-    several labels, all of them are right.
+    Labels with one meaning are one answer. If the same text leads from one source to several labels, all of
+    them are right.
     """
     ids = labels["label_id"]
     meaning = ids.groupby(meanings(labels)).transform("min").set_axis(ids)
-    twins = ids.groupby(meaning.to_numpy()).agg(sorted)
-    said = pd.DataFrame(
-        {
-            "source": modifications["source_label"].map(meaning),
-            "text": modifications["text"],
-            "target": modifications["target_label"].map(meaning),
-        }
+    labels_of = ids.groupby(meaning.to_numpy()).agg(sorted)
+    keys = ["source", "text"]
+    asked = modifications[["text"]].assign(
+        source=modifications["source_label"].map(meaning), target=modifications["target_label"].map(meaning)
     )
-    targets = said.groupby(["source", "text"])["target"].agg(
-        lambda found: sorted(label for target in set(found) for label in twins[target])
+    targets = asked.groupby(keys)["target"].agg(
+        lambda found: sorted(label for target in set(found) for label in labels_of[target])
     )
-    keys = pd.MultiIndex.from_frame(said[["source", "text"]])
-    found = targets.reindex(keys).to_numpy()
+    found = targets.reindex(pd.MultiIndex.from_frame(asked[keys])).to_numpy()
     return pd.Series(found, index=modifications["modification_id"], name="target_labels")
 
 
@@ -61,61 +56,57 @@ def build_queries(
     clips = clips[clips["split"] == split].sort_values("clip_id", ignore_index=True)
     members = {"capped": _capped(clips, labels, rng), "full": clips}
     right = answers(labels, modifications)
-    queries = _draw_queries(clips, labels, pairs, modifications, right, members["capped"], rng)
+    asked = _candidates(labels, pairs, modifications, right, members["capped"])
+    queries = _draw_queries(asked, clips, rng)
     queries = queries.assign(
         query_id=[f"{split}-{number:04d}" for number in range(len(queries))],
         split=split,
         target_labels=right.reindex(queries["modification_id"]).to_numpy(),
     )[["query_id", "split", "query_clip", "modification_id", "target_labels"]]
-    gallery = pd.concat(
-        [part[["clip_id"]].assign(gallery=name, split=split) for name, part in members.items()]
-    )[["gallery", "split", "clip_id"]]
-    targets = pd.concat([find_targets(queries, part, name) for name, part in members.items()])
-    return queries, gallery.reset_index(drop=True), targets.reset_index(drop=True)
+    gallery = [part[["clip_id"]].assign(gallery=name, split=split) for name, part in members.items()]
+    gallery = pd.concat(gallery, ignore_index=True)[["gallery", "split", "clip_id"]]
+    targets = [find_targets(queries, part, name) for name, part in members.items()]
+    return queries, gallery, pd.concat(targets, ignore_index=True)
 
 
 def find_targets(queries: pd.DataFrame, clips: pd.DataFrame, gallery: str) -> pd.DataFrame:
     """List every clip that answers each query; the query clip is never its own answer."""
     wanted = queries[["query_id", "query_clip", "target_labels"]].explode("target_labels")
-    shown = clips[["clip_id", "label_id"]]
-    found = wanted.merge(shown, left_on="target_labels", right_on="label_id")
+    found = wanted.merge(clips[["clip_id", "label_id"]], left_on="target_labels", right_on="label_id")
     found = found[found["clip_id"] != found["query_clip"]].assign(gallery=gallery)
-    found = found.sort_values(["query_id", "clip_id"], ignore_index=True)
-    return found[["query_id", "gallery", "clip_id"]]
+    return found.sort_values(["query_id", "clip_id"], ignore_index=True)[["query_id", "gallery", "clip_id"]]
 
 
 def _capped(clips: pd.DataFrame, labels: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """A few clips a label, drawn at random, in the order of their ids."""
+    """Draw a few clips of each label, in the order of their ids."""
     dives = labels.loc[labels["event"] == "DV", "label_id"]
     order = clips.iloc[rng.random(len(clips)).argsort()]
     cap = np.where(order["label_id"].isin(dives), DIVE_CAP, CAP)
-    kept = order[order.groupby("label_id").cumcount() < cap]
-    return kept.sort_values("clip_id", ignore_index=True)
+    return order[order.groupby("label_id").cumcount() < cap].sort_values("clip_id", ignore_index=True)
 
 
-def _draw_queries(clips, labels, pairs, modifications, right, capped, rng) -> pd.DataFrame:
-    """Draw stratified by kind of change, and within a kind round-robin over the label pairs."""
+def _candidates(labels, pairs, modifications, right: pd.Series, capped: pd.DataFrame) -> pd.DataFrame:
+    """Modifications that can be asked, with their stratum: those with few enough targets in `capped`."""
     n_capped = capped["label_id"].value_counts()
     n_targets = right.map(lambda ids: int(n_capped.reindex(ids).sum()))
     is_dive = labels.set_index("label_id")["event"] == "DV"
     table = modifications.merge(pairs[["source_label", "target_label", "kind"]])
     stratum = table["kind"].mask(table["source_label"].map(is_dive), "dive")
     table = table.assign(stratum=stratum, n_targets=table["modification_id"].map(n_targets))
-    # The same question twice, by two target labels of one text, is one query.
+    # One text that leads from one source to two labels is one question.
     table = table.drop_duplicates(["source_label", "text"])
-    table = table[table["n_targets"].between(1, MAX_TARGETS)]
+    return table[table["n_targets"].between(1, MAX_TARGETS)]
 
-    table = table.merge(
-        clips[["clip_id", "label_id"]].rename(columns={"clip_id": "query_clip"}),
-        left_on="source_label",
-        right_on="label_id",
-    )
+
+def _draw_queries(candidates: pd.DataFrame, clips: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw by stratum, and within a stratum in turns over the label pairs."""
+    shown = clips[["clip_id", "label_id"]].set_axis(["query_clip", "source_label"], axis=1)
+    table = candidates.merge(shown, on="source_label")
     table = table.iloc[rng.random(len(table)).argsort()]
     table = table.assign(turn=table.groupby("modification_id").cumcount())
     table = table.sort_values("turn", kind="stable", ignore_index=True)
-    place = table.groupby("stratum").cumcount()
-    first = place < table["stratum"].map(N_QUERIES).astype(int)
-    # What one kind cannot fill, the others do.
+    first = table.groupby("stratum").cumcount() < table["stratum"].map(N_QUERIES).astype(int)
+    # Other strata fill what one cannot.
     missing = sum(N_QUERIES.values()) - first.sum()
     chosen = pd.concat([table[first], table[~first].head(missing)])
     return chosen.sort_values(["modification_id", "query_clip"], ignore_index=True)

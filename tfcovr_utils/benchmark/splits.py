@@ -1,23 +1,22 @@
-"""Train, val and test by source: no long video, and no competition session, stands in two of them.
+"""Train, val and test by source: no long video, and no competition session, is in two of them.
 
-The split is drawn from annotation counts only, never from a model's results, and says which draw it
-was.
+The split is drawn from annotation counts only, never from a model's results, and the choices name the draw.
 """
 
 import numpy as np
 import pandas as pd
 
-SHARE = 0.1  # of a dataset's sources that go to test, and of the rest to val
+SHARE = 0.1  # of a dataset's sources that go to test; of the rest, the share that goes to val
 DRAWS = 200
-TOLERANCE = 0.05  # how far a draw's share of the clips may be off that, relatively
+TOLERANCE = 0.05  # allowed relative error of a draw's share of the clips
 
 
 def split_by_source(clips: pd.DataFrame, pairs: pd.DataFrame, seed: int = 0) -> tuple[pd.Series, dict]:
     """Return a split for each clip, and the choices that made it.
 
-    Test is drawn from all sources and val from those left. A source is only taken out while every
-    label keeps a training clip. Of `DRAWS` draws the one with most directed label pairs that have
-    clips on both sides wins, the first of equals.
+    Test is drawn from all sources, and val from the rest. A source leaves train only if every label keeps a
+    training clip. Of `DRAWS` draws, the one with the most directed label pairs that have clips on both sides
+    wins; the first of equals.
     """
     sources = clips.groupby("source_video", sort=True)["dataset"].first()
     labels = pd.Index(sorted(clips["label_id"].unique()))
@@ -53,7 +52,7 @@ def _best_draw(
 
 
 def _draw(counts: np.ndarray, dataset: np.ndarray, rng: np.random.Generator) -> list[int]:
-    """Take a share of each dataset's sources, at random, such that no label is left without."""
+    """Take a random share of each dataset's sources, so that each label keeps a clip."""
     left = counts.sum(axis=0)
     order = rng.random(len(counts)).argsort()
     taken = []

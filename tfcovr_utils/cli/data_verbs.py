@@ -80,8 +80,8 @@ def build(options: argparse.Namespace) -> None:
 
 
 def _build(options: argparse.Namespace) -> dict:
-    from ..benchmark.benchmark import Benchmark, stream_all_triplets
-    from ..benchmark.statistics import count
+    from ..benchmark import Benchmark, count
+    from ..benchmark.triplets import stream_all_triplets
     from ..labels.pairing import DECISIONS_PATH
     from ..sources import COMPLETE, load_source
     from ..texts import read_table
@@ -146,7 +146,7 @@ def _readable(counts: dict, indent: str = "") -> str:
 )
 def check_benchmark(options: argparse.Namespace) -> int:
     """Ask the doctor."""
-    from ..benchmark.benchmark import Benchmark
+    from ..benchmark import Benchmark
 
     report = Benchmark.load(options.benchmark).check(options.clips)
     found = report[report["count"] > 0]

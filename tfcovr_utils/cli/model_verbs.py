@@ -127,7 +127,7 @@ def pretrain_blip(options: argparse.Namespace) -> None:
 )
 def teach(options: argparse.Namespace) -> None:
     """Train an encoder from video and labels."""
-    from ..benchmark.benchmark import Benchmark
+    from ..benchmark import Benchmark
     from ..machine import processes
     from ..machine.files import replacing, write_json
     from ..training.recipes import RECIPES, default_settings, learn
@@ -217,7 +217,7 @@ def _train_on_release(options: argparse.Namespace) -> None:
 
 
 def _train_on_benchmark(options: argparse.Namespace) -> None:
-    from ..benchmark.benchmark import Benchmark
+    from ..benchmark import Benchmark
     from ..embedding.embed import embed_texts
     from ..encoders import load_encoder
     from ..machine import processes

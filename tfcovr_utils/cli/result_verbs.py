@@ -41,7 +41,7 @@ SPLIT = option("--split", choices=SPLITS[1:], default="test", help="whose querie
 )
 def score(options: argparse.Namespace) -> None:
     """Score methods on a benchmark and print their mAP."""
-    from ..benchmark.benchmark import Benchmark
+    from ..benchmark import Benchmark
     from ..encoders import ENCODERS
     from ..evaluation.results import summarise
     from ..evaluation.scoring import run
@@ -131,7 +131,7 @@ def search(options: argparse.Namespace) -> None:
 )
 def export_release(options: argparse.Namespace) -> None:
     """Export to the authors' layout."""
-    from ..benchmark.benchmark import Benchmark
+    from ..benchmark import Benchmark
     from ..benchmark.export import export
 
     export(Benchmark.load(options.benchmark), options.out, options.gallery, options.embeddings)
@@ -150,7 +150,7 @@ def export_release(options: argparse.Namespace) -> None:
 )
 def export_mteb(options: argparse.Namespace) -> None:
     """Export to mteb."""
-    from ..benchmark.benchmark import Benchmark
+    from ..benchmark import Benchmark
     from ..evaluation.exchange.mteb_task import export_task
 
     benchmark, clips = Benchmark.load(options.benchmark), options.clips or options.benchmark
@@ -170,7 +170,7 @@ def export_mteb(options: argparse.Namespace) -> None:
 )
 def export_submission(options: argparse.Namespace) -> int | None:
     """Write submissions, or check them."""
-    from ..benchmark.benchmark import Benchmark
+    from ..benchmark import Benchmark
     from ..evaluation.exchange.submissions import check_submission, write_submissions
     from ..evaluation.results import read_results
 

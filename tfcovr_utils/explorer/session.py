@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from .. import rendering
-from ..benchmark.benchmark import TRIPLET_COLUMNS, Benchmark
+from ..benchmark import Benchmark
+from ..benchmark.triplets import TRIPLET_COLUMNS
 from ..labels.pairing import PAIR_COLUMNS
 from ..methods import METHODS, Fitted, Setting, get_method
 from ..profiles import Profile, get_profile, runs_dir
