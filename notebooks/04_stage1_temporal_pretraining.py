@@ -45,7 +45,7 @@ from tfcovr_utils.sources import load_source
 from tfcovr_utils.training.recipes import RECIPES, embed_frames, learn
 from tfcovr_utils.training.label_accuracy import accuracies, accuracy_by_attribute, confusions, flatten, neighbours
 from tfcovr_utils.benchmark.benchmark import Benchmark
-from tfcovr_utils.machine.workers import side_by_side
+from tfcovr_utils.machine.workers import run_in_parallel
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -77,7 +77,7 @@ pd.Series({name: RECIPES[name].about for name in recipes}, name="what is trained
 
 # %%
 by_length = sorted([*recipes, *few.values()], key=lambda name: RECIPES[name].adapters, reverse=True)
-side_by_side(learn, [(name, benchmark, folder, profile, seed, stage1 / name) for name in by_length if not RECIPES[name].start])
+run_in_parallel(learn, [(name, benchmark, folder, profile, seed, stage1 / name) for name in by_length if not RECIPES[name].start])
 learned = {name: learn(name, benchmark, folder, profile, seed, stage1 / name) for name in recipes}
 curves = pd.concat([one.curve.assign(recipe=name, **{"seconds in all": one.curve.seconds.cumsum(), "top-1": 100 * one.curve.val_top1}) for name, one in learned.items()])
 training_curves = plots.curves(curves, "epoch", {"loss": "training loss", "val_loss": "loss on val", "top-1": "top-1 on val, per cent"}, by="recipe")

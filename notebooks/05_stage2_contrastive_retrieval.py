@@ -41,7 +41,7 @@ from tfcovr_utils.sources import load_source
 from tfcovr_utils.training.recipes import learn
 from tfcovr_utils.training.settings import STAGE2, paper_and_code
 from tfcovr_utils.benchmark.benchmark import Benchmark
-from tfcovr_utils.machine.workers import side_by_side
+from tfcovr_utils.machine.workers import run_in_parallel
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -72,7 +72,7 @@ pd.Series({name: METHODS[name].about for name in rows}, name="query and gallery"
 
 # %%
 recipes = ["aim", "frozen-ordered", "frozen-set", "frozen-mlp"]  # trained here only where 04 has not run
-side_by_side(learn, [(name, benchmark, folder, profile, seed, setting.folder / "stage1" / name) for name in recipes])
+run_in_parallel(learn, [(name, benchmark, folder, profile, seed, setting.folder / "stage1" / name) for name in recipes])
 run_rows({name: replace(setting, folder=setting.folder / name) for name in reversed(rows)}, ["full", "capped"], results)
 table = summarise(results, protocols=["full"])
 table = table[table.method.isin(rows)]

@@ -35,11 +35,11 @@ from tfcovr_utils.evaluation import results
 from tfcovr_utils.machine import files
 from tfcovr_utils.machine.files import (
     CannotWrite,
-    alone,
     append_rows,
     create_array,
+    locked,
     replacing,
-    together,
+    replacing_files,
     write_json,
     write_table,
 )
@@ -318,7 +318,7 @@ def test_a_damaged_checkpoint_is_named_and_not_gone_on_from(tmp_path, stage, how
     DAMAGES[how](path)
     with pytest.raises(
         ValueError,
-        match=r"checkpoint.pt is damaged or cut short \(.+\), so no run can go on from it; remove it, and the same ",
+        match=r"checkpoint.pt is damaged or cut short \(.+\), so no run can resume from it; remove it, and the same ",
     ):
         fit(resume=True)
     path.unlink()
@@ -397,7 +397,7 @@ def test_a_damaged_table_is_named(tmp_path, benchmarks, how):
     DAMAGES[how](tmp_path / "triplets.parquet")
     with pytest.raises(
         ValueError,
-        match=r"triplets.parquet is damaged \(.+\); remove it, and give the command that made it again",
+        match=r"triplets.parquet is damaged \(.+\); remove it, and run the command that made it again",
     ):
         Benchmark.load(tmp_path)
     (tmp_path / "random").mkdir()
@@ -539,14 +539,14 @@ def test_an_encoder_half_replaced_is_not_taken_for_the_one_before(here, monkeypa
 @needs_posix
 def test_a_second_run_says_that_it_waits_and_a_killed_one_holds_nothing(tmp_path, capsys):
     path = tmp_path / "manifest.jsonl"
-    script = "import sys, time; from tfcovr_utils.machine.files import alone\nwith alone(sys.argv[1]): print('held', flush=True), time.sleep(60)"
+    script = "import sys, time; from tfcovr_utils.machine.files import locked\nwith locked(sys.argv[1]): print('held', flush=True), time.sleep(60)"
     holder = subprocess.Popen(
         [sys.executable, "-c", script, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout.readline() == "held\n"
 
     def wait() -> float:
-        with alone(path):
+        with locked(path):
             return time.monotonic()
 
     with ThreadPoolExecutor(1) as pool:
@@ -558,7 +558,7 @@ def test_a_second_run_says_that_it_waits_and_a_killed_one_holds_nothing(tmp_path
         assert waiting.result(20) >= killed_at
     holder.communicate()
     said = capsys.readouterr().err
-    assert said.count("manifest.jsonl; this one waits until that ends, and goes on from there.") == 1
+    assert said.count("manifest.jsonl; this run waits and then resumes.") == 1
 
 
 def test_two_renderings_into_one_folder_end_well(tmp_path):
@@ -590,7 +590,7 @@ def test_two_renderings_into_one_folder_end_well(tmp_path):
     ]
     said = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert sum("this one waits until that ends" in one for one in said) == 1
+    assert sum("this run waits and then resumes" in one for one in said) == 1
     assert rendering.check(tmp_path / "out") == {"missing": [], "changed": []}
     lines = (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()
     assert len(lines) == len({json.loads(line)["clip_id"] for line in lines}) == 140  # each rendered once
@@ -668,7 +668,7 @@ def test_two_trainings_into_one_folder_give_what_one_gives(tmp_path, here, small
 
 def test_files_that_belong_together_come_together(tmp_path):
     (tmp_path / "config.json").write_text("old")
-    with pytest.raises(Killed), together(tmp_path, "config.json") as temporary:
+    with pytest.raises(Killed), replacing_files(tmp_path, "config.json") as temporary:
         (temporary / "config.json").write_text("new")
         raise Killed
     assert (tmp_path / "config.json").read_text() == "old" and not left_over(tmp_path)

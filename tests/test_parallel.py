@@ -147,7 +147,7 @@ def test_stage_2_goes_on_where_two_processes_stopped(one, two, folder):
     assert (
         two[0]["stage2_resumed"]["whole"][0] != one["stage2_resumed"]["whole"][0]
     )  # dropout is on: its states had to be kept
-    sentence = "cut.pt was written by a run on 2 and this one is on 1 processes; resume on as many, or remove it to begin again"
+    sentence = "cut.pt was written by 2 processes and this run has 1; resume with 2, or remove it to begin again"
     with pytest.raises(ValueError, match=sentence):
         fit(parallel_worker.replace(SMALL, dropout=0.5), checkpoint=folder / "two" / "cut.pt", resume=True)
 

@@ -19,7 +19,7 @@ from tfcovr_utils.evaluation import rows
 from tfcovr_utils.evaluation import scoring as evaluation
 from tfcovr_utils.evaluation.rows import embed_in_shares, run_rows
 from tfcovr_utils.evaluation.scoring import run
-from tfcovr_utils.machine.workers import side_by_side
+from tfcovr_utils.machine.workers import run_in_parallel
 from tfcovr_utils.methods import METHODS
 
 
@@ -58,7 +58,7 @@ def threads():
 
 
 def test_calls_run_at_once_with_a_thread_each(threads, tmp_path):
-    side_by_side(meet, [(tmp_path, "a", "b"), (tmp_path, "b", "a"), (tmp_path, "c", "a")])
+    run_in_parallel(meet, [(tmp_path, "a", "b"), (tmp_path, "b", "a"), (tmp_path, "c", "a")])
     seen = [(tmp_path / name).read_text().split() for name in "abc"]
     assert str(os.getpid()) not in {pid for pid, _ in seen} and {count for _, count in seen} == {"1"}
 
@@ -66,7 +66,7 @@ def test_calls_run_at_once_with_a_thread_each(threads, tmp_path):
 def test_one_thread_runs_them_here_in_order(threads, tmp_path):
     torch.set_num_threads(1)
     with pytest.raises(ValueError, match="the clip is wrong"):
-        side_by_side(fail_or_note, [(tmp_path, "a"), (tmp_path, "wrong"), (tmp_path, "b")])
+        run_in_parallel(fail_or_note, [(tmp_path, "a"), (tmp_path, "wrong"), (tmp_path, "b")])
     assert [path.name for path in tmp_path.iterdir()] == ["a"] and (
         tmp_path / "a"
     ).read_text() == f"{os.getpid()} 1"
@@ -74,22 +74,22 @@ def test_one_thread_runs_them_here_in_order(threads, tmp_path):
 
 def test_what_has_begun_ends_where_another_fails(threads, tmp_path):
     with pytest.raises(ValueError, match="the clip is wrong"):
-        side_by_side(fail_or_note, [(tmp_path, name) for name in ("a", "wrong", *"bcdefgh")])
+        run_in_parallel(fail_or_note, [(tmp_path, name) for name in ("a", "wrong", *"bcdefgh")])
     assert (tmp_path / "a").exists() and not (tmp_path / "h").exists()
 
 
 def test_a_killed_process_is_told_and_the_next_calls_run(threads, tmp_path):
     with pytest.raises(RuntimeError, match="OMP_NUM_THREADS=1"):
-        side_by_side(die, [(tmp_path, "a"), (tmp_path, "b")])
-    side_by_side(note, [(tmp_path, "a"), (tmp_path, "b")])
+        run_in_parallel(die, [(tmp_path, "a"), (tmp_path, "b")])
+    run_in_parallel(note, [(tmp_path, "a"), (tmp_path, "b")])
     assert (tmp_path / "a").exists() and (tmp_path / "b").exists()
 
 
 def test_ctrl_c_ends_them(threads, tmp_path):
     script = (
         "import sys, torch; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_workers import meet; "
-        "from tfcovr_utils.machine.workers import side_by_side; torch.set_num_threads(2); folder = Path(sys.argv[2]); "
-        "side_by_side(meet, [(folder, 'a', 'never'), (folder, 'b', 'never')])"
+        "from tfcovr_utils.machine.workers import run_in_parallel; torch.set_num_threads(2); folder = Path(sys.argv[2]); "
+        "run_in_parallel(meet, [(folder, 'a', 'never'), (folder, 'b', 'never')])"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels.pairing import Encoder, pair_labels
-from ..machine.files import load_table, read_json, together, write_json, write_table
+from ..machine.files import load_table, read_json, replacing_files, write_json, write_table
 from ..machine.hashing import hash_text
 from ..profiles import SPLITS
 from ..sources import Source
@@ -75,7 +75,7 @@ class Benchmark:
 
     def save(self, folder: Path) -> None:
         """Write the tables as Parquet and the choices as JSON. Equal benchmarks give equal bytes."""
-        with together(folder, f"{TABLES[0]}.parquet") as temporary:
+        with replacing_files(folder, f"{TABLES[0]}.parquet") as temporary:
             for name in TABLES:
                 write_table(getattr(self, name), temporary / f"{name}.parquet")
             write_json(self.choices, temporary / "choices.json")

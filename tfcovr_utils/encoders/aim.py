@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoModel, CLIPVisionConfig, CLIPVisionModel
 from transformers.utils import cached_file
 
-from ..machine.files import read_json, together, write_json
+from ..machine.files import read_json, replacing_files, write_json
 from ..machine.tensors import read_weights, write_weights
 from .aim_model import Aim, AimClassifier
 from .base import Encoder, hash_weights, load_encoder, local_folder
@@ -127,7 +127,7 @@ def save_pretrained(model: Aim | AimClassifier, folder: Path) -> None:
     """Write config.json and model.safetensors: the whole model, so that its CLIP is not needed to read it."""
     backbone = getattr(model, "backbone", model)
     head = {"labels": model.labels, "dropout": model.dropout.p} if isinstance(model, AimClassifier) else None
-    with together(folder, "config.json") as temporary:
+    with replacing_files(folder, "config.json") as temporary:
         write_weights(model.state_dict(), temporary / "model.safetensors")
         write_json(
             {"tower": backbone.tower.config.to_diff_dict(), "aim": backbone.settings, "head": head},

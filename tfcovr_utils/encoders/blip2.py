@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import Blip2ForImageTextRetrieval
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from ..machine.files import together
+from ..machine.files import replacing_files
 from .base import Encoder, hash_weights, local_folder
 from .blip2_files import SUFFIXES, read_hugging_face, read_official, resize_positions
 from .hub import LateTokenizer
@@ -173,5 +173,5 @@ class Blip2Encoder(Encoder):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a Hugging Face folder that `load` reads; the tokenizer and the two limits of a text are not in it."""
-        with together(folder, "config.json") as temporary:
+        with replacing_files(folder, "config.json") as temporary:
             self.model.save_pretrained(temporary)

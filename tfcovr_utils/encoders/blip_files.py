@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, BlipConfig, BlipForImageTextRetrieval, P
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils import cached_file
 
-from ..machine.files import together, write_json
+from ..machine.files import replacing_files, write_json
 from ..machine.tensors import read_weights, write_weights
 from ..profiles import ROOT
 from .aim import HEAD_WIDTH
@@ -120,7 +120,7 @@ def write_blip(
 ) -> None:
     """Write a folder that transformers reads too, and prompt_proj beside it."""
     size = model.config.vision_config.image_size
-    with together(folder, "config.json") as temporary:
+    with replacing_files(folder, "config.json") as temporary:
         write_weights(
             model.state_dict(), temporary / "model.safetensors", {"format": "pt"}
         )  # which transformers wants to read

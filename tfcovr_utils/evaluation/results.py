@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..machine.files import alone, load_table, read_json, replacing, write_json, write_table
+from ..machine.files import load_table, locked, read_json, replacing, write_json, write_table
 from ..machine.hashing import hash_file
 from ..methods import METHODS
 from ..metrics.intervals import PairedInterval, bootstrap_intervals, mean_over_queries, paired_bootstrap
@@ -40,7 +40,7 @@ def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, 
     table = table.assign(revision=record["revision"])
     (key,) = table[["split", "protocol"]].drop_duplicates().itertuples(index=False, name=None)
     beside = path.with_suffix(".json")
-    with alone(path):  # two runs may add to it, each another protocol
+    with locked(path):  # two runs may add to it, each another protocol
         if path.exists():
             before = load_table(path)
             table = pd.concat(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..embedding.embed import Embedded, embed_clips
 from ..encoders import Encoder
-from ..machine.workers import how_many, side_by_side
+from ..machine.workers import run_in_parallel, worker_count
 from ..methods import METHODS, Setting
 from .scoring import run
 
@@ -24,7 +24,7 @@ def run_rows(
 
     method: what all rows are, where their names are not the methods' own. recalls: write BSE-CoVR's files beside the weights.
     """
-    side_by_side(
+    run_in_parallel(
         _run_row,
         [
             (name, method or name, setting, protocols, results_dir, recalls)
@@ -35,8 +35,8 @@ def run_rows(
 
 def embed_in_shares(encoder: Encoder, clips: pd.DataFrame, clips_dir: Path, **options) -> Embedded:
     """`embed_clips`, each process a share; all is then read from the store."""
-    shares = how_many()
-    side_by_side(
+    shares = worker_count()
+    run_in_parallel(
         partial(_embed_share, encoder, clips, clips_dir, options),
         [((share, shares),) for share in range(shares)],
     )

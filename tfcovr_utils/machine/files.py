@@ -1,4 +1,8 @@
-"""Writing files so that a reader never meets half of one: write beside, then rename. What goes wrong with the place is one sentence."""
+"""Files that no reader finds half written: a writer fills a temporary file and renames it.
+
+A full disk or a folder without permission is one sentence, `CannotWrite`. `locked` lets one run at a time
+work in a folder.
+"""
 
 import errno
 import json
@@ -15,51 +19,44 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock; there two runs at once may do the same work twice
-    fcntl = None
-
-LEFT_OVER_S = 3600  # a temporary file that was not written to for so long was left by a run that was killed
+LEFT_OVER_S = 3600  # a temporary file that nobody has written to for so long was left by a killed run
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
-_OF_THE_PLACE = {
+_WRITE_ERRORS = {
     getattr(errno, name, None)
     for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST", "EIO")
 }
 
 
 class CannotWrite(OSError):
-    """A file cannot be written where it belongs, for a reason of the place: a full disk, permissions, a file where a folder should be."""
+    """The system refuses to write a file: a full disk, permissions, a file where a folder should be."""
 
     def __init__(self, path: Path, error: OSError):
         super().__init__(error.errno, os.strerror(error.errno))
         self.path, self.at = Path(path), error.filename
 
-    def __reduce__(self):  # it comes out of worker processes, too
+    def __reduce__(self):  # worker processes raise it too
         return CannotWrite, (self.path, OSError(self.errno, self.strerror, self.at))
 
     def __str__(self) -> str:
-        at = (
-            f": {self.at}"
-            if self.at and not _TEMPORARY.fullmatch(Path(self.at).name) and Path(self.at) != self.path
-            else ""
-        )
+        elsewhere = self.at and Path(self.at) != self.path and not _TEMPORARY.fullmatch(Path(self.at).name)
+        at = f": {self.at}" if elsewhere else ""
         return (
-            f"{self.path} cannot be written ({self.strerror}{at}); make room, correct the permissions or choose another folder, and "
-            "give the same command again: what was written before is kept."
+            f"{self.path} cannot be written ({self.strerror}{at}); make room, correct the permissions or"
+            " choose another folder, and give the same command again: what was written before is kept."
         )
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Make one sentence of what goes wrong with the place of `path` while it is written."""
+def explain_write_errors(path: Path) -> Iterator[None]:
+    """Raise CannotWrite where the system refuses to write `path`; other errors pass."""
     try:
         yield
     except CannotWrite:
         raise
     except OSError as error:
-        if error.errno not in _OF_THE_PLACE:
+        if error.errno not in _WRITE_ERRORS:
             raise
         raise CannotWrite(path, error) from error
 
@@ -68,15 +65,14 @@ def told(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it there if the block succeeds, remove it if not.
 
-    A killed run leaves its temporary file. It is no file of anybody's by its name, and is removed by the first write into its
-    folder by a later process, an hour after it was last written to.
+    A killed run leaves its temporary file; an hour later the next writer to the folder removes it.
     """
     path = Path(path)
-    with told(path):
+    with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_once(path.parent)
-        # The suffix stays last, since writers of video and pictures go by it. Drawn at random, since process ids and names of
-        # machines can be equal on a disk that several of them share.
+        # The suffix stays last, since writers of video and pictures go by it. The name is random, since
+        # processes on two machines that share a disk may have equal ids.
         temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
         try:
             yield temporary
@@ -87,20 +83,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def together(folder: Path, last: str) -> Iterator[Path]:
-    """Give a temporary folder for files that belong together; they take their places in `folder` if the block succeeds.
+def replacing_files(folder: Path, last: str) -> Iterator[Path]:
+    """Give a temporary folder for files of one run; move them into `folder` if the block succeeds.
 
-    The one called `last` is removed first and comes last, so while it is there, the others are whole and of the same run.
+    The file named `last` is removed first and moved last: while it exists, all others are of its run.
     """
     folder = Path(folder)
-    with told(folder / last):
+    with explain_write_errors(folder / last):
         folder.mkdir(parents=True, exist_ok=True)
         _clear_once(folder)
         temporary = folder / f".{last}.{uuid.uuid4().hex}"
         temporary.mkdir()
         try:
             yield temporary
-            with alone(folder / last):
+            with locked(folder / last):
                 (folder / last).unlink(missing_ok=True)
                 for file in sorted(temporary.iterdir(), key=lambda file: file.name == last):
                     os.replace(file, folder / file.name)
@@ -109,31 +105,31 @@ def together(folder: Path, last: str) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Work on `path` while no other run does: one that comes later says so and waits. A killed run holds nothing."""
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of `path`; a run that finds it held says so and waits. A killed run frees its lock."""
     path = Path(path)
-    lock = path.with_name(f".{path.name}.lock")
-    with told(path):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = open(lock, "a")
-    with held:
-        if fcntl is not None:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(
-                    f"another run is writing {path}; this one waits until that ends, and goes on from there.",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                fcntl.flock(held, fcntl.LOCK_EX)
-            except OSError:
-                pass  # some network disks have no locks; there two runs at once may do the same work twice
+    # A disk without locks must not fall back to a file that a killed run would leave behind.
+    lock = FileLock(path.with_name(f".{path.name}.lock"), fallback_to_soft=False)
+    with explain_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            sentence = f"another run is writing {path}; this run waits and then resumes."
+            print(sentence, file=sys.stderr, flush=True)
+            lock.acquire()
+        except OSError as error:
+            # Some network disks have no locks; there two runs at once may do the same work twice.
+            if error.errno in _WRITE_ERRORS:
+                raise
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def clear_left_over(folder: Path, older_than_s: float = 0.0) -> None:
-    """Remove temporary files and folders in `folder` that nobody has written to for so long: killed runs left them."""
+    """Remove temporary files and folders that killed runs left in `folder`, those of a certain age."""
     settled = time.time() - older_than_s
     with suppress(OSError):
         for path in Path(folder).iterdir():
@@ -145,13 +141,13 @@ def clear_left_over(folder: Path, older_than_s: float = 0.0) -> None:
 
 @lru_cache(maxsize=1024)
 def _clear_once(folder: Path) -> None:
-    """Once a process and folder: listing a large folder at every write into it would cost more than writing."""
+    """Once a process and folder, since listing a large folder at every write would cost more than writing."""
     clear_left_over(folder, LEFT_OVER_S)
 
 
 def create_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Make an array of bytes on disk, and take its room at once: a disk found full later would end the process without a word."""
-    with told(path):
+    """Make an array of bytes on disk, allocated at once: a memory map on a full disk kills the process."""
+    with explain_write_errors(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         _clear_once(Path(path).parent)
         array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
@@ -172,9 +168,7 @@ def read_json(path: Path):
     try:
         return json.loads(Path(path).read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); remove it, and give the command that made it again."
-        ) from error
+        raise _damaged(path, error) from error
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -188,33 +182,36 @@ def load_table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (ValueError, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # there is no such file, or it may not be read
+        if getattr(error, "errno", None) is not None:  # the file is missing, or may not be read
             raise
-        reason = str(error).split(".")[0]
-        raise ValueError(
-            f"{path} is damaged ({reason}); remove it, and give the command that made it again."
-        ) from error
+        raise _damaged(path, str(error).split(".")[0]) from error
+
+
+def _damaged(path: Path, reason) -> ValueError:
+    return ValueError(f"{path} is damaged ({reason}); remove it, and run the command that made it again.")
 
 
 def read_manifest(path: Path) -> dict[str, dict]:
-    """Rows of a JSONL manifest by clip, the last of a clip counting; a line that a kill cut short is none."""
+    """Read a JSONL manifest: the last row of each clip by its id. A line that a kill cut short is skipped."""
     rows = {}
     for line in Path(path).read_text("utf-8", "replace").splitlines() if Path(path).exists() else []:
-        try:
+        with suppress(json.JSONDecodeError):
             row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        rows[row["clip_id"]] = row
+            rows[row["clip_id"]] = row
     return rows
 
 
 def write_manifest(rows: Iterable[dict], path: Path) -> None:
-    """Write a manifest anew, whole lines only, so that lines can be appended to it."""
+    """Write a manifest of whole lines, to which others can be appended."""
     with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+        temporary.write_text("".join(_lines(rows)), "utf-8")
 
 
 def append_rows(rows: Iterable[dict], path: Path) -> None:
-    """Add lines to a manifest; they are in the file when this returns."""
-    with told(path), open(path, "a", encoding="utf-8") as manifest:
-        manifest.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    """Append lines to a manifest; they are in the file when this returns."""
+    with explain_write_errors(path), open(path, "a", encoding="utf-8") as manifest:
+        manifest.writelines(_lines(rows))
+
+
+def _lines(rows: Iterable[dict]) -> Iterator[str]:
+    return (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

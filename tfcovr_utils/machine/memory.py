@@ -1,4 +1,4 @@
-"""How much memory is free, and one sentence where that is clearly too little."""
+"""How much memory is free, and an error in one sentence where it is clearly too little."""
 
 from pathlib import Path
 
@@ -8,10 +8,7 @@ from . import processes
 
 
 def free_memory(device: torch.device | None = None) -> int:
-    """Bytes that may be taken now: of a GPU, else this process's share of what Linux calls available.
-
-    Elsewhere 4 GiB, a guess on the safe side.
-    """
+    """Return free bytes of a GPU, else this rank's share of what Linux has available; elsewhere 4 GiB."""
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
@@ -24,10 +21,10 @@ def free_memory(device: torch.device | None = None) -> int:
 
 
 def require_memory(needed: float, what: str, device: torch.device | None = None) -> None:
-    """Refuse what does not fit, before it is fetched or read."""
+    """Raise MemoryError before weights that do not fit are downloaded or read."""
     if (free := free_memory(device)) < needed:
         where = "memory" if device is None or device.type == "cpu" else "the GPU's memory"
         raise MemoryError(
-            f"the weights of {what} alone take {needed / 1e9:.1f} GB of {where}, where {free / 1e9:.1f} GB are free; "
-            "free some, or run on a larger machine."
+            f"the weights of {what} alone take {needed / 1e9:.1f} GB of {where}, where {free / 1e9:.1f} GB "
+            "are free; free some, or run on a larger machine."
         )

@@ -1,8 +1,9 @@
-"""Several processes as one, by Hugging Face Accelerate: what `accelerate launch`, `torchrun` or notebook_launcher started.
+"""Distributed training and embedding with Hugging Face Accelerate (`accelerate launch`, `torchrun`).
 
-Each process computes its slice of the global batch and the loss of all of it. What it gathers from the others has no gradient
-there, so the sum of the processes' gradients is the gradient that one process has. All processes call these functions in the
-same order. In a process that was not launched with others they do nothing, and no process group is made.
+Each rank computes its slice of the global batch and the loss of the whole batch. What it gathers from other
+ranks carries no gradient, so the sum of all ranks' gradients is the gradient of one process with the whole
+batch. All ranks call these functions in the same order. In a process launched alone they do nothing and make
+no group.
 """
 
 import atexit
@@ -14,43 +15,42 @@ from pathlib import Path
 import numpy as np
 import torch
 
-# How long a process waits for others that embed or decode for hours; a process that fails ends all at once, by its launcher.
+# Other ranks may embed or decode for hours. A rank that fails does not wait: the launcher ends all of them.
 PATIENCE = timedelta(days=2)
 
 
 def _state():
-    """Accelerate's state of a process launched with others, the group made at the first call; None of any other process."""
+    """Return Accelerate's state, made at the first call; None in a process launched alone."""
     if int(os.environ.get("WORLD_SIZE", 1)) < 2 or "LOCAL_RANK" not in os.environ:
         return None
     from accelerate import PartialState
 
     begun = torch.distributed.is_initialized()
-    # Without a GPU it has to be told so, or it takes this for a process of its own.
+    # Without a GPU, Accelerate needs cpu=True, or it takes this for a process launched alone.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     if not begun:
-        atexit.register(
-            state.destroy_process_group
-        )  # its threads, still at work when the interpreter goes, would abort the process
+        # Threads of the group that still work when the interpreter exits would abort the process.
+        atexit.register(state.destroy_process_group)
     return state
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Return the number of processes that were launched together."""
     return 1 if _state() is None else _state().num_processes
 
 
 def rank() -> int:
-    """Which of the processes this is, from 0."""
+    """Return which of the processes this is, from 0."""
     return 0 if _state() is None else _state().process_index
 
 
 def is_main() -> bool:
-    """Whether this is the process that writes, prints and shows progress."""
+    """Say whether this is rank 0, the process that writes, prints and shows progress."""
     return rank() == 0
 
 
 def place_on_machine() -> tuple[int, int, int]:
-    """Which machine this is, from 0, which process of it, and how many there are on it. Makes no process group."""
+    """Return this machine's index, the rank on it and the ranks on it, without a process group."""
     return tuple(
         int(os.environ.get(name, default))
         for name, default in (("GROUP_RANK", 0), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))
@@ -58,19 +58,19 @@ def place_on_machine() -> tuple[int, int, int]:
 
 
 def device() -> torch.device:
-    """Where this process computes: a GPU of its own, else the CPU."""
+    """Return the device of this rank: a GPU of its own, else the CPU."""
     if _state() is not None:
         return _state().device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def barrier() -> None:
-    """Go on when every process is here."""
+    """Wait until all ranks have called this."""
     gather_values(None)
 
 
 def gather_values(value) -> list:
-    """What each process has, in their order: plain values, or tensors of any size on the CPU."""
+    """Return the values of all ranks in their order: Python objects, or tensors of any size on the CPU."""
     if world_size() == 1:
         return [value]
     from accelerate.utils import gather_object
@@ -79,7 +79,7 @@ def gather_values(value) -> list:
 
 
 def broadcast_from_main(value):
-    """What the first process has: for a decision by the clock, by the disk or by free memory, which must be one."""
+    """Broadcast rank 0's value, so that all ranks take the same decision about time, disk or free memory."""
     if world_size() == 1:
         return value
     from accelerate.utils import broadcast_object_list
@@ -88,10 +88,10 @@ def broadcast_from_main(value):
 
 
 def slice_of_rank(rows):
-    """This process's slice of a global batch: rows (B, ...) -> (B / processes, ...), by their order."""
+    """Return this rank's slice of a global batch: rows (B, ...) -> (B / world size, ...), in order."""
     if len(rows) % world_size():
         raise ValueError(
-            f"a batch of {len(rows)} cannot be shared equally by {world_size()} processes; choose a batch that is a multiple "
+            f"a batch of {len(rows)} cannot be shared equally by {world_size()} processes; choose a multiple "
             f"of {world_size()}, such as {max(1, len(rows) // world_size()) * world_size()}."
         )
     here = len(rows) // world_size()
@@ -99,7 +99,7 @@ def slice_of_rank(rows):
 
 
 def gather_with_gradient(values: torch.Tensor) -> torch.Tensor:
-    """Rows of this process (B / processes, ...) -> those of the global batch (B, ...), its own with their gradient."""
+    """Gather rows (B / world size, ...) into (B, ...); only this rank's rows keep their gradient."""
     if world_size() == 1:
         return values
     from accelerate.utils import gather
@@ -110,7 +110,7 @@ def gather_with_gradient(values: torch.Tensor) -> torch.Tensor:
 
 
 def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace each gradient by its sum over the processes: then it is that of the global batch, on every process."""
+    """Sum each gradient over all ranks, which makes it the gradient of the global batch on every rank."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if world_size() == 1 or not gradients:
         return
@@ -122,7 +122,7 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 
 def copy_weights_from_main(model: torch.nn.Module) -> None:
-    """Give every process the first one's weights and buffers, however each made its own."""
+    """Copy rank 0's weights and buffers to all ranks."""
     if world_size() == 1:
         return
     from accelerate.utils import broadcast
@@ -132,18 +132,18 @@ def copy_weights_from_main(model: torch.nn.Module) -> None:
 
 
 def seed_of_rank(*seed: int) -> list[int]:
-    """A seed for what each process draws for its own rows: on the first as given, so that it draws as if alone."""
+    """Make a seed for what a rank draws for its own rows; rank 0 draws as a process launched alone."""
     return [*seed, *([rank()] if rank() else [])]
 
 
 def seed_ranks_apart(seed: int) -> None:
-    """From here on processes draw apart; the first goes on as it would alone."""
+    """Seed torch differently on each rank from here on; rank 0 keeps its generator."""
     if rank():
         torch.manual_seed(int(np.random.default_rng(seed_of_rank(seed)).integers(2**63)))
 
 
 def random_states() -> list[dict[str, torch.Tensor]]:
-    """The states of PyTorch's generators in every process."""
+    """Return the states of PyTorch's generators on all ranks."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
@@ -151,12 +151,14 @@ def random_states() -> list[dict[str, torch.Tensor]]:
 
 
 def set_random_states(states: list[dict] | dict, checkpoint: Path) -> None:
-    """Go on drawing where `random_states` was asked; from a checkpoint of another number of processes that cannot be."""
-    states = states if isinstance(states, list) else [states]  # as they were kept before there were several
+    """Restore what `random_states` returned; a checkpoint of another world size is refused."""
+    states = (
+        states if isinstance(states, list) else [states]
+    )  # older checkpoints hold the states of one process
     if len(states) != world_size():
         raise ValueError(
-            f"{checkpoint} was written by a run on {len(states)} and this one is on {world_size()} processes; resume on as many, "
-            "or remove it to begin again."
+            f"{checkpoint} was written by {len(states)} processes and this run has {world_size()}; resume "
+            f"with {len(states)}, or remove it to begin again."
         )
     own = states[rank()]
     torch.set_rng_state(own["cpu"])

@@ -1,4 +1,4 @@
-"""Weights and checkpoints of our own on disk: written whole, and told when a byte of them has changed."""
+"""Weights and checkpoints on disk: written whole; a changed byte is found when they are read."""
 
 import os
 import pickle
@@ -13,13 +13,15 @@ from safetensors.torch import load_file, save_file
 from .files import replacing
 from .hashing import digest_tensors
 
-_CONTENT = (
-    "content"  # key of the metadata: a hash of names and values, which safetensors itself does not keep
+_CONTENT = "content"  # key of a hash in the metadata, since safetensors itself keeps no checksum
+_UNREADABLE = (
+    *(zipfile.BadZipFile, pickle.UnpicklingError, NotImplementedError),
+    *(RuntimeError, EOFError, ValueError, KeyError),
 )
 
 
 def write_weights(state: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a state dict as safetensors; an earlier file stays until this one is whole. metadata: in place of the hash."""
+    """Write a state dict as safetensors, replacing a file when whole. metadata: instead of the hash."""
     state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with replacing(path) as temporary:
         try:
@@ -31,29 +33,25 @@ def write_weights(state: dict[str, torch.Tensor], path: Path, metadata: dict[str
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read safetensors, ours or others'; a damaged file is one sentence, and of ours any changed byte is damage."""
+    """Read safetensors; a file that is damaged or, if of `write_weights`, changed is refused."""
     try:
         with safe_open(path, "pt") as file:
             content = (file.metadata() or {}).get(_CONTENT)
-        state = load_file(path)
+        state, fault = load_file(path), "its values are not those that were written"
     except SafetensorError as error:
-        raise ValueError(
-            f"{path} is damaged or cut short ({error}); remove it, and train it or fetch it again."
-        ) from error
+        content, state, fault = "", {}, str(error)
     if content is not None and content != digest_tensors(state):
         raise ValueError(
-            f"{path} is damaged (its values are not those that were written); remove it, and train it or fetch it again."
+            f"{path} is damaged or cut short ({fault}); remove it, and train it or fetch it again."
         )
     return state
 
 
 def write_checkpoint(identity: dict, contents: dict, path: Path) -> None:
-    """Write what a run needs to go on; `identity` says which run that is. An earlier one stays until this one is whole."""
+    """Write what a run needs to resume, replacing a file when whole; `identity` says which run."""
     with replacing(path) as temporary:
         try:
-            with open(
-                temporary, "wb"
-            ) as file:  # to a path, PyTorch's own writer would not say why the system refused
+            with open(temporary, "wb") as file:  # given a path, PyTorch would hide the system's error
                 torch.save({"identity": identity, **contents}, file)
         except RuntimeError as error:
             if not isinstance(error.__context__, OSError):
@@ -62,30 +60,22 @@ def write_checkpoint(identity: dict, contents: dict, path: Path) -> None:
 
 
 def read_checkpoint(path: Path, identity: dict) -> dict:
-    """Read what `write_checkpoint` wrote, if the run is the same."""
+    """Read what `write_checkpoint` wrote, if it is of the same run."""
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # PyTorch does not compare the checksums that it writes
         saved = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        NotImplementedError,
-    ) as error:
+    except _UNREADABLE as error:
         damaged = type(error).__name__
     if damaged:
         raise ValueError(
-            f"{path} is damaged or cut short ({damaged}), so no run can go on from it; remove it, and the same command begins "
-            "again."
+            f"{path} is damaged or cut short ({damaged}), so no run can resume from it; remove it, and the "
+            "same command begins again."
         )
     other = [key for key in identity if saved.get("identity", {}).get(key) != identity[key]]
     if other:
         raise ValueError(
-            f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, or remove it to "
-            "begin again."
+            f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, or "
+            "remove it to begin again."
         )
     return saved

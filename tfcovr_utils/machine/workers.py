@@ -11,75 +11,73 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-MOST = 4  # trainings side by side; each holds its own weights and clips in memory
+MOST = 4  # trainings at once; each holds its own weights and clips in memory
 
 
 def make_pool(workers: int, threads: int | None = None) -> ProcessPoolExecutor:
-    """A pool of fresh processes: a fork would inherit the locks of a notebook's kernel, and a decoder's threads do not survive it.
+    """Make a pool of spawned processes, each with so many torch threads; None leaves torch's default.
 
-    threads: of torch in each; None leaves them as they are.
+    A forked process would inherit the locks of a notebook's kernel, and a decoder's threads do not survive a
+    fork.
     """
-    return ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_begin_worker, initargs=(threads,)
-    )
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, context, initializer=_begin_worker, initargs=(threads,))
 
 
-def how_many() -> int:
-    """Processes to compute with: one where a GPU does the work, which one training fills; else the threads that torch has, up to MOST."""
+def worker_count() -> int:
+    """Return how many processes may train at once: 1 on a GPU, else torch's threads, at most MOST."""
     import torch  # here, since a worker that renders needs none
 
     return 1 if torch.cuda.is_available() else min(torch.get_num_threads(), MOST)
 
 
-def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
-    """Call `function(*arguments)` for all `calls`; begin with the longest. What they make they keep in files, so nothing is returned.
+def run_in_parallel(function: Callable, calls: Sequence[tuple]) -> None:
+    """Call `function(*arguments)` for all `calls`, the longest first; their results go to files.
 
-    The threads that torch has here are shared out: two small trainings of one thread each do half as much again as one after
-    another with two. Where there is to be one process (`how_many`), they run here, in order.
+    The processes share torch's threads: two small trainings with one thread each get half as much again done
+    as one after the other with two. With a `worker_count` of 1 the calls run here, in order.
     """
     import torch
 
-    processes = min(len(calls), how_many())
+    processes = min(len(calls), worker_count())
     if processes < 2:
         for arguments in calls:
             function(*arguments)
         return
     try:
-        futures = [
-            _kept_pool(processes, torch.get_num_threads() // processes).submit(_call, function, arguments)
-            for arguments in calls
-        ]
+        pool = _shared_pool(processes, torch.get_num_threads() // processes)
+        futures = [pool.submit(_call, function, arguments) for arguments in calls]
         wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:
-            future.cancel()  # where one has failed; those that have begun go on to their end
+            future.cancel()  # after a failure; calls that have begun run to their end
         wait(futures)
         for future in futures:
             if not future.cancelled():
                 future.result()
     except BrokenProcessPool as error:
-        _kept_pool.cache_clear()
+        _shared_pool.cache_clear()
         raise RuntimeError(
-            "a training process was ended from outside, mostly for want of memory; run again with OMP_NUM_THREADS=1, "
-            "which trains one at a time. What is done is kept."
+            "a training process was killed from outside, most likely for lack of memory; run again with"
+            " OMP_NUM_THREADS=1, which trains one at a time. Finished trainings are kept."
         ) from error
     except KeyboardInterrupt:
         for worker in multiprocessing.active_children():
-            worker.terminate()  # what it has not finished goes on from its checkpoint the next time
-        _kept_pool.cache_clear()
+            worker.terminate()  # its training resumes from the checkpoint the next time
+        _shared_pool.cache_clear()
         raise
 
 
 def _call(function: Callable, arguments: tuple) -> None:
-    function(*arguments)  # without its result, which would be carried over for nothing
+    function(*arguments)  # without its result, which would be pickled for nothing
 
 
 @cache
-def _kept_pool(processes: int, threads: int) -> ProcessPoolExecutor:
-    return make_pool(processes, threads)  # for the next calls too: to begin takes seconds
+def _shared_pool(processes: int, threads: int) -> ProcessPoolExecutor:
+    return make_pool(processes, threads)  # for later calls too, since starting takes seconds
 
 
-def step_back() -> None:
-    """Let all else go first. Linux shares the processors among sessions before it looks at processes, and a kernel begins one of its own."""
+def lower_priority() -> None:
+    """Lower this process's priority, and on Linux that of its session, which the scheduler looks at first."""
     if hasattr(os, "nice"):
         os.nice(10)
     with suppress(OSError):
@@ -87,7 +85,7 @@ def step_back() -> None:
 
 
 def _begin_worker(threads: int | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems without masks; the parent ends the pool
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on systems without signal masks; the parent ends the pool
     # A pool's worker does not notice that its parent was killed, and would wait for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if threads is not None:

@@ -17,10 +17,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..machine.files import (
-    alone,
     append_rows,
     clear_left_over,
     load_table,
+    locked,
     read_json,
     read_manifest,
     write_json,
@@ -79,7 +79,7 @@ def build(
             f"{out} holds another rendering (profile, seed or renderer differ from its recipe.json); "
             "give another --out, or delete that folder."
         )
-    with alone(out / MANIFEST):
+    with locked(out / MANIFEST):
         _render_missing(profile, out, asked, workers, progress, splits)
     return out
 

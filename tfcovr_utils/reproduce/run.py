@@ -25,7 +25,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ..machine.files import alone, write_json
+from ..machine.files import locked, write_json
 from ..machine.hashing import PACKAGE, hash_files_below, hash_rooms, hash_text, versions
 from ..machine.workers import make_pool
 from ..profiles import ROOT, annotations_dir, get_profile, runs_dir
@@ -202,7 +202,7 @@ def run_notebook(
     # Kernel `python3` must be this environment's, not one of the same name in somebody's home folder.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     first = (
-        ["--IPKernelApp.exec_lines=from tfcovr_utils.machine.workers import step_back; step_back()"]
+        ["--IPKernelApp.exec_lines=from tfcovr_utils.machine.workers import lower_priority; lower_priority()"]
         if behind
         else []
     )
@@ -362,7 +362,7 @@ def reproduce(
             notebooks, given, {"profile": chosen.name, "seed": seed}
         ).items()
     ]
-    with alone(folder / "report.html"):  # a second run in one folder waits
+    with locked(folder / "report.html"):  # a second run in one folder waits
         failed = run_all(steps, force)
         print(f"report: {os.path.relpath(write_report(folder))}")
     return failed

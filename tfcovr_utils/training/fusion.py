@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..encoders.tokens import Tokens
-from ..machine.files import read_json, together, write_json
+from ..machine.files import read_json, replacing_files, write_json
 from ..machine.tensors import read_weights, write_weights
 from .towers import TextTower, read_tokens, tower_config
 
@@ -137,7 +137,7 @@ class Fusion(nn.Module):
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
         tower = None if self.tower is None else self.tower.config.to_dict()
-        with together(folder, "config.json") as temporary:
+        with replacing_files(folder, "config.json") as temporary:
             write_weights(self.state_dict(), temporary / "model.safetensors")
             write_json(self.config | {"tower": tower}, temporary / "config.json")
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..encoders.positions import interpolate_time
-from ..machine.files import read_json, together, write_json
+from ..machine.files import read_json, replacing_files, write_json
 from ..machine.tensors import read_weights, write_weights
 
 READOUTS = ("mean", "mlp", "set", "ordered")
@@ -123,7 +123,7 @@ class ClipReader(nn.Module):
         return {name: head(dropped) for name, head in self.heads.items()}
 
     def save(self, folder: Path) -> None:
-        with together(folder, "reader.json") as temporary:
+        with replacing_files(folder, "reader.json") as temporary:
             write_weights(self.state_dict(), temporary / "reader.safetensors")
             write_json(
                 {

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..machine.files import read_json, together, write_json
+from ..machine.files import read_json, replacing_files, write_json
 from ..machine.tensors import read_weights, write_weights
 from .fusion import Fusion
 from .losses import TEMPERATURE, multi_positive_nce
@@ -94,7 +94,7 @@ class SingleStage(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
-        with together(folder, "config.json") as temporary:
+        with replacing_files(folder, "config.json") as temporary:
             write_weights(self.state_dict(), temporary / "model.safetensors")
             write_json(
                 {

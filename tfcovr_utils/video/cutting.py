@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from ..machine.files import alone, append_rows, clear_left_over, read_manifest, replacing, write_manifest
+from ..machine.files import append_rows, clear_left_over, locked, read_manifest, replacing, write_manifest
 from ..machine.workers import make_pool
 from . import cut_clip
 from .listing import list_videos
@@ -65,7 +65,7 @@ def cut(clips: pd.DataFrame, videos_dir: Path, out_dir: Path, workers: int = 2, 
     videos_dir, out_dir = Path(videos_dir), Path(out_dir)
     if not videos_dir.is_dir():
         raise FileNotFoundError(f"{videos_dir} is not a folder; give the one that holds the long videos.")
-    with alone(out_dir / MANIFEST):
+    with locked(out_dir / MANIFEST):
         return _cut_missing(clips, videos_dir, out_dir, workers, crf)
 
 

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..machine.files import told
+from ..machine.files import explain_write_errors
 from .container import open_video, shown_s, upright, walk_frames_from
 from .decoding import read_clip
 from .inspection import probe
@@ -39,7 +39,7 @@ def write_clip(path: str | Path, frames: np.ndarray, fps: float, *, crf: int = 1
     An odd height or width gains one repeated row or column, because yuv420p halves both. The file appears
     under its name only when it is complete.
     """
-    with told(path), _encoder(path, check_rate(fps), crf) as encode:
+    with explain_write_errors(path), _encoder(path, check_rate(fps), crf) as encode:
         for frame in check_frames(frames):
             encode(frame)
     return Path(path)
@@ -60,7 +60,7 @@ def cut_clip(
         )
     with open_video(source_path) as (container, stream):
         rate = check_rate(stream.average_rate or stream.guessed_rate)
-        with told(out_path), _encoder(out_path, rate, crf) as encode:
+        with explain_write_errors(out_path), _encoder(out_path, rate, crf) as encode:
             n_frames, reformatter = 0, VideoReformatter()
             for frame in _slots(source_path, container, stream, start_s, end_s, rate):
                 encode(upright(frame, reformatter))

@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ...machine.files import told
+from ...machine.files import explain_write_errors
 
 try:
     import fcntl
@@ -28,7 +28,7 @@ class Answers:
         self._lines: dict[str, dict] = {}
 
     def __enter__(self) -> "Answers":
-        with told(self.path):
+        with explain_write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "a+b", buffering=0)
         try:
@@ -58,7 +58,7 @@ class Answers:
 
     def _write(self, content: bytes) -> None:
         end = os.fstat(self._file.fileno()).st_size
-        with told(self.path):
+        with explain_write_errors(self.path):
             try:
                 rest = memoryview(content)
                 while rest:

@@ -34,7 +34,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ...encoders.base import normalise
 from ...encoders.tokens import Tokens, official_text, tokenise
-from ...machine.files import replacing, together
+from ...machine.files import replacing, replacing_files
 from ...rendering.captions import caption
 from ...rendering.pretraining_pictures import SIZE, SOURCES, render_pictures
 from .mini_clip import (
@@ -458,7 +458,7 @@ _ABOUT = {
 
 def save(name: str, model: nn.Module, tokenizer: BertTokenizer, report: dict, folder: Path) -> None:
     """Write a Hugging Face folder, weights in half precision, with its card."""
-    with together(folder, "config.json") as temporary:
+    with replacing_files(folder, "config.json") as temporary:
         deepcopy(model).half().save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         BlipImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(temporary)

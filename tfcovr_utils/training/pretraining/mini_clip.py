@@ -25,7 +25,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ...labels import label_text
-from ...machine.files import replacing, together
+from ...machine.files import replacing, replacing_files
 from ...profiles import ROOT
 from ...rendering.captions import caption
 from ...rendering.pretraining_pictures import SIZE, SOURCES, render_pictures
@@ -252,7 +252,7 @@ def read_words(to_words, embedding, bags):
 def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write the Hugging Face folder, weights in half precision."""
     size = {"height": SIZE, "width": SIZE}
-    with together(folder, "config.json") as temporary:
+    with replacing_files(folder, "config.json") as temporary:
         deepcopy(model).half().save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         CLIPImageProcessor(size=size, do_center_crop=False).save_pretrained(temporary)
