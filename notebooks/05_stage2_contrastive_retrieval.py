@@ -77,7 +77,7 @@ run_rows({name: replace(setting, folder=setting.folder / name) for name in rever
 table = summarise(results, protocols=["full"])
 table = table[table.method.isin(rows)]
 headlines = table.set_index("method")["mAP@50"]
-table[["method", "family", "n_seeds", *HEADLINES, "mAP@50 low", "mAP@50 high", "coverage"]].round(2)
+table[["method", "group", "n_seeds", *HEADLINES, "mAP@50 low", "mAP@50 high", "coverage"]].round(2)
 
 # %%
 overview = plots.scores(table)

@@ -35,7 +35,7 @@ from tfcovr_utils import rendering, plots
 from tfcovr_utils.evaluation.scoring import run
 from tfcovr_utils.video.frames import read_clips
 from tfcovr_utils.methods import METHODS, Setting
-from tfcovr_utils.methods.family_features import describe, encoder_costs
+from tfcovr_utils.methods.encoder_features import describe, encoder_costs
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
 from tfcovr_utils.evaluation.paper import beside_paper
 from tfcovr_utils.evaluation.results import by_factor, by_kind, compare, read_results, summarise, write_results_csv
@@ -62,7 +62,7 @@ display(Markdown(f"profile **{profile.name}**: {(benchmark.queries.split == 'tes
 # First what each row makes of a query and of a gallery clip.
 
 # %%
-zero_shot = [name for name, method in METHODS.items() if name.endswith("-zs") and method.family != "control"]
+zero_shot = [name for name, method in METHODS.items() if name.endswith("-zs") and method.group != "control"]
 beside = ["random", "text-only-zs", "tf-cvr-oracle-zs", "label-oracle"]
 pd.Series({name: METHODS[name].about for name in [*zero_shot, *beside]}, name="query and gallery").to_frame().style.set_properties(**{"text-align": "left"})
 
@@ -82,7 +82,7 @@ table_2.loc[table_2.status != "run", ["status"]].style.set_properties(**{"text-a
 
 # %%
 had = table_2[table_2.status == "run"]
-overview = plots.scores(had.reset_index().merge(summary[["method", "family"]]))
+overview = plots.scores(had.reset_index().merge(summary[["method", "group"]]))
 overview
 
 # %%
@@ -129,7 +129,7 @@ missed
 # %%
 test_clips = benchmark.clips[benchmark.clips.split == "test"].sort_values("clip_id").groupby("label_id", sort=False).head(1)
 shown = test_clips.iloc[:: max(1, len(test_clips) // 6)].head(6)
-captions = describe(setting, shown.clip_id, "captioner")[0] if table_2.status["tf-cvr-zs"] == "run" else ["not run"] * len(shown)
+captions = describe(setting, shown.clip_id, "captioner") if table_2.status["tf-cvr-zs"] == "run" else ["not run"] * len(shown)
 pd.DataFrame({"label": shown.label_id.map(benchmark.labels.set_index("label_id").text).to_numpy(), "the captioner": captions}, index=shown.clip_id).style.set_properties(**{"text-align": "left"})
 
 # %%

@@ -70,13 +70,13 @@ pd.Series({name: METHODS[name].about for name in [*trained, *left_to_sweep]}, na
 # %%
 run_rows({name: replace(setting, folder=setting.folder / name) for name in trained + left_to_sweep * sweep}, ["full", "capped"], results)
 summary = summarise(results, protocols=["full"])
-fine_tuned = [name for name, method in METHODS.items() if method.family == "fine-tuned"]
+fine_tuned = [name for name, method in METHODS.items() if method.group == "fine-tuned"]
 table_3 = beside_paper(summary, [*fine_tuned, "blip2-covr-ft", "bse-covr-undescribed", "bse-covr-oracle"])
 table_3.round(2)
 
 # %%
 had = table_3[table_3.status == "run"]
-overview = plots.scores(had.reset_index().merge(summary[["method", "family"]]))
+overview = plots.scores(had.reset_index().merge(summary[["method", "group"]]))
 overview
 
 # %%

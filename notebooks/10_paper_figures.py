@@ -113,7 +113,7 @@ for name in ("stage1_curves", "stage1_attributes", "stage2_losses"):
     display(Markdown(f"**{drawn[name].title}**"), drawn[name].shown)
 
 # %% [markdown]
-# *What to notice.* A family of methods keeps its colour and, in bars, its hatch, and a method its marker, in every figure. Tables and `overview` are of all
+# *What to notice.* A group of methods keeps its colour and, in bars, its hatch, and a method its marker, in every figure. Tables and `overview` are of all
 # seeds; what is drawn of single queries (`factors_missed`, `distances`, Figure 4), of curves and of spaces is of one. In the cost of training frozen
 # frames are given: CLIP's pass over them is not in its seconds.
 #

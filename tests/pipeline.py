@@ -116,7 +116,7 @@ def commands(out: Path, url: str) -> list[tuple[str, Callable, list]]:
         (
             "evaluation",
             command("score"),
-            [*shard, "--method", *METHODS, "--aim", run / "stage1" / "aim", "--out", run],
+            [*shard, "--method", *METHODS, "--weights", f"aim={run / 'stage1' / 'aim'}", "--out", run],
         ),
     ]
 

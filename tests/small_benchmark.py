@@ -66,7 +66,7 @@ def small_setting(tmp_path_factory, **options) -> Setting:
         folder,
         replace(PROFILES["smoke"], frames=5),
         folder=tmp_path_factory.mktemp("run") / "row",
-        clip_weights=str(weights),
+        weights={"clip": str(weights)},
         stage2=stage2,
         store_dir=tmp_path_factory.mktemp("store"),
         **options,

@@ -13,8 +13,8 @@ from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.evaluation.scoring import evaluate, run
 from tfcovr_utils.methods import METHODS, NotRun, Setting
 from tfcovr_utils.methods.composed import Composed, Way
-from tfcovr_utils.methods.covr import COVR_ROWS, fit_composed
-from tfcovr_utils.methods.family_features import OWNERS, FamilyFeatures, describe
+from tfcovr_utils.methods.covr_rows import COVR_ROWS, fit_composed
+from tfcovr_utils.methods.encoder_features import OWNERS, EncoderFeatures, describe
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.texts import make_jobs, write_by_rule
 from tfcovr_utils.training.pretraining.mini_blip import (
@@ -94,13 +94,13 @@ def test_a_taught_row_is_kept_and_differs_from_the_untaught(here, name):
 
 
 def test_only_what_the_official_code_trains_changes(here):
-    features = FamilyFeatures(here, "blip2")
+    features = EncoderFeatures(here, "blip2")
     for part, trained in (
         ("text", "text_projection"),
         ("vision", "vision_projection"),
         ("composed", "text_projection"),
     ):
-        model = Composed(FamilyFeatures(here, "blip2").encoder, Way(part))
+        model = Composed(EncoderFeatures(here, "blip2").encoder, Way(part))
         model.train_part()
         names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         assert any(trained in name for name in names) and not any(
@@ -132,14 +132,14 @@ def test_a_broken_clip_has_no_description_and_stops_nothing(here, weights, tmp_p
 
 def test_the_oracle_says_the_label_and_is_named(here):
     ids = here.benchmark.clips["clip_id"].iloc[:4].tolist()
-    texts, writer = describe(here, ids, "attributes")
+    texts = describe(here, ids, "attributes")
     of_label = here.benchmark.descriptions.set_index("label_id")["text"]
-    assert texts == of_label[here.benchmark.clips["label_id"].iloc[:4]].tolist() and writer == "attributes"
+    assert texts == of_label[here.benchmark.clips["label_id"].iloc[:4]].tolist()
 
 
 def test_descriptions_ground_every_image_token(here):
     """BSE's zero layer changes nothing; another one changes the query."""
-    features = FamilyFeatures(here, "blip")
+    features = EncoderFeatures(here, "blip")
     model = Composed(features.encoder, Way("composed", "grounded"))
     seen, texts = (
         features.tokens(here.benchmark.clips["clip_id"].iloc[:2]),
@@ -156,7 +156,7 @@ def test_a_dense_modification_is_used_whole(here):
     """120 words to the last; the official 30 words would drop it."""
     text = " ".join(["twists"] * 119)
     for options, apart in (({"max_words": None, "max_tokens": 512}, True), ({}, False)):
-        features = FamilyFeatures(here, "blip", **options)
+        features = EncoderFeatures(here, "blip", **options)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             tokens = features.tokenise([f"{text} tucked", f"{text} beam"])
@@ -172,7 +172,7 @@ def test_dense_texts_make_a_benchmark_of_their_own(here):
 
 
 @pytest.mark.parametrize(
-    ("name", "family", "what"),
+    ("name", "encoder_name", "what"),
     [
         ("blip-covr-zs", "blip", "no such folder"),
         ("blip2-text-zs", "blip2", "no such folder"),
@@ -182,14 +182,14 @@ def test_dense_texts_make_a_benchmark_of_their_own(here):
         ("blip-covr-zs", "blip", "half a file"),
     ],
 )
-def test_weights_that_will_not_do_leave_a_row_that_is_not_run(here, weights, name, family, what, tmp_path):
+def test_weights_that_will_not_do_leave_a_row_that_is_not_run(here, weights, name, encoder_name, what, tmp_path):
     bad = {
         "no such folder": "data/weights/none",
         "another architecture": weights["captioner"],
         "half a file": str(tmp_path / "half.pth"),
     }[what]
     (tmp_path / "half.pth").write_bytes(b"PK\x03\x04 half of it")
-    setting = replace(here, weights=weights | {family: bad}, folder=None)
+    setting = replace(here, weights=weights | {encoder_name: bad}, folder=None)
     with pytest.raises(NotRun) as error:
         METHODS[name].fit(setting)
     assert "\n" not in str(error.value) and bad.split("/")[-1] in str(error.value)
@@ -231,9 +231,9 @@ def test_captions_add_the_likeness_of_a_clips_description(here):
         here.benchmark.modifications[["modification_id", "text"]], on="modification_id"
     ).head(5)
     clip_ids = here.benchmark.clips["clip_id"].tolist()[:7]
-    features = FamilyFeatures(here, "blip")
+    features = EncoderFeatures(here, "blip")
     told = torch.nn.functional.normalize(
-        features.encoder.encode_texts(describe(here, clip_ids, "captioner")[0]).cpu(), dim=1
+        features.encoder.encode_texts(describe(here, clip_ids, "captioner")).cpu(), dim=1
     )
     query_emb = plain.embed_queries(queries)
     expected = (query_emb @ plain.embed_gallery(clip_ids).T + query_emb @ told.T) / 2
@@ -247,11 +247,11 @@ def test_a_clip_that_nobody_described_has_no_such_term(here):
         {"clip_id": ["test0_1"], "label_id": "", "style": "given", "text": ["a beam"], "writer": "them"}
     )
     setting = replace(here, folder=None, benchmark=replace(here.benchmark, descriptions=texts))
-    fitted = fit_composed(setting, "blip", Way("composed"), captions=True, writer=OWNERS)
+    fitted = fit_composed(setting, "blip", Way("composed", writer=OWNERS), captions=True)
     gallery = fitted.embed_gallery(["test0_0", "test0_1"])
     half = gallery.shape[1] // 2
     assert (gallery[0, half:] == 0).all() and gallery[1, half:].norm() == pytest.approx(0.5**0.5)
-    with pytest.raises(NotRun, match="describes no label"):
+    with pytest.raises(NotRun, match="no description of a label"):
         describe(setting, ["test0_0"], "attributes")
 
 
@@ -269,9 +269,7 @@ def test_the_text_only_query_is_the_same_models_text(here, name):
     if name == "blip2-text-ft":
         torch.testing.assert_close(alone, fitted.embed_queries(queries), atol=1e-5, rtol=0)
     elif METHODS[name].seeded:
-        untaught = load_encoder(
-            FamilyFeatures(here, name.split("-")[0].replace("bse", "blip")).family,
-            here.weights["blip2" if name.startswith("blip2") else "blip"],
-        )
+        encoder_name = "blip2" if name.startswith("blip2") else "blip"
+        untaught = load_encoder(encoder_name, here.weights[encoder_name])
         assert (untaught.encode_texts(queries["text"].tolist()) - alone).abs().max() > 1e-3
     assert METHODS["blip2-vision-zs"].fit(replace(here, folder=None)).embed_text_only is None

@@ -125,7 +125,7 @@ def test_values_are_the_encoders_own(originals, embed):
     frame_emb = torch.stack([expected(Tiny(), originals / path) for path in table(originals)["path"]])
     assert embedded.values.dtype == torch.float32 and embedded.values.shape == (10, FRAMES, 8)
     torch.testing.assert_close(embedded.values, frame_emb)
-    torch.testing.assert_close(embed(originals, per_frame=False).values, frame_emb.mean(1))
+    torch.testing.assert_close(embed(originals, readout="clips").values, frame_emb.mean(1))
     assert (frame_emb[:, 0] - frame_emb[:, 1]).norm(dim=1).min() > 0.01  # so that a mixed-up order would show
 
 
@@ -206,7 +206,7 @@ def test_whatever_changes_the_values_changes_the_address(originals, embed, monke
         options = {
             "frames": {"frames": FRAMES + 1},
             "policy": {"policy": "middle"},
-            "readout": {"per_frame": False},
+            "readout": {"readout": "clips"},
             "precision": {"precision": "bfloat16"},
         }.get(change, {})
     second = embed(originals, encoder, **options)
@@ -619,7 +619,7 @@ def test_the_command_fills_the_store_that_the_function_reads(
     )
     assert capsys.readouterr().out == "10 clips are embedded, 0 could not be read.\n"
     encoder = Tiny()
-    assert embed(originals, encoder, per_frame=False).values.shape == (10, 8) and encoder.encoded == 0
+    assert embed(originals, encoder, readout="clips").values.shape == (10, 8) and encoder.encoded == 0
     texts = ["show in pike", "show in tuck"]
     pd.DataFrame({"text": texts}).to_parquet(clips_dir.parent / "modifications.parquet")
     assert tiny_command("--benchmark", clips_dir.parent, "--readout", "texts") == 0

@@ -518,7 +518,7 @@ def test_an_encoder_half_replaced_is_not_taken_for_the_one_before(here, monkeypa
             0,
             folder,
             settings=replace(settings, **changes),
-            clip_weights=here.clip_weights,
+            clip_weights=here.weights["clip"],
             store_dir=here.store_dir,
         )
         return learned.model.reader.state_dict()
@@ -628,7 +628,7 @@ def test_two_trainings_into_one_folder_give_what_one_gives(tmp_path, here, small
         "--clips",
         str(here.clips_dir),
         "--weights",
-        here.clip_weights,
+        here.weights["clip"],
         "--profile",
         "smoke",
     ]

@@ -50,9 +50,9 @@ def test_the_same_row_is_taken_as_it_is(setting, fits, tmp_path):
 def test_what_decides_a_number_makes_it_anew(setting, fits, tmp_path, monkeypatch, change):
     clips, weights = (
         shutil.copytree(setting.clips_dir, tmp_path / "clips"),
-        shutil.copytree(setting.clip_weights, tmp_path / "clip"),
+        shutil.copytree(setting.weights["clip"], tmp_path / "clip"),
     )
-    here = replace(setting, clips_dir=clips, clip_weights=str(weights), folder=tmp_path / "row")
+    here = replace(setting, clips_dir=clips, weights={"clip": str(weights)}, folder=tmp_path / "row")
     method, results = METHODS["clip-mlp-15"], tmp_path / "results"
     run(method, here, ["full"], results)
     protocols = ["full"]

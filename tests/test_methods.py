@@ -12,7 +12,7 @@ from small_benchmark import small_benchmark
 from tfcovr_utils.encoders import Encoder
 from tfcovr_utils.evaluation.results import summarise
 from tfcovr_utils.evaluation.scoring import evaluate, run
-from tfcovr_utils.methods import FAMILIES, METHODS, NotRun, Setting, features, fits
+from tfcovr_utils.methods import GROUPS, METHODS, NotRun, Setting, features, fits
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training.fusion import Fusion
 from tfcovr_utils.training.settings import STAGE2
@@ -111,7 +111,7 @@ def asked(setting):
 def test_the_registry_says_what_each_row_is():
     assert set(FIRST_ROWS) <= set(METHODS)
     for name, method in METHODS.items():
-        assert method.name == name and method.family in FAMILIES
+        assert method.name == name and method.group in GROUPS
         assert method.about.endswith(".") and method.about.count(". ") == 0 and len(method.about.split()) > 5
 
 
@@ -300,7 +300,7 @@ def test_a_row_without_weights_or_clips_stands_in_the_table(here, tmp_path, monk
     run(METHODS["random"], here, ["full"], tmp_path)
     assert run(METHODS["clip-avg-zs"], replace(here, clips_dir=tmp_path), ["full"], tmp_path) is None
     monkeypatch.setattr(features, "load_encoder", not_to_be_had)
-    assert run(METHODS["clip-mlp-15"], replace(here, clip_weights="some/clip"), ["full"], tmp_path) is None
+    assert run(METHODS["clip-mlp-15"], replace(here, weights={"clip": "some/clip"}), ["full"], tmp_path) is None
     status = summarise(tmp_path).set_index("method")["status"]
     assert status["clip-mlp-15"] == "not run: some/clip is not to be had; run `hf download some/clip`."
     assert status["clip-avg-zs"].startswith(

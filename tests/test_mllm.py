@@ -27,7 +27,7 @@ from tfcovr_utils.encoders.qwen_vl import GmeEncoder, Qwen3VlEmbeddingEncoder
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.machine import memory
 from tfcovr_utils.methods import METHODS, NotRun, Setting
-from tfcovr_utils.methods.embedders import MLLM_ROWS
+from tfcovr_utils.methods.embedder_rows import EMBEDDER_ROWS
 from tfcovr_utils.profiles import PROFILES, Profile
 
 PROMPTED = [name for name in MAKERS if name != "siglip2"]
@@ -470,7 +470,7 @@ def here(folders, tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("name", [method.name for method in MLLM_ROWS])
+@pytest.mark.parametrize("name", [method.name for method in EMBEDDER_ROWS])
 def test_a_row_runs(here, name):
     fitted = METHODS[name].fit(here)
     queries = here.benchmark.queries.merge(
@@ -510,7 +510,7 @@ def test_a_query_is_read_once_and_a_broken_clip_is_nan(here, tmp_path, monkeypat
     assert kept.isnan().any(1).tolist() == (queries["query_clip"] == queries["query_clip"].iloc[0]).tolist()
 
 
-@pytest.mark.parametrize("name", [method.name for method in MLLM_ROWS])
+@pytest.mark.parametrize("name", [method.name for method in EMBEDDER_ROWS])
 def test_a_rendered_benchmark_fetches_nothing_by_itself(here, name, monkeypatch):
     monkeypatch.setattr(hub, "from_hub", lambda *_: pytest.fail("asked the hub"))
     said = r"no small weights in place of \S+: \d+ million parameters, .*To run it: `tfcovr score .*`\.$"

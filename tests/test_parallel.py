@@ -74,7 +74,7 @@ def folder(here, tmp_path_factory):
     (folder / "videos" / "99.mp4").write_bytes((folder / "videos" / "0.mp4").read_bytes())
     (folder / "videos" / "5b.mp4").write_bytes(b"broken")
     here.benchmark.save(folder / "tables")
-    given = {"benchmark": str(folder / "tables"), "clips": str(here.clips_dir), "weights": here.clip_weights}
+    given = {"benchmark": str(folder / "tables"), "clips": str(here.clips_dir), "weights": here.weights["clip"]}
     (folder / "given.json").write_text(json.dumps(given))
     for name in ("one", "two"):
         (folder / name).mkdir()
@@ -221,7 +221,7 @@ def test_stage_1_is_launched_by_its_command(here, folder):
         "--clips",
         here.clips_dir,
         "--weights",
-        here.clip_weights,
+        here.weights["clip"],
         "--profile",
         "smoke",
     ]

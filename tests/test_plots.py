@@ -39,7 +39,7 @@ PAIRS = pd.DataFrame(
 SCORES = pd.DataFrame(
     {
         "method": ["random", "clip"],
-        "family": ["control", "zero-shot"],
+        "group": ["control", "zero-shot"],
         "mAP@50": [1.2, 9.0],
         "mAP@50 low": [1.0, 8.0],
         "mAP@50 high": [1.5, 10.0],
@@ -244,16 +244,16 @@ def test_a_method_looks_the_same_everywhere_and_like_no_other():
     assert [
         name
         for name in METHODS
-        if plots.method_look(name)["color"] != plots.FAMILY_COLOURS[METHODS[name].family]
+        if plots.method_look(name)["color"] != plots.GROUP_COLOURS[METHODS[name].group]
     ] == []
     assert plots.method_look("tfcovr-base-hn-0.5") == plots.method_look("tfcovr-base")
     assert plots.method_look("tfcovr-base-shuffled-test") != plots.method_look("tfcovr-base")
 
 
-def test_each_family_can_be_told_in_grey():
-    colours, hatches = plots.FAMILY_COLOURS, plots.looks.FAMILY_HATCHES
+def test_each_group_can_be_told_in_grey():
+    colours, hatches = plots.GROUP_COLOURS, plots.colours.GROUP_HATCHES
     grey = [
-        (np.array(to_rgb(colours[family])) @ [0.299, 0.587, 0.114], hatches[family]) for family in colours
+        (np.array(to_rgb(colours[group])) @ [0.299, 0.587, 0.114], hatches[group]) for group in colours
     ]
     for a, b in combinations(grey, 2):
         assert abs(a[0] - b[0]) > 0.15 or a[1] != b[1]

@@ -106,8 +106,8 @@ def test_every_registered_row_stands_in_the_summary(folder):
         .str.contains("not run: nobody asked for it yet. To run it: `tfcovr score --method")
         .all()
     )
-    assert table["family"].tolist() == [
-        METHODS[name].family if name in METHODS else "" for name in table["method"]
+    assert table["group"].tolist() == [
+        METHODS[name].group if name in METHODS else "" for name in table["method"]
     ]
 
 

@@ -210,7 +210,7 @@ def test_a_row_runs_by_its_seed_and_does_not_see_test(here, first, name):
     assert (
         table["ap@50"].notna().all()
         and (table["coverage"] == 1).all()
-        and METHODS[name].family == "beyond the paper"
+        and METHODS[name].group == "beyond the paper"
     )
     clips, ids = here.benchmark.clips, here.benchmark.clips["clip_id"].tolist()
     swapped = clips.assign(
@@ -252,7 +252,7 @@ def test_posteriors_stand_beside_the_clips(here, first):
         here.profile,
         here.seed,
         settings=here.stage1,
-        clip_weights=here.clip_weights,
+        clip_weights=here.weights["clip"],
         store_dir=here.store_dir,
     )
     guess = learned.logits(features.AimFeatures(here).frames(ids)).argmax(1)
@@ -288,7 +288,7 @@ def test_a_clip_that_one_rate_cannot_read_is_missing(here, monkeypatch):
 
     plain = features.LearnedFeatures(here, "frozen-two-rates")
     rows = here.benchmark.clips.iloc[:4]
-    whole = plain.embed(rows, store_dir=here.store_dir, progress=False)
+    whole = plain.embed(rows)
     recipes_embed = recipes.embed_clips
     monkeypatch.setattr(recipes, "embed_clips", halting)
     left = embed_frames(

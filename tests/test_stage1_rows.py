@@ -58,7 +58,7 @@ def test_other_settings_teach_anew(here, monkeypatch):
         0,
         folder,
         settings=STAGE_1,
-        clip_weights=here.clip_weights,
+        clip_weights=here.weights["clip"],
         store_dir=here.store_dir,
     )
     before = len(taught)
@@ -70,7 +70,7 @@ def test_other_settings_teach_anew(here, monkeypatch):
         0,
         folder,
         settings=replace(STAGE_1, lr=1e-4),
-        clip_weights=here.clip_weights,
+        clip_weights=here.weights["clip"],
         store_dir=here.store_dir,
     )
     assert len(taught) == before + 1
@@ -81,7 +81,7 @@ def test_other_clips_teach_anew_and_other_code_is_told(here, tmp_path, monkeypat
     given = {
         "folder": tmp_path / "aim",
         "settings": replace(STAGE_1, epochs=1),
-        "clip_weights": here.clip_weights,
+        "clip_weights": here.weights["clip"],
         "store_dir": here.store_dir,
     }
     first = learn("aim", here.benchmark, clips, here.profile, **given)
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_other_clips_is_not_gone_on_from(here, tmp_path, monkeyp
     given = {
         "folder": tmp_path / "aim",
         "settings": replace(STAGE_1, save_every_s=0.0),
-        "clip_weights": here.clip_weights,
+        "clip_weights": here.weights["clip"],
         "store_dir": here.store_dir,
     }
     real = stage1._save
@@ -134,7 +134,7 @@ def test_a_broken_clip_is_counted_and_the_others_are_learned_from(here, tmp_path
     (clips / lost["path"]).write_bytes(b"no video")
     given = {
         "settings": replace(STAGE_1, epochs=1),
-        "clip_weights": here.clip_weights,
+        "clip_weights": here.weights["clip"],
         "store_dir": here.store_dir,
     }
     broken = learn("aim", here.benchmark, clips, here.profile, **given)
@@ -172,7 +172,7 @@ def test_a_folder_that_held_adapters_gives_the_reader_that_was_trained_last(here
     given = {
         "folder": tmp_path,
         "settings": replace(STAGE_1, epochs=1),
-        "clip_weights": here.clip_weights,
+        "clip_weights": here.weights["clip"],
         "store_dir": here.store_dir,
     }
     learn("aim", here.benchmark, here.clips_dir, here.profile, **given)
@@ -195,7 +195,7 @@ def test_adapters_begin_where_the_reader_ended(here, monkeypatch):
         0,
         folder / "aim-ordered",
         settings=still,
-        clip_weights=here.clip_weights,
+        clip_weights=here.weights["clip"],
         store_dir=here.store_dir,
     )
     below = learn(
@@ -205,7 +205,7 @@ def test_adapters_begin_where_the_reader_ended(here, monkeypatch):
         here.profile,
         0,
         folder / "frozen-ordered",
-        clip_weights=here.clip_weights,
+        clip_weights=here.weights["clip"],
         store_dir=here.store_dir,
     )
     assert one.facts["made_of"]["start"] == "frozen-ordered"
@@ -220,7 +220,7 @@ def test_stage_1_alone_does_not_see_test(here):
     swapped = clips.assign(
         label_id=np.where(clips["split"] == "test", clips["label_id"].iloc[0], clips["label_id"])
     )
-    settings = {"settings": STAGE_1, "clip_weights": here.clip_weights, "store_dir": here.store_dir}
+    settings = {"settings": STAGE_1, "clip_weights": here.weights["clip"], "store_dir": here.store_dir}
     one, other = (
         learn(
             "frozen-ordered",
@@ -240,11 +240,11 @@ def test_stage_1_alone_does_not_see_test(here):
 def test_given_aim_weights_take_the_place_of_training(here, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "learn", lambda *_, **__: pytest.fail("stage 1 was trained"))
     torch.manual_seed(1)
-    aim = start_aim(here.clip_weights, num_frames=5)
+    aim = start_aim(here.weights["clip"], num_frames=5)
     for block in aim.adapters:
         torch.nn.init.normal_(block.T_Adapter.D_fc2.weight, std=0.5)
     save_pretrained(aim, tmp_path)
-    given = replace(here, aim_weights=str(tmp_path))
+    given = replace(here, weights=here.weights | {"aim": str(tmp_path)})
     for name in ("tfcovr-stage2-only", "tfcovr-base-shuffled-test", "tfcovr-base"):
         row = METHODS[name].fit(given)
         assert row.facts["encoder"]["family"] == ("shuffled" if "shuffled" in name else "aim")
@@ -300,7 +300,7 @@ def test_stage_1_killed_goes_on_to_the_same_weights(here, tmp_path):
         "--clips",
         str(here.clips_dir),
         "--weights",
-        here.clip_weights,
+        here.weights["clip"],
         "--profile",
         "smoke",
         "--resume",
@@ -347,7 +347,7 @@ def test_the_command_without_a_profile_takes_that_of_mini(here, tmp_path):
             "--clips",
             str(here.clips_dir),
             "--weights",
-            here.clip_weights,
+            here.weights["clip"],
             "--recipe",
             "frozen-mlp",
             "--out",

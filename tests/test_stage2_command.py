@@ -212,8 +212,8 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
     Benchmark(**read_release(released)).save(tmp_path / "benchmark")
     stored, asked = read_embeddings(released / "files" / AIM), {}
 
-    def embed_clips(encoder, clips, clips_dir, *, frames: int, per_frame: bool):
-        asked.update(splits=set(clips["split"]), clips_dir=clips_dir, per_frame=per_frame)
+    def embed_clips(encoder, clips, clips_dir, *, frames: int, readout: str):
+        asked.update(splits=set(clips["split"]), clips_dir=clips_dir, readout=readout)
         values = torch.stack([torch.from_numpy(stored[clip]) for clip in clips["clip_id"]])
         return Embedded(clips["clip_id"].tolist(), values, {})
 
@@ -235,7 +235,7 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
     command("train")([*given, "--set", *CHANGES])
     inputs = from_encoder(Benchmark.load(tmp_path / "benchmark"), Stub().eval(), tmp_path / "benchmark", 2)
     torch.testing.assert_close(inputs.target[0], torch.from_numpy(stored[inputs.clip_ids[0]]).mean(0))
-    assert asked == {"splits": {"train", "val"}, "clips_dir": tmp_path / "benchmark", "per_frame": True}
+    assert asked == {"splits": {"train", "val"}, "clips_dir": tmp_path / "benchmark", "readout": "frames"}
     history = pd.read_parquet(tmp_path / "out" / "history.parquet")
     assert (
         history["val"].iloc[-1] > 0.3 and Fusion.load(tmp_path / "out" / "fusion").config["video_dim"] == 32

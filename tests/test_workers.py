@@ -144,7 +144,7 @@ def test_rows_of_one_method_have_names_of_their_own(tmp_path_factory, tmp_path):
 
 def test_shares_embed_what_one_process_embeds(threads, tmp_path_factory, tmp_path, monkeypatch):
     setting = small_setting(tmp_path_factory)
-    clip = load_encoder("clip", setting.clip_weights, read_out="pooled")
+    clip = load_encoder("clip", setting.weights["clip"], read_out="pooled")
     asked = dict(clips=setting.benchmark.clips, clips_dir=setting.clips_dir, frames=5, progress=False)
     alone = embed_clips(clip, store_dir=tmp_path / "alone", **asked)
     here = []

@@ -71,7 +71,7 @@ def embed(options: argparse.Namespace) -> None:
             options.clips or options.benchmark,
             frames=options.frames or getattr(encoder, "num_frames", chosen.frames),
             policy=options.policy or getattr(encoder, "policy", "centre"),
-            per_frame=options.readout == "frames",
+            readout=options.readout,
             shard=options.shard,
             workers=options.workers,
             **given,

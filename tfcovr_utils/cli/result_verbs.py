@@ -24,9 +24,8 @@ SPLIT = option("--split", choices=SPLITS[1:], default="test", help="whose querie
         nargs="+",
         default=[],
         metavar="ENCODER=WEIGHTS",
-        help="hub ids, folders or files in place of the profile's, such as blip=webvid-covr.ckpt",
+        help="hub ids, folders or files for the profile's, as blip=webvid-covr.ckpt; aim=FILE replaces stage 1",
     ),
-    option("--aim", help="AIM weights, an official checkpoint or a folder, in place of stage 1"),
     option(
         "--protocol", nargs="+", default=["full"], help="official, capped or full; global, local or subset"
     ),
@@ -42,7 +41,6 @@ SPLIT = option("--split", choices=SPLITS[1:], default="test", help="whose querie
 def score(options: argparse.Namespace) -> None:
     """Score methods on a benchmark and print their mAP."""
     from ..benchmark import Benchmark
-    from ..encoders import ENCODERS
     from ..evaluation.results import summarise
     from ..evaluation.scoring import run
     from ..methods import METHODS, Setting, get_method
@@ -55,8 +53,6 @@ def score(options: argparse.Namespace) -> None:
     chosen = get_profile(options.profile)
     chosen = replace(chosen, frames=options.frames or chosen.frames)
     weights = {name or "clip": value for name, _, value in (text.rpartition("=") for text in options.weights)}
-    if unknown := weights.keys() - ENCODERS.keys():
-        raise ValueError(f"--weights names {sorted(unknown)[0]!r}; choose one of {', '.join(ENCODERS)}.")
     for method in methods:
         folder = options.out / f"seed-{options.seed}" / method.name
         setting = Setting(
@@ -66,9 +62,7 @@ def score(options: argparse.Namespace) -> None:
             options.seed,
             folder,
             options.checkpoint,
-            weights.get("clip"),
             weights,
-            options.aim,
         )
         recalls_dir = folder if options.recalls else None
         run(method, setting, options.protocol, results_dir, options.split, recalls_dir)

@@ -76,8 +76,7 @@ def embed_clips(
     *,
     frames: int,
     policy: str = "centre",
-    per_frame: bool = True,
-    composed: bool = False,
+    readout: str = "frames",
     store_dir: Path | None = None,
     shard: tuple[int, int] = (0, 1),
     batch: int | None = None,
@@ -87,7 +86,7 @@ def embed_clips(
 ) -> Embedded:
     """Embed what the store lacks of `clips` (columns clip_id and path, the path below `clips_dir`), and read all from it.
 
-    `per_frame` keeps `encoder.encode_frames`, else `encode_clips`; `composed` instead `encoder.compose`, which reads each
+    readout: "frames" keeps `encoder.encode_frames`, "clips" `encode_clips`, and "composed" `compose`, which reads each
     clip together with the table's `text`, so that clip_id is an id of the pair. An embedding belongs to a file's content: equal
     files are embedded once, a changed one anew. `shard` (i, n) takes every n-th clip from the i-th on. After a kill
     the same call goes on behind the last whole shard. `batch` is in clips, by default about `IMAGES_PER_BATCH` frames,
@@ -96,7 +95,7 @@ def embed_clips(
     Processes that were launched together call this together: each embeds its share, and all read everything.
     """
     # The tower is what costs, and stage 1 reads it before the projection: one pass serves both.
-    encoder, project = encoder.in_two_steps() if per_frame and not composed else (encoder, None)
+    encoder, project = encoder.in_two_steps() if readout == "frames" else (encoder, None)
     workers = workers or max(1, (os.cpu_count() or 1) // processes.place_on_machine()[2])
     if policy not in POLICIES:
         raise ValueError(
@@ -106,7 +105,7 @@ def embed_clips(
         frames = 1
     precision = _precision(encoder, precision)
     store_dir = Path(store_dir or data_dir() / "embeddings")
-    readout = "composed" if composed else READOUTS[0 if per_frame else 1]
+    composed = readout == "composed"
     recipe = {"readout": readout, "frames": frames, "policy": policy, "decoder": _decoders(clips["path"])}
     store = Store(store_dir, encoder.name, {"encoder": encoder.identity, "precision": precision, **recipe})
 

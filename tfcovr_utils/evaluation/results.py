@@ -18,7 +18,7 @@ from ..metrics.ranking import RANKS
 HEADLINES = [f"mAP@{k}" for k in RANKS]
 SUMMARY_COLUMNS = [
     "method",
-    "family",
+    "group",
     "protocol",
     "status",
     "n_seeds",
@@ -150,7 +150,7 @@ def read_results(results_dir: Path, split: str = "test") -> pd.DataFrame:
 def summarise(results_dir: Path, split: str = "test", protocols: list[str] | None = None) -> pd.DataFrame:
     """One row a method and protocol, in per cent; a method without results has a row that says why.
 
-    Columns: method, family, protocol, status ("run", or "not run: " and why), n_seeds, n_queries, coverage, and for
+    Columns: method, group, protocol, status ("run", or "not run: " and why), n_seeds, n_queries, coverage, and for
     each K `mAP@K` (mean over seeds), `mAP@K sd` (over seeds; NaN for one seed), `mAP@K low` and `mAP@K high` (95 %
     percentile interval over queries of the per-query means over seeds).
     """
@@ -171,7 +171,7 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
         for name in absent
     ]
     table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64"})
-    table["family"] = [METHODS[name].family if name in METHODS else "" for name in table["method"]]
+    table["group"] = [METHODS[name].group if name in METHODS else "" for name in table["method"]]
     order = table["method"].map({name: place for place, name in enumerate(_methods_in(results_dir))})
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
@@ -200,7 +200,7 @@ def summarise_results(results: pd.DataFrame) -> pd.DataFrame:
                 f"mAP@{k} high": interval.high,
             }
         rows.append(row | {"n_queries": interval.num_queries})
-    return pd.DataFrame(rows, columns=[name for name in SUMMARY_COLUMNS if name != "family"])
+    return pd.DataFrame(rows, columns=[name for name in SUMMARY_COLUMNS if name != "group"])
 
 
 def per_query(results: pd.DataFrame, metric: str = "ap@50") -> pd.Series:

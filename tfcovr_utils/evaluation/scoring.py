@@ -273,8 +273,8 @@ def _made_of(method: Method, setting: Setting) -> dict | None:
     profile = asdict(setting.profile)
     weights = {name: value for name, value in profile.items() if name.endswith("_weights")}
     weights |= {
-        "clip": setting.clip_weights,
-        "aim": setting.aim_weights,
+        "clip": None,
+        "aim": None,
         "checkpoint": setting.checkpoint,
         **setting.weights,
     }

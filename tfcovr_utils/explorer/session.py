@@ -137,7 +137,7 @@ class Session:
             name
             for name, method in METHODS.items()
             if name in PLAIN_CONTROLS
-            or (method.family == "zero-shot" and not method.seeded)
+            or (method.group == "zero-shot" and not method.seeded)
             or self._checkpoint(name)
         ]
 

@@ -1,23 +1,30 @@
-"""The rows of the tables, one file a family: `METHODS` by name."""
+"""Rows of the tables: what each method embeds, and how it is fitted. May use every room up to `training`.
 
-from .base import FAMILIES, Fitted, Method, NotRun, Setting, stored
-from .controls import CONTROLS
-from .covr import COVR_ROWS
-from .embedders import MLLM_ROWS
-from .frozen_clip import CLIP_ROWS
-from .tfcovr import BEYOND_ROWS, SHUFFLED_ROWS, TFCOVR_ROWS
+`base` says what a method is. `*_rows` list the methods, one file a kind; `METHODS` holds them by name.
+`features` and `encoder_features` are what they read, `fits` how they are trained, and `composed` the model
+that reads a clip and a text together.
+"""
 
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (*CONTROLS, *CLIP_ROWS, *COVR_ROWS, *MLLM_ROWS, *TFCOVR_ROWS, *BEYOND_ROWS, *SHUFFLED_ROWS)
-}
+from .base import GROUPS, Fitted, Method, NotRun, Setting, stored
+from .clip_rows import CLIP_ROWS
+from .control_rows import CONTROL_ROWS
+from .covr_rows import COVR_ROWS
+from .embedder_rows import EMBEDDER_ROWS
+from .tfcovr_rows import BEYOND_ROWS, SHUFFLED_ROWS, TFCOVR_ROWS
+
+_ROWS = (*CONTROL_ROWS, *CLIP_ROWS, *COVR_ROWS, *EMBEDDER_ROWS, *TFCOVR_ROWS, *BEYOND_ROWS, *SHUFFLED_ROWS)
+METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
 
 
 def get_method(name: str) -> Method:
-    """Look a row up; an unknown name lists the known ones."""
+    """Return a method by its name.
+
+    >>> get_method("clip-avg-zs").group
+    'zero-shot'
+    """
     if name not in METHODS:
         raise ValueError(f"method {name!r} is not known; choose one of {', '.join(METHODS)}.")
     return METHODS[name]
 
 
-__all__ = ["FAMILIES", "METHODS", "Fitted", "Method", "NotRun", "Setting", "get_method", "stored"]
+__all__ = ["GROUPS", "METHODS", "Fitted", "Method", "NotRun", "Setting", "get_method", "stored"]

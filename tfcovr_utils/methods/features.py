@@ -1,4 +1,4 @@
-"""What rows read: embeddings of a benchmark's clips and texts by frozen CLIP, by AIM, or by a recipe of stage 1."""
+"""What methods read: features of clips and texts by CLIP or another encoder, by AIM, or after stage 1."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -9,24 +9,42 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 
 from ..embedding.embed import Embedded, embed_clips, embed_texts
 from ..encoders import Encoder, load_encoder
 from ..machine import processes
 from ..training.fusion import unit
-from ..training.recipes import RECIPES, embed_frames, learn, read_learned
+from ..training.recipes import RECIPES, Learned, embed_frames, learn, read_learned
 from ..video.hashes import clip_exists
 from .base import NotRun, Setting, look_up
 
-STAGE1_FOLDER = "stage1"  # beside the folders of the methods: rows share encoders
-POSTERIOR_WEIGHT = 1.0  # of the posterior beside the clip's unit feature: neither view outweighs the other, and nothing is tuned
+STAGE1_FOLDER = "stage1"  # beside the methods' folders, since methods share trained encoders
+POSTERIOR_WEIGHT = (
+    1.0  # of the label posterior beside the unit clip feature: both weigh the same, nothing is tuned
+)
+
+
+@contextmanager
+def not_run_on(*errors: type[Exception]) -> Iterator[None]:
+    """Turn errors about missing weights, which say what to do, into a method that is not run."""
+    try:
+        yield
+    except errors as error:
+        raise NotRun(str(error)) from error
+
+
+def load_weights(setting: Setting, encoder_name: str, **options) -> Encoder:
+    """Load an encoder with the weights of the setting or its profile; unusable weights raise NotRun."""
+    with not_run_on(FileNotFoundError, ValueError, MemoryError, SafetensorError):
+        return load_encoder(encoder_name, setting.weights_of(encoder_name), **options)
 
 
 class Features:
-    """Raw CLIP features of a benchmark's clips and of texts, each made once and kept in the store."""
+    """Raw features of a benchmark's clips and of texts; each is computed once and kept in the store."""
 
-    def __init__(self, setting: Setting, read_out: str = "projected"):
-        self.setting, profile = setting, setting.profile
+    def __init__(self, setting: Setting, encoder_name: str = "clip", **options):
+        self.setting, self.encoder_name, profile = setting, encoder_name, setting.profile
         paths = setting.benchmark.clips["path"]
         if not any(clip_exists(setting.clips_dir / path) for path in paths):
             raise NotRun(
@@ -34,125 +52,122 @@ class Features:
                 f"tfcovr score --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
             )
         self.device = processes.device()
-        with weights_wanted():
-            self.encoder = self.load(read_out).to(self.device)
+        self.encoder = load_weights(setting, encoder_name, **options).to(self.device)
         self.text_encoder = self.encoder
         self.clips_table = setting.benchmark.clips.set_index("clip_id", drop=False)
         self.facts = {"encoder": self.encoder.identity, "frames": profile.frames}
 
-    def load(self, read_out: str) -> Encoder:
-        return load_encoder(
-            "clip", self.setting.clip_weights or self.setting.profile.clip_weights, read_out=read_out
-        )
+    def embed(self, rows: pd.DataFrame, encoder: Encoder | None = None, **sampling) -> Embedded:
+        """Embed rows of a table of clips, by default with this encoder and the profile's frames."""
+        sampling = {"frames": self.setting.profile.frames, **sampling}
+        options = {"store_dir": self.setting.store_dir, "progress": False}
+        return embed_clips(encoder or self.encoder, rows, self.setting.clips_dir, **sampling, **options)
 
-    def frames(self, clip_ids: Sequence[str]) -> torch.Tensor:
-        """Frames of clips (N, T, D), NaN for a clip that could not be read."""
-        rows = self.clips_table.loc[list(dict.fromkeys(clip_ids))]
-        embedded = self.embed(rows, store_dir=self.setting.store_dir, progress=False)
+    def frames(self, clip_ids: Sequence[str], encoder: Encoder | None = None, **sampling) -> torch.Tensor:
+        """Return the frames of clips (N, T, D), NaN for an unreadable clip; arguments as of `embed`."""
+        embedded = self.embed(self.clips_table.loc[list(dict.fromkeys(clip_ids))], encoder, **sampling)
         return look_up(embedded.clip_ids, embedded.values, clip_ids)
 
-    def embed(self, rows: pd.DataFrame, **options) -> Embedded:
-        """Frames of some rows of the table of clips, sampled as the profile says."""
-        return embed_clips(
-            self.encoder, rows, self.setting.clips_dir, frames=self.setting.profile.frames, **options
-        )
-
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
-        """Means over frames (N, D)."""
+        """Return the means over frames (N, D)."""
         return self.frames(clip_ids).mean(1)
 
     def middle(self, clip_ids: Sequence[str]) -> torch.Tensor:
-        """The frame in the middle (N, D): of those sampled, as the official loader takes it."""
+        """Return the middle one of the sampled frames (N, D), as the official loader does."""
         frames = self.frames(clip_ids)
         return frames[:, frames.shape[1] // 2]
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Texts (M, D)."""
-        with weights_wanted():  # a tokenizer may have to be fetched, too
+        """Return texts (M, D)."""
+        with not_run_on(FileNotFoundError):  # a tokenizer may be fetched at the first text
             return embed_texts(self.text_encoder, list(texts), store_dir=self.setting.store_dir)
 
 
 class AimFeatures(Features):
-    """Means over AIM's frames: of `setting.aim_weights` where given, else of AIM as it begins, which is the frozen CLIP frame by frame."""
+    """Frames by AIM with `setting.weights["aim"]`, else untrained, which is the frozen CLIP by frames."""
 
     def __init__(self, setting: Setting):
         super().__init__(setting, read_out="pooled")
-        if setting.aim_weights:
-            with weights_wanted():
-                self.encoder = load_encoder("aim", setting.aim_weights).to(self.device)
+        if "aim" in setting.weights:
+            self.encoder = load_weights(setting, "aim").to(self.device)
             self.facts["encoder"] = self.encoder.identity
 
     def joint(self, clip_ids: Sequence[str]) -> torch.Tensor:
-        """Means over frames in the joint space of clips and texts (N, D), by the projection of the CLIP that AIM was made from."""
+        """Return means over frames through CLIP's visual projection (N, D), comparable with texts."""
         return self.text_encoder.project(self.clips(clip_ids))
 
 
 class LearnedFeatures(AimFeatures):
-    """What a recipe of stage 1 makes of a clip; texts stay the frozen CLIP's. Trained where it is not in its folder yet.
+    """Clips by a recipe of stage 1, trained unless its folder holds it; texts are the frozen CLIP's.
 
-    AIM weights that are given take the place of the recipe `aim`, and of no other. With a checkpoint of the row the encoder is read
-    beside it. shuffled: each clip's frames come in an order of its own before anything sees them. posteriors: beside the unit clip
-    feature stands the square root of the label posterior, unit too, so that a product of two holds their overlap.
+    Given AIM weights replace the recipe `aim`, and no other. With a checkpoint, the encoder is read from
+    beside it. shuffled: each clip's frames are put in random order first. posteriors: the square root of the
+    label posterior, a unit vector, is appended to the unit clip feature, so that the product of two clips
+    includes their overlap.
     """
 
     def __init__(self, setting: Setting, recipe: str, shuffled: bool = False, posteriors: bool = False):
         super().__init__(setting)
         self.recipe, self.posteriors = RECIPES[recipe], posteriors
-        if setting.aim_weights:
-            if recipe != "aim":
-                raise NotRun(
-                    f"this row is of stage 1's recipe {recipe}, and AIM weights are given in place of the recipe aim; evaluate it without them."
-                )
-            self.encoder = ShuffledFrames(self.encoder) if shuffled else self.encoder
-            self.facts["encoder"] = self.encoder.identity
-            return
+        self.learned = None if "aim" in setting.weights else self._learn(recipe)
+        if self.learned is not None:
+            self.encoder = self.learned.encoder.to(self.device)
+            self.facts["stage1"] = self.learned.facts
+        elif recipe != "aim":
+            raise NotRun(
+                f"this method needs the stage-1 recipe {recipe}, and the given AIM weights replace the "
+                "recipe aim only; evaluate it without them."
+            )
+        # A frozen encoder sees each frame by itself, so its features can be shuffled in place of the frames.
+        self.shuffle_features = shuffled and not self.recipe.adapters
+        if shuffled and self.recipe.adapters:
+            self.encoder = ShuffledFrames(self.encoder)
+        self.facts["encoder"] = self.encoder.identity
+
+    def _learn(self, recipe: str) -> Learned:
+        setting = self.setting
         if setting.checkpoint is not None:
             folder = Path(setting.checkpoint).parent / STAGE1_FOLDER / recipe
             if not (folder / "recipe.json").exists():
                 raise NotRun(
-                    f"{folder} holds no encoder, and {setting.checkpoint} was trained on one; keep the two folders beside each other."
+                    f"{folder} holds no encoder, and {setting.checkpoint} was trained on one; "
+                    "keep the two folders beside each other."
                 )
-            self.learned = read_learned(folder, self.encoder)
-        elif setting.benchmark.labels.empty:
+            return read_learned(folder, self.encoder)
+        if setting.benchmark.labels.empty:
             raise NotRun(
-                "this benchmark has no labels to teach an encoder; give AIM weights that were taught elsewhere.",
-                "tfcovr score --aim WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out DIR",
+                "this benchmark has no labels to train an encoder on; give AIM weights that were trained "
+                "elsewhere.",
+                "tfcovr score --weights aim=WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out "
+                "DIR",
             )
-        else:
-            folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
-            self.learned = learn(
-                recipe,
-                setting.benchmark,
-                setting.clips_dir,
-                setting.profile,
-                setting.seed,
-                folder,
-                settings=setting.stage1,
-                clip_weights=setting.clip_weights,
-                store_dir=setting.store_dir,
-            )
-        self.encoder = self.learned.encoder.to(self.device)
-        if shuffled and self.recipe.adapters:
-            self.encoder = ShuffledFrames(self.encoder)
-        self.shuffles = (
-            shuffled and not self.recipe.adapters
-        )  # a frozen tower sees each frame by itself: their features may change places
-        self.facts |= {"encoder": self.encoder.identity, "stage1": self.learned.facts}
+        return learn(
+            recipe,
+            setting.benchmark,
+            setting.clips_dir,
+            setting.profile,
+            setting.seed,
+            setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None,
+            settings=setting.stage1,
+            clip_weights=setting.weights_of("clip"),
+            store_dir=setting.store_dir,
+        )
 
-    def embed(self, rows: pd.DataFrame, **options) -> Embedded:
-        if self.setting.aim_weights:
-            return super().embed(rows, **options)
+    def embed(self, rows: pd.DataFrame, encoder: Encoder | None = None, **sampling) -> Embedded:
+        """Embed rows of a table of clips as the recipe samples them."""
+        if self.learned is None:
+            return super().embed(rows, encoder, **sampling)
+        setting, options = self.setting, {"store_dir": self.setting.store_dir, "progress": False}
         embedded = embed_frames(
-            self.recipe, self.encoder, rows, self.setting.clips_dir, self.setting.profile, **options
+            self.recipe, self.encoder, rows, setting.clips_dir, setting.profile, **options
         )
-        return (
-            replace(embedded, values=torch.from_numpy(shuffle_each(embedded.values.numpy())))
-            if self.shuffles
-            else embedded
-        )
+        if not self.shuffle_features:
+            return embedded
+        return replace(embedded, values=torch.from_numpy(shuffle_each(embedded.values.numpy())))
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
-        if self.setting.aim_weights:
+        """Return clips (N, D) as the recipe's reader makes them of frames."""
+        if self.learned is None:
             return super().clips(clip_ids)
         frames = self.frames(clip_ids)
         clips = self.learned.clip_features(frames)
@@ -162,7 +177,7 @@ class LearnedFeatures(AimFeatures):
 
 
 class ShuffledFrames(Encoder):
-    """A control: another encoder that sees the frames of each clip in a random order, the same for the same pixels."""
+    """A control: an encoder that is shown each clip's frames in a random order, fixed by their pixels."""
 
     name = "shuffled"
 
@@ -173,19 +188,11 @@ class ShuffledFrames(Encoder):
         self.eval()
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Encode frames uint8 (N, T, H, W, 3), shuffled, to (N, T, D)."""
         return self.encoder.encode_frames(shuffle_each(np.asarray(frames)))
 
 
 def shuffle_each(clips: np.ndarray) -> np.ndarray:
-    """Put the frames of each clip, (N, T, ...), in an order of its own that follows from what they are."""
+    """Put the frames of each clip of (N, T, ...) in a random order, fixed by that clip's values."""
     orders = [np.random.default_rng(zlib.crc32(clip.tobytes())).permutation(len(clip)) for clip in clips]
     return np.stack([clip[order] for clip, order in zip(clips, orders)])
-
-
-@contextmanager
-def weights_wanted() -> Iterator[None]:
-    """Make of weights that are not to be had, which say themselves how to get them, a row that is not run."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise NotRun(str(error)) from error

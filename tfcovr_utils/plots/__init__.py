@@ -2,7 +2,7 @@
 
 from . import paper_export as paper
 from .base import APPARATUS_COLOURS, APPARATUS_NAMES, SCREEN_DPI, contact_sheet, save_figure
-from .colours import FAMILY_COLOURS, METHOD_LOOKS, method_look
+from .colours import GROUP_COLOURS, METHOD_LOOKS, method_look
 from .costs import cost_against_size, curves_of
 from .diagrams import architecture, pipeline
 from .distributions import (
@@ -34,7 +34,7 @@ from .tables import save_table, show_table
 __all__ = [
     "APPARATUS_COLOURS",
     "APPARATUS_NAMES",
-    "FAMILY_COLOURS",
+    "GROUP_COLOURS",
     "METHOD_LOOKS",
     "SCREEN_DPI",
     "Run",

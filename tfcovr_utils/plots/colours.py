@@ -1,15 +1,15 @@
-"""How a method looks in every figure: the colour and hatch of its family, and a marker of its own within the family."""
+"""How a method looks in every figure: the colour and hatch of its group, and a marker of its own within the group."""
 
 from ..methods import METHODS
 
-# Okabe and Ito's colours; the hatches tell families apart in a grey-scale print.
-FAMILY_COLOURS = {
+# Okabe and Ito's colours; the hatches tell groups apart in a grey-scale print.
+GROUP_COLOURS = {
     "control": "#999999",
     "zero-shot": "#56B4E9",
     "fine-tuned": "#0072B2",
     "beyond the paper": "#D55E00",
 }
-FAMILY_HATCHES = {"control": "", "zero-shot": "....", "fine-tuned": "", "beyond the paper": "////"}
+GROUP_HATCHES = {"control": "", "zero-shot": "....", "fine-tuned": "", "beyond the paper": "////"}
 _NAMES = {
     "control": """random video-only text-only-zs text-only source-label-only label-oracle tfcovr-base-shuffled-test tfcovr-base-shuffled
         tfcovr-ordered-shuffled-test tfcovr-ordered-shuffled tf-cvr-oracle-zs bse-covr-oracle bse-covr-undescribed""",
@@ -41,21 +41,21 @@ _MARKERS = [
     (3, 1, 0),
     (6, 1, 0),
 ]
-# Each family begins at another marker, so that the rows most often shown together differ in grey too.
+# Each group begins at another marker, so that the rows most often shown together differ in grey too.
 _FIRST = {"control": 9, "zero-shot": 5, "fine-tuned": 0, "beyond the paper": 2}
 METHOD_LOOKS = {
-    name: {"color": FAMILY_COLOURS[family], "marker": _MARKERS[(_FIRST[family] + place) % len(_MARKERS)]}
-    for family, names in _NAMES.items()
+    name: {"color": GROUP_COLOURS[group], "marker": _MARKERS[(_FIRST[group] + place) % len(_MARKERS)]}
+    for group, names in _NAMES.items()
     for place, name in enumerate(names.split())
 }
 
 
 def method_look(name: str) -> dict:
-    """Colour and marker of a method; a row not listed here has its family's colour and a dot, and a variant that is no row
+    """Colour and marker of a method; a row not listed here has its group's colour and a dot, and a variant that is no row
     ("tfcovr-base-hn-0.5") what the longest name has that it begins with."""
     if name in METHOD_LOOKS:
         return METHOD_LOOKS[name]
     if name in METHODS:
-        return {"color": FAMILY_COLOURS[METHODS[name].family], "marker": "."}
+        return {"color": GROUP_COLOURS[METHODS[name].group], "marker": "."}
     known = max((known for known in METHOD_LOOKS if name.startswith(known + "-")), key=len, default=None)
     return METHOD_LOOKS[known] if known else {"color": "#000000", "marker": "."}

@@ -90,17 +90,17 @@ def label_graph(run: Run) -> tuple[Figure, pd.DataFrame]:
 
 
 def overview(run: Run) -> tuple[Figure, pd.DataFrame]:
-    table = run.rows([name for name in run.summary["method"] if run.summary.loc[name, "family"]])
+    table = run.rows([name for name in run.summary["method"] if run.summary.loc[name, "group"]])
     return results.scores(table), table
 
 
 def cost(run: Run) -> tuple[Figure, pd.DataFrame]:
     """Every row of a table but controls."""
     table = run.rows(
-        [name for name in run.summary["method"] if run.summary.loc[name, "family"] not in ("", "control")]
+        [name for name in run.summary["method"] if run.summary.loc[name, "group"] not in ("", "control")]
     )
     table = table.assign(seconds=table["method"].map(run.seconds))[
-        ["method", "family", "seconds", "mAP@50", "mAP@50 low", "mAP@50 high"]
+        ["method", "group", "seconds", "mAP@50", "mAP@50 low", "mAP@50 high"]
     ]
     return results.cost_against_quality(table), table
 

@@ -107,7 +107,7 @@ def beyond(run: Run) -> Table:
     names = [
         name
         for name in run.summary["method"]
-        if name == "tfcovr-base" or run.summary.loc[name, "family"] == "beyond the paper"
+        if name == "tfcovr-base" or run.summary.loc[name, "group"] == "beyond the paper"
     ]
     table = run.rows(names)
     table = table.assign(**{"training s": table["method"].map(run.seconds)})[
@@ -130,7 +130,7 @@ def kinds(run: Run) -> Table:
         .drop(columns="", errors="ignore")
     )
     names = [
-        name for name in run.summary["method"] if run.summary.loc[name, "family"] and name in table.index
+        name for name in run.summary["method"] if run.summary.loc[name, "group"] and name in table.index
     ]
     table = table.loc[names].rename_axis(columns=None).reset_index()
     return table, _best(

@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from .base import COLUMN, PAGE, styled
-from .colours import FAMILY_COLOURS, FAMILY_HATCHES, method_look
+from .colours import GROUP_COLOURS, GROUP_HATCHES, method_look
 
 LINES = [
     dict(color=colour, ls=ls, marker=marker)
@@ -41,7 +41,7 @@ def curves(table: pd.DataFrame, x: str, panels: dict[str, str], by: str | None =
 
 @styled
 def scores(table: pd.DataFrame, metric: str = "mAP@50") -> Figure:
-    """One bar a method with its interval over queries. Columns method, family, the metric, and it with " low" and " high"."""
+    """One bar a method with its interval over queries. Columns method, group, the metric, and it with " low" and " high"."""
     table = table[table[metric].notna()].iloc[::-1]
     figure, ax = plt.subplots(figsize=(0.75 * PAGE, 0.19 * len(table) + 0.7))
     error = np.abs(table[[f"{metric} low", f"{metric} high"]].to_numpy().T - table[metric].to_numpy())
@@ -50,22 +50,22 @@ def scores(table: pd.DataFrame, metric: str = "mAP@50") -> Figure:
         table[metric],
         xerr=error,
         height=0.65,
-        color=table["family"].map(FAMILY_COLOURS),
+        color=table["group"].map(GROUP_COLOURS),
         error_kw={"lw": 0.8},
     )
-    for bar, family in zip(bars, table["family"]):
-        bar.set(hatch=FAMILY_HATCHES[family], edgecolor="white", linewidth=0.3)
+    for bar, group in zip(bars, table["group"]):
+        bar.set(hatch=GROUP_HATCHES[group], edgecolor="white", linewidth=0.3)
     for place, (value, high) in enumerate(zip(table[metric], table[f"{metric} high"])):
         ax.text(high + 1, place, f"{value:.2f}", va="center", fontsize=6.5)
-    for family in dict.fromkeys(table["family"][::-1]):
+    for group in dict.fromkeys(table["group"][::-1]):
         ax.barh(
             [0],
             [0],
-            color=FAMILY_COLOURS[family],
-            hatch=FAMILY_HATCHES[family],
+            color=GROUP_COLOURS[group],
+            hatch=GROUP_HATCHES[group],
             edgecolor="white",
             linewidth=0.3,
-            label=family,
+            label=group,
         )
     ax.set(
         xlabel=f"{metric} in per cent, 95 % interval over queries",
@@ -153,7 +153,7 @@ def embedding_map(points: pd.DataFrame) -> Figure:
 def cost_against_quality(table: pd.DataFrame) -> Figure:
     """What a row takes to train against what it finds, each point named.
 
-    Columns method, family, seconds, mAP@50 and it with " low" and " high".
+    Columns method, group, seconds, mAP@50 and it with " low" and " high".
     """
     axes_height = max(2.9, 0.11 * (len(table) + 1))  # inches: a line for each name
     figure, ax = plt.subplots(figsize=(PAGE, axes_height + 0.7))
@@ -204,8 +204,8 @@ def cost_against_quality(table: pd.DataFrame) -> Figure:
         ylabel="mAP@50 in per cent, 95 % interval",
     )
     ax.grid()
-    for family in dict.fromkeys(table["family"]):
-        ax.scatter([], [], s=24, color=FAMILY_COLOURS[family], label=family)
+    for group in dict.fromkeys(table["group"]):
+        ax.scatter([], [], s=24, color=GROUP_COLOURS[group], label=group)
     ax.legend(loc="upper left")
     return figure
 

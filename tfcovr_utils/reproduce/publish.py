@@ -93,7 +93,7 @@ def results_of(results: pd.DataFrame) -> pd.DataFrame:
     shown = summary[["method", *HEADLINES]].assign(
         **{"interval": interval, "s.d. over seeds": summary["mAP@50 sd"], "seeds": summary["n_seeds"]}
     )
-    shown.insert(1, "family", [METHODS[name].family for name in shown["method"]])
+    shown.insert(1, "group", [METHODS[name].group for name in shown["method"]])
     return shown.assign(method="`" + shown["method"] + "`")
 
 

@@ -93,7 +93,7 @@ def read_times(folder: Path) -> pd.DataFrame:
 
 def _with_intervals(part: pd.DataFrame) -> pd.DataFrame:
     """Numbers of one protocol as a page shows them."""
-    shown = part[["method", "family", "n_seeds", "n_queries"]].copy()
+    shown = part[["method", "group", "n_seeds", "n_queries"]].copy()
     shown["coverage"] = part["coverage"].map("{:.2%}".format)
     for name in HEADLINES:
         shown[name] = part[name].map("{:.2f}".format)

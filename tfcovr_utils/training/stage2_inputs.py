@@ -121,7 +121,7 @@ def from_encoder(
     clips = benchmark.clips[benchmark.clips["split"] != "test"]
     # Frames are what other rows of the tables read from the same store.
     mean_of_frames = type(encoder).encode_clips is Encoder.encode_clips
-    embedded = embed_clips(encoder, clips, clips_dir, frames=frames, per_frame=mean_of_frames)
+    embedded = embed_clips(encoder, clips, clips_dir, frames=frames, readout="frames" if mean_of_frames else "clips")
     video = (embedded.values.mean(1) if mean_of_frames else embedded.values).to(encoder.device)
     return Inputs(
         benchmark, embedded.clip_ids, video, video, read or (lambda texts: embed_texts(encoder, texts)), tower

@@ -1,0 +1,105 @@
+"""TF-CoVR-Base, its parts, and methods beyond it: stage 2 on encoders that stage 1 has trained."""
+
+from functools import partial
+
+from .base import Method
+from .features import AimFeatures, LearnedFeatures
+from .fits import fit_jointly, fit_mlp, fit_zero_shot
+
+_FT, _BEYOND, _CONTROL = "fine-tuned", "beyond the paper", "control"
+_trained = partial(Method, seeded=True)
+
+
+def _mlp(recipe: str, **options) -> partial:
+    return partial(fit_mlp, make=partial(LearnedFeatures, recipe=recipe, **options))
+
+
+def _shuffled(recipe: str) -> partial:
+    return partial(LearnedFeatures, recipe=recipe, shuffled=True)
+
+
+_MLP = "A query is the stage-2 MLP of its text and its clip; clips are embedded by {}."
+_SHUFFLED = "{} searching with the frames of every clip in random order."
+_ZERO_SHOT = (
+    "A query is the average of two unit features, its text's by CLIP and its clip's by stage 1 (AIM's mean "
+    "frame) through CLIP's visual projection, as a gallery clip is; our reading of a row that the paper "
+    "does not define."
+)
+_SINGLE_STAGE = (
+    "A query is the MLP of its text and its clip, clips are the mean of frozen frames through a "
+    "transformer over time, and all of it is trained at once by labels and by contrast."
+)
+TFCOVR_ROWS = (
+    _trained(
+        "tfcovr-base-zs",
+        "zero-shot",
+        _ZERO_SHOT,
+        partial(fit_zero_shot, make=partial(LearnedFeatures, recipe="aim"), video="joint"),
+    ),
+    _trained(
+        "tfcovr-stage2-only",
+        _FT,
+        _MLP.format("AIM's mean frame before stage 1, which is the frozen CLIP's, or by given AIM weights"),
+        partial(fit_mlp, make=AimFeatures),
+    ),
+    _trained(
+        "tfcovr-base", _FT, _MLP.format("AIM's mean frame after stage 1: the paper's method"), _mlp("aim")
+    ),
+)
+_RECIPES = {
+    "labels-mlp": "frozen-mlp",
+    "tfcovr-set": "frozen-set",
+    "tfcovr-ordered": "frozen-ordered",
+    "tfcovr-ordered-factors": "frozen-factors",
+    "tfcovr-ordered-supcon": "frozen-supcon",
+    "tfcovr-ordered-16": "frozen-ordered-16",
+    "tfcovr-two-rates": "frozen-two-rates",
+    "tfcovr-aim-ordered": "aim-ordered",
+    "tfcovr-base-brief": "aim-brief",
+    "tfcovr-base-long": "aim-long",
+}
+BEYOND_ROWS = (
+    *(
+        _trained(name, _BEYOND, _MLP.format(f"stage 1's recipe {recipe}"), _mlp(recipe))
+        for name, recipe in _RECIPES.items()
+    ),
+    _trained(
+        "tfcovr-ordered-posteriors",
+        _BEYOND,
+        _MLP.format("the encoder of tfcovr-ordered and the square root of its label posterior, side by side"),
+        _mlp("frozen-ordered", posteriors=True),
+    ),
+    _trained("tfcovr-single-stage", _BEYOND, _SINGLE_STAGE, fit_jointly),
+    _trained(
+        "tfcovr-text-pooling",
+        _BEYOND,
+        "As tfcovr-single-stage, with the query clip's frames weighted by attention from its text.",
+        partial(fit_jointly, pooling="text"),
+    ),
+)
+SHUFFLED_ROWS = (
+    _trained(
+        "tfcovr-base-shuffled-test",
+        _CONTROL,
+        _SHUFFLED.format("tfcovr-base,"),
+        partial(_mlp("aim"), make_at_test=_shuffled("aim")),
+    ),
+    _trained(
+        "tfcovr-base-shuffled",
+        _CONTROL,
+        _SHUFFLED.format("tfcovr-base, trained and"),
+        partial(fit_mlp, make=_shuffled("aim-shuffled")),
+    ),
+    _trained(
+        "tfcovr-ordered-shuffled-test",
+        _CONTROL,
+        _SHUFFLED.format("tfcovr-ordered,"),
+        partial(_mlp("frozen-ordered"), make_at_test=_shuffled("frozen-ordered")),
+    ),
+    _trained(
+        "tfcovr-ordered-shuffled",
+        _CONTROL,
+        _SHUFFLED.format("tfcovr-ordered, trained and"),
+        partial(fit_mlp, make=_shuffled("ordered-shuffled")),
+    ),
+)
