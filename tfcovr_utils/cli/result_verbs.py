@@ -24,7 +24,7 @@ SPLIT = option("--split", choices=SPLITS[1:], default="test", help="whose querie
         nargs="+",
         default=[],
         metavar="ENCODER=WEIGHTS",
-        help="hub ids, folders or files for the profile's, as blip=webvid-covr.ckpt; aim=FILE replaces stage 1",
+        help="in place of the profile's, such as blip=webvid-covr.ckpt; aim=FILE replaces stage 1",
     ),
     option(
         "--protocol", nargs="+", default=["full"], help="official, capped or full; global, local or subset"
