@@ -17,6 +17,7 @@ from tfcovr_utils.evaluation.results import read_results, save_result
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Fitted
 from tfcovr_utils.sources import COMPLETE
+from tfcovr_utils.sources.annotated import Annotations
 from tfcovr_utils.training.stage2_inputs import Inputs
 
 MAKERS = {
@@ -35,7 +36,7 @@ def read(name: str, folder) -> Benchmark:
 
 
 def ranking(wanted: dict[str, list[str]]) -> Fitted:
-    """A method that ranks clips for each query in the order told; those not told come after, in some order."""
+    """A method that ranks clips for each query in the given order, and other clips after them."""
     clip_ids = sorted({clip_id for clips in wanted.values() for clip_id in clips})
 
     def embed_queries(queries):
@@ -117,7 +118,7 @@ def test_egocvr_by_hand(tmp_path):
         tables["global"]["retrieved"][0][:2] == ["v3_0_8", "v1_9_17"]
         and len(tables["global"]["retrieved"][0]) == 4
     )
-    # local: the first searches v1_20_28 and v1_9_17; the second finds v1_20_28 first; the third is left out of the mean.
+    # local: the first searches v1_20_28 and v1_9_17; the second finds v1_20_28 first; the third is left out.
     assert tables["local"]["first_rank"].tolist()[:2] == [2, 1] and np.isnan(tables["local"]["first_rank"][2])
     scores = field_scores("egocvr", tables)
     assert scores == pytest.approx(
@@ -205,7 +206,7 @@ def test_fashioniq_by_hand(tmp_path):
 
 
 def test_circo_by_hand(tmp_path):
-    """AP@5 of query 0: hits at ranks 1 and 3 of three targets, (1 + 2/3) / 3; of query 1 a hit at rank 2, 1/2."""
+    """AP@5 of query 0: hits at ranks 1 and 3 of 3 targets, (1 + 2/3) / 3; of query 1 rank 2, 1/2."""
     benchmark = read("circo", tmp_path)
     assert benchmark.clips["path"][0] == "COCO2017_unlabeled/unlabeled2017/000000000100.jpg" and set(
         benchmark.clips["split"]
@@ -225,22 +226,14 @@ def test_circo_agrees_with_its_owners_numbers():
     predictions = FIXTURE["input.predictions"]
     relevant = [row[row >= 0].tolist() for row in FIXTURE["input.relevant"]]
     query_ids = [f"val-{row:04d}" for row in range(len(predictions))]
-    clips = pd.DataFrame(
-        {
-            "clip_id": [str(n) for n in range(-1, 1 + max(predictions.max(), max(map(max, relevant))))],
-            "split": "",
-            "path": "x.jpg",
-        }
-    )
-    from tfcovr_utils.sources.annotated import tables
-
-    queries = pd.DataFrame({"query_id": query_ids, "split": "val", "query_clip": "-1", "text": "x"})
-    gallery = pd.DataFrame({"gallery": "full", "split": "val", "clip_id": clips["clip_id"]})
-    targets = pd.DataFrame(
-        [(query, "full", str(one)) for query, ids in zip(query_ids, relevant) for one in ids],
-        columns=["query_id", "gallery", "clip_id"],
-    )
-    benchmark = Benchmark(**tables("circo", clips, queries, gallery, targets))
+    found = Annotations("circo")
+    for number in range(-1, 1 + max(predictions.max(), max(map(max, relevant)))):
+        found.add_clip(str(number), "", "x.jpg")
+    found.add_gallery("full", "val", found.clips)
+    for query_id, answers in zip(query_ids, relevant):
+        found.add_query(query_id, "val", "-1", "x")
+        found.targets += [(query_id, "full", str(one)) for one in answers]
+    benchmark = Benchmark(**found.tables())
     table = evaluate(
         ranking({query: [str(one) for one in row] for query, row in zip(query_ids, predictions)}),
         benchmark,
@@ -322,7 +315,7 @@ def test_methods_run_on_every_one_through_the_commands(name, tmp_path, capsys, m
     )
     folder = tmp_path / "run" / "seed-0" / "clip-avg-1-zs"
     recalls = json.loads((folder / "recalls.json").read_text())
-    first = table[(table["method"] == "clip-avg-1-zs") & (table["protocol"] == [*MEASURES[name]][0])][
+    first = table[(table["method"] == "clip-avg-1-zs") & (table["protocol"] == next(iter(MEASURES[name])))][
         "first_rank"
     ].dropna()
     assert (
@@ -330,7 +323,7 @@ def test_methods_run_on_every_one_through_the_commands(name, tmp_path, capsys, m
         and recalls["annotation"] == benchmark.choices["annotations"][split]
     )
     assert np.load(folder / "query_feat.npy").shape == np.load(folder / "query_feat_txt_only.npy").shape
-    alone = table[(table["method"] == "text-only-zs") & (table["protocol"] == [*MEASURES[name]][0])][
+    alone = table[(table["method"] == "text-only-zs") & (table["protocol"] == next(iter(MEASURES[name])))][
         "first_rank"
     ].dropna()
     assert json.loads((folder / "recalls_txt_only.json").read_text())["R5"] == round(
@@ -370,26 +363,21 @@ def test_choices_are_made_within_a_querys_own_gallery(tmp_path):
     ("name", "broken", "content", "said"),
     [
         ("cirr", "captions/cap.rc2.val.json", "[{", "cap.rc2.val.json is not JSON in UTF-8"),
-        ("cirr", "captions/cap.rc2.val.json", {"a": 1}, "holds a dict; expected a list of annotations"),
+        ("cirr", "captions/cap.rc2.val.json", {"a": 1}, "holds a dict; expected a list"),
         (
             "cirr",
             "captions/cap.rc2.val.json",
             [{"pairid": 1}],
             "annotation 0: no 'reference'; expected the keys pairid, reference",
         ),
-        (
-            "cirr",
-            "image_splits/split.rc2.val.json",
-            [],
-            "holds a list; expected names with what they stand for",
-        ),
+        ("cirr", "image_splits/split.rc2.val.json", [], "holds a list; expected a dict"),
         ("circo", "annotations/val.json", [{"id": 0}], "annotation 0: no 'reference_img_id'"),
         ("fashioniq", "captions/cap.dress.val.json", [3], "annotation 0: no 'candidate'"),
         (
             "webvid-covr",
             "webvid8m-covr_test.csv",
             "pth1,edit\n1,2\n",
-            "columns pth1, edit; expected pth1, pth2, edit, so pth2 is missing",
+            "no column 'pth2', only pth1, edit; expected pth1, pth2, edit",
         ),
         ("webvid-covr", "webvid8m-covr_test.csv", "", "is not a CSV in UTF-8"),
         (
@@ -402,7 +390,7 @@ def test_choices_are_made_within_a_querys_own_gallery(tmp_path):
             "egocvr",
             "annotation/egocvr/egocvr_annotations_gallery.csv",
             "video_clip_id,target_clip_ids,instruction,global_idx,local_idx\nv1_0_8,__import__('os'),x,[1],[1]\n",
-            'row 1: "__import__.*is not a list',
+            'row 1: the cell "__import__.*is not a list of str.*nothing of it was run',
         ),
     ],
 )
@@ -415,7 +403,7 @@ def test_a_broken_file_gets_one_sentence(name, broken, content, said, tmp_path):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_an_empty_folder_says_who_has_the_files(name, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"is not in .*; it comes from .*, and belongs there"):
+    with pytest.raises(FileNotFoundError, match=r"is not in .*; it comes from .*; put it into that folder"):
         COMPLETE[name](tmp_path)
 
 

@@ -1,4 +1,10 @@
-"""Sources: each reads somebody's annotation files and gives the same tables: `tables.Source`, or a whole benchmark's."""
+"""Sources: each reads somebody's annotation files and gives the same tables.
+
+`source` says which tables. `finegym`, `finediving` and `folder` (a person's own clips) give clips and labels;
+`release/` (the paper authors' release), `covr` and `images` (other benchmarks) give every field of a
+Benchmark. `published_files` and `pickles` read files without running anything in them. This room knows labels
+and video files, but neither benchmarks nor models.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,27 +12,30 @@ from pathlib import Path
 import pandas as pd
 
 from ..profiles import ROOT
-from . import covr, finediving, finegym, images
-from .folder import load as load_folder
+from . import covr, finediving, finegym, folder, images
+from .published_files import find_file
 from .release import released
-from .source import LABEL_COLUMNS, Source, combine, first_file, restrict
+from .source import LABEL_COLUMNS, Source, combine
 
 LABELS_306 = ROOT / "data" / "labels_306.csv"
 
 
 def load_tfcovr(folder: Path) -> Source:
-    """FineGym and FineDiving together, with the 306 labels that TF-CoVR keeps."""
-    kept = pd.read_csv(LABELS_306, dtype=str)
-    return restrict(combine(finegym.load(folder), finediving.load(folder)), set(kept["label_id"]))
+    """Read FineGym and FineDiving together, with the 306 labels that TF-CoVR keeps."""
+    source = combine(finegym.load(folder), finediving.load(folder))
+    kept = set(pd.read_csv(LABELS_306, dtype=str)["label_id"])
+    tables = [
+        table[table["label_id"].isin(kept)].reset_index(drop=True) for table in (source.clips, source.labels)
+    ]
+    return Source(*tables, source.notes)
 
 
 def load_mini(folder: Path) -> Source:
-    """A rendered benchmark's own tables; its split is given and stays."""
-    paths = [
-        first_file(folder, [f"{name}.parquet"], "`tfcovr render --profile mini`")
-        for name in ("clips", "labels")
-    ]
-    clips, labels = (pd.read_parquet(path) for path in paths)
+    """Read a rendered benchmark's own tables; they say which split a clip belongs to."""
+    origin = "`tfcovr render --profile mini`"
+    clips, labels = (
+        pd.read_parquet(find_file(folder, [f"{name}.parquet"], origin)) for name in ("clips", "labels")
+    )
     return Source(clips, labels.reindex(columns=LABEL_COLUMNS, fill_value=""))
 
 
@@ -36,9 +45,9 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "finediving": finediving.load,
     "mini": load_mini,
     "released": released.load,
-    "folder": load_folder,
+    "folder": folder.load,
 }
-# These bring their own triplets and queries: annotations -> a Benchmark's fields.
+# These bring their own triplets and queries: a folder of annotation files -> a Benchmark's fields.
 COMPLETE: dict[str, Callable[[Path], dict]] = {
     "released": released.read_release,
     "webvid-covr": covr.read_webvid,
@@ -53,5 +62,5 @@ COMPLETE: dict[str, Callable[[Path], dict]] = {
 def load_source(name: str, folder: Path) -> Source:
     """Read a source by name from its folder of annotation files."""
     if name not in SOURCES:
-        raise ValueError(f"source {name!r} is not known; choose one of {', '.join(SOURCES)}.")
+        raise ValueError(f"source {name!r} is unknown; choose one of {', '.join(SOURCES)}.")
     return SOURCES[name](Path(folder))

@@ -1,172 +1,115 @@
-"""Benchmarks whose texts belong to a triplet and not to a pair of labels: their rows as a Benchmark's tables.
+"""Rows of benchmarks that write a text for each triplet, not each pair of labels, as a Benchmark's tables.
 
-Labels stay empty, and what answers a query is what its owners say.
+Labels stay empty; the owners say which clips answer a query.
 """
 
-import ast
 import hashlib
-import json
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from ..labels.pairing import PAIR_COLUMNS
 from .source import CLIP_COLUMNS, LABEL_COLUMNS
 
-STYLE = "given"  # of texts and descriptions that somebody else wrote: no limit of ours holds for them
-QUERY_COLUMNS = ["query_id", "split", "query_clip", "modification_id", "target_labels"]
-TRIPLET_COLUMNS = ["query_clip", "target_clip", "text"]
-_NO_ENDS = {"source_label": "", "target_label": ""}
-_WRITING = {"model": "", "prompt_sha": "", "created": ""}
+STYLE = "given"  # of texts and descriptions that others wrote; our limits of length do not apply
+_QUERY_COLUMNS = ["query_id", "split", "query_clip", "modification_id", "target_labels"]
+_NO_LABELS = {"source_label": "", "target_label": ""}
 
 
-def tables(
-    source: str,
-    clips: pd.DataFrame,
-    queries: pd.DataFrame,
-    gallery: pd.DataFrame,
-    targets: pd.DataFrame,
-    triplets: pd.DataFrame | None = None,
-    descriptions: pd.DataFrame | None = None,
-    **choices,
-) -> dict:
-    """Give every field of a Benchmark.
+@dataclass
+class Annotations:
+    """Rows of one benchmark, collected file by file: train, then val, then test.
 
-    clips: clip_id, split, path and perhaps source_video, a row for every mention; a clip of several splits is of the last.
-    queries: query_id, split, query_clip, text, and what more is to be kept. gallery and targets: as in a benchmark; targets that
-    are the query clip are left out. triplets: of training, `TRIPLET_COLUMNS`. descriptions: clip_id and text.
+    `queries` are dicts of query_id, split, query_clip, text and further columns; `triplets` are (query clip,
+    target clip, text) of training; `targets` are (query id, gallery, clip id).
     """
-    triplets = pd.DataFrame(columns=TRIPLET_COLUMNS, dtype=str) if triplets is None else triplets
-    mute = {"queries": queries["text"] == "", "triplets": triplets["text"] == ""}
-    queries, triplets = queries[~mute["queries"]], triplets[~mute["triplets"]]
-    own = queries.set_index("query_id")["query_clip"]
-    targets = targets[targets["query_id"].isin(own.index)]
-    is_own = targets["query_id"].map(own) == targets["clip_id"]
-    texts = pd.concat([queries["text"], triplets["text"]]).drop_duplicates().sort_values(ignore_index=True)
-    id_of = pd.Series(map(_text_id, texts), index=texts, dtype=str)
-    descriptions = (
-        pd.DataFrame(columns=["clip_id", "text"], dtype=str) if descriptions is None else descriptions
-    )
-    kept = [name for name in queries if name not in (*QUERY_COLUMNS, "text")]
-    made = {
-        "clips": _clips(source, clips),
-        "labels": pd.DataFrame(columns=LABEL_COLUMNS, dtype=str),
-        "pairs": pd.DataFrame(columns=PAIR_COLUMNS, dtype=str),
-        "modifications": pd.DataFrame(
-            {"modification_id": id_of.to_numpy(), "style": STYLE, "text": texts}
-        ).assign(**_NO_ENDS, writer=source, **_WRITING),
-        "triplets": triplets.assign(modification_id=triplets["text"].map(id_of), **_NO_ENDS)[
-            ["query_clip", "target_clip", "modification_id", *_NO_ENDS]
-        ],
-        "queries": queries.assign(
-            modification_id=queries["text"].map(id_of), target_labels=[[] for _ in range(len(queries))]
-        )[[*QUERY_COLUMNS, *kept]],
-        "gallery": gallery.drop_duplicates(),
-        "targets": targets[~is_own].drop_duplicates()[["query_id", "gallery", "clip_id"]],
-        "descriptions": descriptions[descriptions["text"] != ""]
-        .drop_duplicates("clip_id")
-        .assign(label_id="", style=STYLE, writer=source)[["clip_id", "label_id", "style", "text", "writer"]],
-    }
-    notes = {f"{name}_without_text": int(empty.sum()) for name, empty in mute.items()} | {
-        "targets_that_are_the_query": int(is_own.sum())
-    }
-    return {name: table.reset_index(drop=True) for name, table in made.items()} | {
-        "choices": {"source": source, **choices, "notes": choices.get("notes", {}) | notes}
-    }
 
+    source: str
+    files: dict[str, str] = field(default_factory=dict)  # split -> file name
+    clips: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    descriptions: dict[str, str] = field(default_factory=dict)
+    queries: list[dict] = field(default_factory=list)
+    triplets: list[tuple[str, str, str]] = field(default_factory=list)
+    gallery: dict[tuple[str, str, str, str], None] = field(default_factory=dict)
+    targets: list[tuple[str, str, str]] = field(default_factory=list)
 
-def grouped(
-    searched: Iterable[tuple[str, Iterable[str]]], gallery: str, split: str
-) -> tuple[list[str], pd.DataFrame]:
-    """Of (query clip, what it searches) a query, the name of each query's group and the groups as rows of the gallery.
+    def add_clip(self, clip_id: str, split: str, path: str, source_video: str = "") -> None:
+        """Add a clip; a clip of several splits belongs to the last."""
+        self.clips[clip_id] = (split, path, source_video or clip_id)
 
-    A query's own clip counts as a member, since it never answers; so queries that search the same become one group.
-    """
-    names, groups = [], {}
-    for own, clip_ids in searched:
-        members = sorted({own, *clip_ids})
-        names.append(hashlib.sha256("\n".join(members).encode()).hexdigest()[:12])
-        groups[names[-1]] = members
-    rows = pd.DataFrame(
-        [(gallery, split, clip_id, name) for name, members in groups.items() for clip_id in members],
-        columns=["gallery", "split", "clip_id", "group"],
-        dtype=str,
-    )
-    return names, rows
+    def add_query(self, query_id: str, split: str, query_clip: str, text: str, **columns: str) -> dict:
+        """Add a query, with further columns, and return its row."""
+        row = {"query_id": query_id, "split": split, "query_clip": query_clip, "text": text, **columns}
+        self.queries.append(row)
+        return row
 
+    def add_gallery(self, name: str, split: str, clip_ids: Iterable[str], group: str = "") -> None:
+        """Add clips to a gallery; a query searches the rows of its own group."""
+        self.gallery |= dict.fromkeys((name, split, clip_id, group) for clip_id in clip_ids)
 
-def read_entries(path: Path, wanted: Iterable[str]) -> list[dict]:
-    """A JSON list of objects that have at least the keys wanted."""
-    entries = _read_json(path)
-    if not isinstance(entries, list):
-        raise ValueError(
-            f"{path} holds a {type(entries).__name__}; expected a list of annotations, so fetch it again."
+    def add_group(self, name: str, split: str, query_clip: str, clip_ids: Iterable[str]) -> str:
+        """Add the clips that one query searches; return the group's name.
+
+        The query clip becomes a member, since it is never an answer: queries that search the same clips then
+        share a group.
+        """
+        members = sorted({query_clip, *clip_ids})
+        group = _short_hash("\n".join(members))
+        self.add_gallery(name, split, members, group)
+        return group
+
+    def tables(self, notes: dict[str, int] | None = None, **choices) -> dict:
+        """Return every field of a Benchmark; drop rows without a text and targets that are the query clip."""
+        queries = pd.DataFrame(self.queries, dtype=str)
+        triplets = pd.DataFrame(self.triplets, columns=["query_clip", "target_clip", "text"], dtype=str)
+        n_queries, n_triplets = len(queries), len(triplets)
+        queries, triplets = queries[queries["text"] != ""], triplets[triplets["text"] != ""]
+        texts = (
+            pd.concat([queries["text"], triplets["text"]]).drop_duplicates().sort_values(ignore_index=True)
         )
-    for place, entry in enumerate(entries):
-        absent = [key for key in wanted if not isinstance(entry, dict) or key not in entry]
-        if absent:
-            raise ValueError(
-                f"{path}, annotation {place}: no {absent[0]!r}; expected the keys {', '.join(wanted)}, so fetch it again."
-            )
-    return entries
-
-
-def read_mapping(path: Path) -> dict:
-    """A JSON object."""
-    content = _read_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} holds a {type(content).__name__}; expected names with what they stand for, so fetch it again."
+        ids = pd.Series(["text:" + _short_hash(text) for text in texts], index=texts, dtype=str)
+        gallery = pd.DataFrame(
+            list(self.gallery), columns=["gallery", "split", "clip_id", "group"], dtype=str
         )
-    return content
+        if (gallery["group"] == "").all():
+            gallery = gallery.drop(columns="group")
+        targets = pd.DataFrame(self.targets, columns=["query_id", "gallery", "clip_id"], dtype=str)
+        query_clip = targets["query_id"].map(dict(zip(queries["query_id"], queries["query_clip"])))
+        is_query = targets["clip_id"] == query_clip
+        rows = [(clip_id, *self.clips[clip_id]) for clip_id in sorted(self.clips)]
+        clips = pd.DataFrame(rows, columns=["clip_id", "split", "path", "source_video"], dtype=str)
+        described = pd.DataFrame(list(self.descriptions.items()), columns=["clip_id", "text"], dtype=str)
+        more = [name for name in queries if name not in (*_QUERY_COLUMNS, "text")]
+        tables = {
+            "clips": clips.assign(dataset=self.source, label_id="", start_s=float("nan"), end_s=float("nan"))[
+                CLIP_COLUMNS
+            ],
+            "labels": pd.DataFrame(columns=LABEL_COLUMNS, dtype=str),
+            "pairs": pd.DataFrame(columns=PAIR_COLUMNS, dtype=str),
+            "modifications": pd.DataFrame(
+                {"modification_id": ids.to_numpy(), "style": STYLE, "text": texts}
+            ).assign(**_NO_LABELS, writer=self.source, model="", prompt_sha="", created=""),
+            "triplets": triplets.assign(modification_id=triplets["text"].map(ids), **_NO_LABELS)[
+                ["query_clip", "target_clip", "modification_id", *_NO_LABELS]
+            ],
+            "queries": queries.assign(
+                modification_id=queries["text"].map(ids), target_labels=[[] for _ in range(len(queries))]
+            )[[*_QUERY_COLUMNS, *more]],
+            "gallery": gallery,
+            "targets": targets[query_clip.notna() & ~is_query].drop_duplicates(),
+            "descriptions": described.assign(label_id="", style=STYLE, writer=self.source)[
+                ["clip_id", "label_id", "style", "text", "writer"]
+            ],
+        }
+        notes = (notes or {}) | {
+            "queries_without_text": n_queries - len(queries),
+            "triplets_without_text": n_triplets - len(triplets),
+            "targets_that_are_the_query": int(is_query.sum()),
+        }
+        choices = {"source": self.source, "annotations": self.files, **choices, "notes": notes}
+        return {name: table.reset_index(drop=True) for name, table in tables.items()} | {"choices": choices}
 
 
-def read_rows(path: Path, wanted: Iterable[str]) -> pd.DataFrame:
-    """A CSV as text, with at least the columns wanted."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV in UTF-8 ({error}); fetch it again.") from error
-    absent = [name for name in wanted if name not in table]
-    if absent:
-        raise ValueError(
-            f"{path} has the columns {', '.join(table)}; expected {', '.join(wanted)}, so {absent[0]} is missing."
-        )
-    return table
-
-
-def read_list(path: Path, row: int, text: str) -> list:
-    """A list that a cell of a CSV holds as Python writes it."""
-    try:
-        # JSON is many times faster, and the long lists are of numbers.
-        return json.loads(text) if text[1:2].isdigit() else ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError(
-            f"{path}, row {row + 1}: {text[:40]!r} is not a list; fetch the file again."
-        ) from None
-
-
-def _read_json(path: Path):
-    try:
-        return json.loads(Path(path).read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON in UTF-8 ({error}); fetch it again.") from error
-
-
-def _clips(source: str, clips: pd.DataFrame) -> pd.DataFrame:
-    """One row a clip; "" as its split, which belongs to none, stays only where no mention says another."""
-    order = clips["split"].map({"": -1, "train": 0, "val": 1, "test": 2})
-    clips = (
-        clips.iloc[order.argsort(kind="stable")]
-        .drop_duplicates("clip_id", keep="last")
-        .sort_values("clip_id")
-    )
-    video = clips["source_video"] if "source_video" in clips else clips["clip_id"]
-    return clips.assign(
-        dataset=source, source_video=video, label_id="", start_s=float("nan"), end_s=float("nan")
-    )[CLIP_COLUMNS]
-
-
-def _text_id(text: str) -> str:
-    return "text:" + hashlib.sha256(text.encode()).hexdigest()[:12]
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

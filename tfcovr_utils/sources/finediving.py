@@ -1,25 +1,24 @@
 """FineDiving: 3,000 dives, from the owners' pickles or from E2E-Spot's JSON of the same.
 
-A dive is known by its code. The procedures beside the codes are noisy; a clip whose procedure says
-another dive than its code is dropped and counted.
+A dive is known by its code. The procedures beside the codes are noisy: a clip whose procedure contradicts its
+code is dropped and counted.
 """
 
-import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from ..labels import Attributes, label_text, parse_label
-from .pickles import read_plain_pickle
-from .source import CLIP_COLUMNS, Source, first_file, label_row
+from ..labels import label_text, parse_label
+from .pickles import load_plain
+from .published_files import find_file, read_json
+from .source import CLIP_COLUMNS, Source, label_row
 
 ORIGIN = (
     "the FineDiving repository, github.com/xujinglin/FineDiving (released on request for research; "
     "the E2E-Spot project, github.com/jhong93/spot, has them as JSON under MIT)"
 )
-FPS = 30.0  # of the trimmed frames once they are made into a video
+FPS = 30.0  # of the trimmed frames when they become a video
 PICKLES = [
     "FineDiving_coarse_annotation.pkl",
     "FineDiving_fine-grained_annotation.pkl",
@@ -31,22 +30,16 @@ _DIRECTIONS = {"Forward": "forward", "Back": "backward", "Reverse": "reverse", "
 _SHAPES = {"Pike": "piked", "Tuck": "tucked", "Straight": "straight"}
 
 
-def load(folder: Path, frames: Path | None = None) -> Source:
-    """Read the dives from a folder of annotation files.
-
-    `frames` is the owners' folder of trimmed frames (`<video>/<index>/<number>.jpg`); with it the
-    lengths are counted there, and dives whose folder is missing or empty are dropped and counted.
-    """
+def load(folder: Path) -> Source:
+    """Read the dives from a folder of annotation files."""
+    folder = Path(folder)
     spot = sorted(folder.glob("finediving_spot_*.json"))
-    dives = _read_spot(spot) if spot else _read_pickles(folder)
+    rows = _read_spot(spot) if spot else _read_pickles(folder)
+    dives = pd.DataFrame(rows, columns=["video", "index", "code", "n_frames", "steps"])
     dives = dives.drop_duplicates(["video", "index"])
     agrees = [agree(code, steps) for code, steps in zip(dives["code"], dives["steps"])]
     notes = {"finediving_dives_contradicting_their_code": len(dives) - sum(agrees)}
     dives = dives[agrees].reset_index(drop=True)
-    if frames is not None:
-        counted = [_count_frames(frames / v / i) for v, i in zip(dives["video"], dives["index"])]
-        notes["finediving_dives_without_frames"] = counted.count(0)
-        dives = dives.assign(n_frames=counted)[np.array(counted) > 0].reset_index(drop=True)
     clips = pd.DataFrame(
         {
             "clip_id": dives["video"] + "_" + dives["index"],
@@ -61,25 +54,28 @@ def load(folder: Path, frames: Path | None = None) -> Source:
         },
         columns=CLIP_COLUMNS,
     )
-    rows = [
+    labels = [
         label_row(code, label_text(code), "finediving", parse_label(code), "")
         for code in sorted(dives["code"].unique())
     ]
-    return Source(clips, pd.DataFrame(rows), notes)
+    return Source(clips, pd.DataFrame(labels), notes)
 
 
 def agree(code: str, steps: list[str]) -> bool:
-    """Say whether a procedure can be the dive of this code.
+    """Return whether the steps of a procedure can be the dive of this code.
 
-    The code's value must be among those the procedure gives: dives twisting late list the
-    somersaults before and after. A twist told of a dive whose code has none is a known slip of the
-    arm-stand dives, and position d leaves the shape free, so neither contradicts.
+    Each value of the code must be among the procedure's: dives that twist late list the somersaults before
+    and after the twist. Two cases do not contradict: a twist beside a code without one (a known slip of
+    the arm-stand dives), and any shape beside position d, which leaves the shape free.
+
+    >>> agree("107b", ["Forward", "3.5 Soms.Pike"]), agree("107b", ["Forward", "3.5 Soms.Tuck"])
+    (True, False)
     """
-    dive: Attributes = parse_label(code)
-    told = [match for match in map(_STEP.match, steps) if match]
-    saltos = {float(step["count"]) for step in told if step["kind"] == "Som"}
-    twists = {float(step["count"]) for step in told if step["kind"] == "Twist"}
-    shapes = {_SHAPES.get(step["shape"]) for step in told if step["kind"] == "Som"}
+    dive = parse_label(code)
+    counted = [match for match in map(_STEP.match, steps) if match]
+    saltos = {float(step["count"]) for step in counted if step["kind"] == "Som"}
+    twists = {float(step["count"]) for step in counted if step["kind"] == "Twist"}
+    shapes = {_SHAPES.get(step["shape"]) for step in counted if step["kind"] == "Som"}
     starts = {
         (_DIRECTIONS[name], step.startswith("Arm."))
         for step in steps
@@ -93,47 +89,42 @@ def agree(code: str, steps: list[str]) -> bool:
     )
 
 
-def _read_spot(paths: list[Path]) -> pd.DataFrame:
+def _read_spot(paths: list[Path]) -> list[tuple]:
     rows = []
     for path in paths:
-        for dive in json.loads(path.read_text("utf-8")):
+        for dive in read_json(path, list):
             # The files write video__index, the owners video_index.
             video, index = dive["video"].rsplit("__", 1)
-            # "Back -> 1 Twist", "1 Twist -> 2 Soms.Pike": where it starts, then where each ends.
+            # "Back -> 1 Twist", "1 Twist -> 2 Soms.Pike": the start, then the end of each step.
             links = [event["comment"].split(" -> ") for event in dive["events"]]
             steps = [links[0][0], *(link[-1] for link in links)] if links else []
-            code = dive["_source_info"]["action_type"]
-            rows.append((video, index, code, dive["num_frames"], steps))
-    return pd.DataFrame(rows, columns=["video", "index", "code", "n_frames", "steps"])
+            rows.append((video, index, dive["_source_info"]["action_type"], dive["num_frames"], steps))
+    return rows
 
 
-def _read_pickles(folder: Path) -> pd.DataFrame:
-    """Read what is there of the owners' files; the coarse one has codes and lengths by itself."""
-    main = first_file(folder, ["finediving_spot_*.json", *PICKLES[::2]], ORIGIN)
-    fine_path = folder / PICKLES[1]
-    procedures = read_plain_pickle(fine_path) if fine_path.exists() else {}
+def _read_pickles(folder: Path) -> list[tuple]:
+    """Read the owners' files; the coarse one alone has codes and lengths."""
+    path = find_file(folder, ["finediving_spot_*.json", *PICKLES[::2]], ORIGIN)
+    dives = _read_pickle(path)
+    if not isinstance(dives, dict) or not all(isinstance(key, tuple) and len(key) == 2 for key in dives):
+        raise ValueError(
+            f"{path} holds a {type(dives).__name__}; expected a dict of (video, index) -> dive; take that "
+            f"file from {ORIGIN}."
+        )
+    steps_path = folder / PICKLES[1]
+    procedures = _read_pickle(steps_path) if steps_path.exists() else {}
     rows = []
-    for (video, index), dive in _as_dict(read_plain_pickle(main), main).items():
+    for (video, index), dive in dives.items():
         if isinstance(dive, dict):
             code, n_frames = dive["action_type"], dive["end_frame"] - dive["start_frame"] + 1
-        else:
-            # The list of the "aqa" file: code, score, difficulty, steps, a label for each frame.
+        else:  # the list of the "aqa" file: code, score, difficulty, steps, a label for each frame
             code, n_frames = dive[0], len(dive[4])
         named = procedures.get((video, index), {}).get("sub-action_types", {})
-        steps = list(named.values() if isinstance(named, dict) else named)
-        rows.append((str(video), str(index), str(code), int(n_frames), [*map(str, steps)]))
-    return pd.DataFrame(rows, columns=["video", "index", "code", "n_frames", "steps"])
+        steps = [str(step) for step in (named.values() if isinstance(named, dict) else named)]
+        rows.append((str(video), str(index), str(code), int(n_frames), steps))
+    return rows
 
 
-def _as_dict(content: object, path: Path) -> dict:
-    keys_fit = isinstance(content, dict) and all(isinstance(key, tuple) and len(key) == 2 for key in content)
-    if not keys_fit:
-        raise ValueError(
-            f"{path} holds a {type(content).__name__} and not a dict of (video, index) -> dive; "
-            f"take the file named so from {ORIGIN}."
-        )
-    return content
-
-
-def _count_frames(folder: Path) -> int:
-    return sum(1 for _ in folder.glob("*.jpg"))
+def _read_pickle(path: Path) -> object:
+    with open(path, "rb") as file:
+        return load_plain(file, path)

@@ -1,212 +1,117 @@
-"""CIRR, FashionIQ and CIRCO: composed image retrieval, a picture being a clip of one frame.
+"""CIRR, FashionIQ and CIRCO: composed image retrieval, where a picture is a clip of one frame.
 
-The query picture is never an answer, as in CoVR's evaluation of all three. Answers that owners keep to themselves leave their queries
-without targets: such a split is for a submission.
+As in CoVR's evaluation of all three, the query picture is never an answer. Where the owners keep the answers
+to themselves, queries have no targets: such a split is for a submission.
 """
 
 from pathlib import Path
 
-import pandas as pd
-
-from .annotated import TRIPLET_COLUMNS, grouped, read_entries, read_mapping, tables
-from .source import first_file
+from .annotated import Annotations
+from .published_files import find_file, read_entries, read_json
 
 CATEGORIES = ("dress", "shirt", "toptee")
 _CIRR = "github.com/Cuberick-Orion/CIRR, branch cirr_dataset (MIT)"
 _FASHIONIQ = "github.com/XiaoxiaoGuo/fashion-iq"
 _CIRCO = "github.com/miccunifi/CIRCO (CC BY-NC 4.0)"
 _COCO = "cocodataset.org, 2017 Unlabeled image info"
-_TARGETS = ["query_id", "gallery", "clip_id"]
 
 
 def read_cirr(folder: Path) -> dict:
-    """Read CIRR: the gallery `full` is every picture of the split, `subset` the other five of the query's set.
+    """Read CIRR: the gallery `full` is every picture of the split, `subset` the other five of a query's set.
 
     Paths are those of image_splits/, below NLVR2's folder of pictures. Query ids end in the owners' pair id.
     """
-    folder = Path(folder)
-    clips, queries, gallery, targets, triplets, files = [], [], [], [], [], {}
+    found = Annotations("cirr")
     for split, name in (("train", "train"), ("val", "val"), ("test", "test1")):
-        found = sorted(folder.glob(f"captions/cap.*.{name}.json"))
-        if not found:
+        paths = sorted(Path(folder).glob(f"captions/cap.*.{name}.json"))
+        if not paths:
             continue
-        files[split] = found[-1].name
-        entries = read_entries(
-            found[-1],
-            ["pairid", "reference", "caption", "img_set", *([] if split == "test" else ["target_hard"])],
-        )
-        pictures = read_mapping(first_file(folder, [f"image_splits/split.*.{name}.json"], _CIRR))
-        paths = [path.removeprefix("./") for path in pictures.values()]
-        clips.append(pd.DataFrame({"clip_id": list(pictures), "split": split, "path": paths}))
+        found.files[split] = paths[-1].name
+        answer = ["target_hard"] if split != "test" else []
+        entries = read_entries(paths[-1], ["pairid", "reference", "caption", "img_set", *answer])
+        pictures = read_json(find_file(folder, [f"image_splits/split.*.{name}.json"], _CIRR), dict)
+        for clip_id, path in pictures.items():
+            found.add_clip(clip_id, split, path.removeprefix("./"))
         if split == "train":
-            triplets = [(entry["reference"], entry["target_hard"], entry["caption"]) for entry in entries]
+            found.triplets = [
+                (entry["reference"], entry["target_hard"], entry["caption"]) for entry in entries
+            ]
             continue
-        asked = pd.DataFrame(
-            [
-                (f"{split}-{entry['pairid']:06d}", split, entry["reference"], entry["caption"].strip())
-                for entry in entries
-            ],
-            columns=["query_id", "split", "query_clip", "text"],
-        )
-        asked["subset_group"], members = grouped(
-            [(entry["reference"], entry["img_set"]["members"]) for entry in entries], "subset", split
-        )
-        queries.append(asked)
-        gallery += [
-            pd.DataFrame({"gallery": "full", "split": split, "clip_id": list(pictures), "group": ""}),
-            members,
-        ]
-        targets += [
-            (query_id, name, entry["target_hard"])
-            for query_id, entry in zip(asked["query_id"], entries)
-            if "target_hard" in entry
-            for name in ("full", "subset")
-        ]
-    if not queries:
-        first_file(folder, ["captions/cap.*.val.json"], _CIRR)
-    return tables(
-        "cirr",
-        pd.concat(clips),
-        pd.concat(queries),
-        pd.concat(gallery),
-        pd.DataFrame(targets, columns=_TARGETS, dtype=str),
-        pd.DataFrame(triplets, columns=TRIPLET_COLUMNS, dtype=str),
-        annotations=files,
-        version=_version(files),
-    )
-
-
-def _version(files: dict[str, str]) -> str:
-    """The version of CIRR that its files name, as rc2 of cap.rc2.val.json."""
-    return next(iter(files.values())).split(".")[1]
+        found.add_gallery("full", split, pictures)
+        for entry in entries:
+            query_id, query_clip = f"{split}-{entry['pairid']:06d}", entry["reference"]
+            group = found.add_group("subset", split, query_clip, entry["img_set"]["members"])
+            found.add_query(query_id, split, query_clip, entry["caption"].strip(), subset_group=group)
+            if "target_hard" in entry:
+                found.targets += [(query_id, name, entry["target_hard"]) for name in ("full", "subset")]
+    if not found.queries:
+        find_file(folder, ["captions/cap.*.val.json"], _CIRR)
+    # The version is part of the files' names: rc2 of cap.rc2.val.json.
+    return found.tables(version=next(iter(found.files.values())).split(".")[1])
 
 
 def read_fashioniq(folder: Path) -> dict:
-    """Read FashionIQ: a query searches all pictures of its category in image_splits/, and asks with both of its captions.
+    """Read FashionIQ: a query asks with both its captions and searches the pictures of its category.
 
-    The field scores val. Query ids name the category. Pictures are `<id>.png`, or .jpg where images/ beside the annotations has such.
+    The categories' pictures are those of image_splits/. The field scores val. Query ids name the category.
+    Pictures are `<id>.png`, or .jpg where images/ beside the annotations has such.
     """
     folder = Path(folder)
     suffix = ".jpg" if any(folder.glob("images/*.jpg")) else ".png"
-    clips, queries, gallery, targets, triplets, files = [], [], [], [], [], {}
+    found = Annotations("fashioniq")
     for split in ("train", "val", "test"):
         for category in CATEGORIES:
             path = folder / "captions" / f"cap.{category}.{split}.json"
             if not path.exists():
                 continue
-            files[split] = f"cap.*.{split}.json"
-            entries = read_entries(path, ["candidate", "captions", *([] if split == "test" else ["target"])])
-            pictures = read_pictures(
-                first_file(folder, [f"image_splits/split.{category}.{split}.json"], _FASHIONIQ)
-            )
-            clips.append(
-                pd.DataFrame(
-                    {"clip_id": pictures, "split": split, "path": [name + suffix for name in pictures]}
-                )
-            )
-            texts = [" and ".join(caption.strip() for caption in entry["captions"]) for entry in entries]
-            if split == "train":
-                triplets += [
-                    (entry["candidate"], entry["target"], text) for entry, text in zip(entries, texts)
-                ]
-                continue
-            ids = [f"{split}-{category}-{row:05d}" for row in range(len(entries))]
-            queries.append(
-                pd.DataFrame(
-                    {
-                        "query_id": ids,
-                        "split": split,
-                        "query_clip": [entry["candidate"] for entry in entries],
-                        "text": texts,
-                        "full_group": category,
-                    }
-                )
-            )
-            gallery.append(
-                pd.DataFrame({"gallery": "full", "split": split, "clip_id": pictures, "group": category})
-            )
-            targets += [
-                (query_id, "full", entry["target"])
-                for query_id, entry in zip(ids, entries)
-                if "target" in entry
-            ]
-    if not queries:
-        first_file(folder, ["captions/cap.dress.val.json"], _FASHIONIQ)
-    return tables(
-        "fashioniq",
-        pd.concat(clips),
-        pd.concat(queries),
-        pd.concat(gallery),
-        pd.DataFrame(targets, columns=_TARGETS, dtype=str),
-        pd.DataFrame(triplets, columns=TRIPLET_COLUMNS, dtype=str),
-        annotations=files,
-    )
-
-
-def read_pictures(path: Path) -> list[str]:
-    """The ids of a split of FashionIQ, each once."""
-    ids = read_entries(path, [])
-    return list(dict.fromkeys(map(str, ids)))
+            found.files[split] = f"cap.*.{split}.json"
+            answer = ["target"] if split != "test" else []
+            entries = read_entries(path, ["candidate", "captions", *answer])
+            list_path = find_file(folder, [f"image_splits/split.{category}.{split}.json"], _FASHIONIQ)
+            pictures = [str(picture) for picture in read_json(list_path, list)]
+            for picture in pictures:
+                found.add_clip(picture, split, picture + suffix)
+            if split != "train":
+                found.add_gallery("full", split, pictures, category)
+            for row, entry in enumerate(entries):
+                text = " and ".join(caption.strip() for caption in entry["captions"])
+                if split == "train":
+                    found.triplets.append((entry["candidate"], entry["target"], text))
+                    continue
+                query_id = f"{split}-{category}-{row:05d}"
+                found.add_query(query_id, split, entry["candidate"], text, full_group=category)
+                if "target" in entry:
+                    found.targets.append((query_id, "full", entry["target"]))
+    if not found.queries:
+        find_file(folder, ["captions/cap.dress.val.json"], _FASHIONIQ)
+    return found.tables()
 
 
 def read_circo(folder: Path) -> dict:
-    """Read CIRCO: every query searches all of COCO's unlabelled pictures; `target_clip` is the one that its caption was written of.
+    """Read CIRCO: every query searches all of COCO's unlabelled pictures.
 
-    Clip ids are COCO's numbers, query ids end in the owners'. The pictures are below COCO2017_unlabeled/unlabeled2017/.
+    `target_clip` is the picture for which the owners wrote the caption. Clip ids are COCO's numbers; query
+    ids end in the owners'. The pictures are below COCO2017_unlabeled/unlabeled2017/.
     """
-    folder = Path(folder)
-    info = read_mapping(
-        first_file(
-            folder,
-            [
-                "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json",
-                "**/image_info_unlabeled2017.json",
-            ],
-            _COCO,
-        )
-    )
-    pictures = {str(image["id"]): image["file_name"] for image in info["images"]}
-    clips = pd.DataFrame(
-        {
-            "clip_id": list(pictures),
-            "split": "",  # val and test search the same
-            "path": ["COCO2017_unlabeled/unlabeled2017/" + name for name in pictures.values()],
-        }
-    )
-    queries, targets, files = [], [], {}
+    folder, name = Path(folder), "image_info_unlabeled2017.json"
+    info_path = find_file(folder, [f"COCO2017_unlabeled/annotations/{name}", f"**/{name}"], _COCO)
+    found = Annotations("circo")
+    for image in read_json(info_path, dict)["images"]:
+        # Val and test search the same pictures, which belong to neither.
+        found.add_clip(str(image["id"]), "", f"COCO2017_unlabeled/unlabeled2017/{image['file_name']}")
     for split in ("val", "test"):
         path = folder / "annotations" / f"{split}.json"
         if not path.exists():
             continue
-        files[split] = path.name
+        found.files[split] = path.name
+        found.add_gallery("full", split, list(found.clips))
         answer = ["gt_img_ids", "target_img_id"] if split == "val" else []
-        entries = read_entries(path, ["id", "reference_img_id", "relative_caption", *answer])
-        queries += [
-            (
-                f"{split}-{entry['id']:04d}",
-                split,
-                str(entry["reference_img_id"]),
-                entry["relative_caption"].strip(),
-                str(entry.get("target_img_id", "")),
-            )
-            for entry in entries
-        ]
-        targets += [
-            (f"{split}-{entry['id']:04d}", "full", str(image))
-            for entry in entries
-            for image in entry.get("gt_img_ids", [])
-        ]
-    if not queries:
-        first_file(folder, ["annotations/val.json"], _CIRCO)
-    gallery = pd.concat(
-        [pd.DataFrame({"gallery": "full", "split": split, "clip_id": list(pictures)}) for split in files]
-    )
-    columns = ["query_id", "split", "query_clip", "text", "target_clip"]
-    return tables(
-        "circo",
-        clips,
-        pd.DataFrame(queries, columns=columns, dtype=str),
-        gallery,
-        pd.DataFrame(targets, columns=_TARGETS, dtype=str),
-        annotations=files,
-    )
+        for entry in read_entries(path, ["id", "reference_img_id", "relative_caption", *answer]):
+            query_id, query_clip = f"{split}-{entry['id']:04d}", str(entry["reference_img_id"])
+            target_clip = str(entry.get("target_img_id", ""))
+            text = entry["relative_caption"].strip()
+            found.add_query(query_id, split, query_clip, text, target_clip=target_clip)
+            found.targets += [(query_id, "full", str(image)) for image in entry.get("gt_img_ids", [])]
+    if not found.queries:
+        find_file(folder, ["annotations/val.json"], _CIRCO)
+    return found.tables()

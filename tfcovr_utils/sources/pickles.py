@@ -1,67 +1,71 @@
-"""Pickles of plain data, read without running anything they name.
+"""Read pickles of plain data without running anything that they name.
 
-A pickle may name any function and have it called. Here the names that may be looked up are listed,
-and none of them does more than build a container or an array.
+A pickle may name any function and have it called. Here only the listed names can be looked up, and each of
+them does no more than build a container or an array.
 """
 
 import pickle
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-_RECONSTRUCT = np.zeros(0).__reduce__()[0]
-_SCALAR = np.float64(0).__reduce__()[0]
-_FROM_BUFFER = np.zeros(1).__reduce_ex__(5)[0]
+from .published_files import GET_AGAIN
+
+_BROKEN = (
+    EOFError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+)
 
 
 def _encode(text: str, encoding: str) -> bytes:
     """Stand in for `_codecs.encode`, which old protocols use for the bytes of an array."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"text encoding {encoding!r}")
+        raise pickle.UnpicklingError(f"it holds text in the encoding {encoding!r}")
     return text.encode("latin1")
 
 
-# numpy moved its internals between versions 1 and 2; files written by either are read by either.
 _ALLOWED = {
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
     ("_codecs", "encode"): _encode,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    **{
-        (f"numpy.{core}.{module}", name): value
-        for core in ("core", "_core")
-        for module, name, value in [
-            ("multiarray", "_reconstruct", _RECONSTRUCT),
-            ("multiarray", "scalar", _SCALAR),
-            ("numeric", "_frombuffer", _FROM_BUFFER),
-        ]
-    },
 }
+for _core in ("core", "_core"):  # of numpy 1 and numpy 2; either version reads the files of both
+    _ALLOWED[f"numpy.{_core}.multiarray", "_reconstruct"] = np.zeros(0).__reduce__()[0]
+    _ALLOWED[f"numpy.{_core}.multiarray", "scalar"] = np.float64(0).__reduce__()[0]
+    _ALLOWED[f"numpy.{_core}.numeric", "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
 
 
 class PlainUnpickler(pickle.Unpickler):
+    """An unpickler that looks up the names in `allowed` and refuses every other."""
+
+    allowed = _ALLOWED
+
     def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name}")
-        return _ALLOWED[module, name]
+        """Look up an allowed name."""
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which makes no plain data")
+        return self.allowed[module, name]
 
     def persistent_load(self, pid: object) -> object:
-        raise pickle.UnpicklingError(f"the persistent id {pid!r}")
+        """Refuse references to objects outside the pickle."""
+        raise pickle.UnpicklingError(f"it refers to the outside object {pid!r}")
 
 
-def read_plain_pickle(path: Path) -> object:
-    """Read a pickle of containers, text, numbers and numpy arrays; refuse one that holds more."""
-    with open(path, "rb") as file:
-        try:
-            return PlainUnpickler(file).load()
-        except pickle.UnpicklingError as error:
-            raise ValueError(
-                f"{path} holds {error}, which is not plain data, so nothing of it was read; get "
-                f"the file again from its owner."
-            ) from error
-        except (EOFError, IndexError, KeyError, AttributeError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} is not a complete pickle ({type(error).__name__}: {error}); get the file "
-                f"again from its owner."
-            ) from error
+def load_plain(file: BinaryIO, path: Path, unpickler: type[PlainUnpickler] = PlainUnpickler) -> object:
+    """Load the next pickle of an open file; refuse one that is more than containers, text and numbers."""
+    try:
+        return unpickler(file).load()
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} was refused ({error}), and nothing of it was run; {GET_AGAIN}.") from error
+    except _BROKEN as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} is not a complete pickle ({reason}); {GET_AGAIN}.") from error

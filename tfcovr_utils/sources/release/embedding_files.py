@@ -1,7 +1,7 @@
-"""Embeddings as the official release keeps them: a `.pkl` stream of dicts, or a file for each clip.
+"""Embeddings as the official release keeps them: a `.pkl` stream of dicts, or one file a clip.
 
-A pickled tensor asks for two of torch's functions, one of which unpickles again without a check. Both
-are replaced here by functions that give an array and nothing else.
+A pickled tensor names two functions of torch, one of which unpickles again without a check. Both are replaced
+here by functions that make an array and nothing else.
 """
 
 import io
@@ -15,31 +15,30 @@ import numpy as np
 import torch
 
 from ...machine.files import replacing
-from ..pickles import PlainUnpickler
+from ..pickles import PlainUnpickler, load_plain
+from ..published_files import GET_AGAIN
 from .csv_files import clip_of, official_name
 
 CLIPS_PER_DICT = 1000
-_READABLE = (".pth", ".npy")
 
 
 def stream_embeddings(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (clip id, float32 array) of a `.pkl` stream, or of a folder of `.pth` or `.npy` files.
 
-    An array is pooled (D,), per frame (T, D), or per frame and token (T, N, D); the D of all agree.
+    An array is pooled (D,), per frame (T, D), or per frame and token (T, N, D); all have the same D.
     """
-    path = Path(path)
+    path, width = Path(path), None
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} does not exist; expected a .pkl of embeddings or a folder of .pth or .npy files, "
-            f"such as the official release has (data/README.md says where)."
+            f"{path} does not exist; expected a .pkl of embeddings or a folder of .pth or .npy files, as in "
+            "the official release (data/README.md says where to get it)."
         )
-    width = None
     for name, value in _read_folder(path) if path.is_dir() else _read_stream(path):
         array = _as_array(name, value, path)
         if width not in (None, array.shape[-1]):
             raise ValueError(
-                f"{path}: the embedding of {name!r} has {array.shape[-1]} dimensions and those before "
-                f"it {width}; keep the embeddings of one encoder only."
+                f"{path}: the embedding of {name!r} has {array.shape[-1]} dimensions and those before it "
+                f"{width}; keep the embeddings of one encoder only."
             )
         width = array.shape[-1]
         yield clip_of(name), array
@@ -48,72 +47,52 @@ def stream_embeddings(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def read_embeddings(path: Path) -> dict[str, np.ndarray]:
-    """Read all of `stream_embeddings`; of a clip that stands there twice the last one counts."""
+    """Read all of `stream_embeddings`; the last embedding of a clip counts."""
     return dict(stream_embeddings(path))
 
 
 def write_embeddings(embeddings: Mapping[str, np.ndarray], folder: Path, name: str) -> list[Path]:
     """Write embeddings in both official layouts, `<name>.pkl` and `<name>/<clip>.pth`."""
-    folder = Path(folder)
-    clip_ids = list(embeddings)
-    with replacing(folder / f"{name}.pkl") as temporary, open(temporary, "wb") as file:
+    stream, files, clip_ids = Path(folder) / f"{name}.pkl", Path(folder) / name, list(embeddings)
+    with replacing(stream) as temporary, open(temporary, "wb") as file:
         for start in range(0, len(clip_ids), CLIPS_PER_DICT):
             part = clip_ids[start : start + CLIPS_PER_DICT]
-            pickle.dump({official_name(c): _as_tensor(embeddings[c]) for c in part}, file)
+            pickle.dump({official_name(clip): _as_tensor(embeddings[clip]) for clip in part}, file)
     for clip_id in clip_ids:
-        with replacing(folder / name / f"{official_name(clip_id)}.pth") as temporary:
+        with replacing(files / f"{official_name(clip_id)}.pth") as temporary:
             torch.save(_as_tensor(embeddings[clip_id]), temporary)
-    return [folder / f"{name}.pkl", folder / name]
+    return [stream, files]
 
 
 def _read_stream(path: Path) -> Iterator[tuple[object, object]]:
     size = path.stat().st_size
     with open(path, "rb") as file:
         while file.tell() < size:
-            try:
-                part = _TensorUnpickler(file).load()
-            except pickle.UnpicklingError as error:
-                raise ValueError(
-                    f"{path} is refused ({error}), and nothing of it was run; get the file again from "
-                    f"its owner."
-                ) from error
-            except (
-                EOFError,
-                IndexError,
-                KeyError,
-                AttributeError,
-                TypeError,
-                ValueError,
-                RuntimeError,
-                MemoryError,
-                OverflowError,
-            ) as error:
-                raise ValueError(
-                    f"{path} is no stream of pickled embeddings ({type(error).__name__}: {error}); "
-                    f"get the file again from its owner."
-                ) from error
+            part = load_plain(file, path, _TensorUnpickler)
             if not isinstance(part, dict):
                 raise ValueError(
-                    f"{path} holds a {type(part).__name__} where a dict of clip name -> tensor should "
-                    f"be; get the file again from its owner."
+                    f"{path} holds a {type(part).__name__}; expected a dict of clip name -> tensor; "
+                    f"{GET_AGAIN}."
                 )
             yield from part.items()
 
 
 def _read_folder(folder: Path) -> Iterator[tuple[str, object]]:
     for path in sorted(folder.iterdir()):
-        if path.suffix not in _READABLE:
-            continue
-        try:
-            if path.suffix == ".npy":
-                yield path.stem, np.load(path, allow_pickle=False)
-            else:
-                yield path.stem, torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, ValueError, RuntimeError, OSError, EOFError, KeyError) as error:
-            raise ValueError(
-                f"{path} does not hold one tensor and nothing else ({type(error).__name__}), so it was "
-                f"refused; get the file again from its owner."
-            ) from error
+        if path.suffix in (".npy", ".pth"):
+            yield path.stem, _read_file(path)
+
+
+def _read_file(path: Path) -> object:
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, ValueError, RuntimeError, OSError, EOFError, KeyError) as error:
+        raise ValueError(
+            f"{path} does not hold one tensor and nothing else ({type(error).__name__}), so it was refused; "
+            f"{GET_AGAIN}."
+        ) from error
 
 
 def _as_array(name: object, value: object, path: Path) -> np.ndarray:
@@ -124,8 +103,8 @@ def _as_array(name: object, value: object, path: Path) -> np.ndarray:
     if not isinstance(name, str) or not fits or 0 in value.shape:
         what = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         raise ValueError(
-            f"{path}: {name!r} -> {what} is not a clip's embedding; expected a name and an array of "
-            f"numbers, (D,) pooled or (T, D) per frame."
+            f"{path}: {name!r} -> {what} is not a clip's embedding; expected a name and an array of numbers, "
+            "(D,) pooled or (T, D) per frame."
         )
     return np.ascontiguousarray(value, dtype=np.float32)
 
@@ -139,35 +118,28 @@ def _storage(content: bytes) -> torch.storage.TypedStorage:
     try:
         storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch makes of hostile bytes, they are refused
-        raise pickle.UnpicklingError("a tensor whose storage is more than numbers") from error
+        raise pickle.UnpicklingError("a tensor's storage holds more than numbers") from error
     if not isinstance(storage, torch.storage.TypedStorage):
-        raise pickle.UnpicklingError(f"a {type(storage).__name__} as a tensor's storage")
+        raise pickle.UnpicklingError(f"a tensor's storage is a {type(storage).__name__}")
     return storage
 
 
 def _array(storage, offset: int, size: tuple, stride: tuple, *_unused: object) -> np.ndarray:
     """Stand in for `torch._utils._rebuild_tensor_v2`; a tensor is never larger than its storage."""
     if not isinstance(storage, torch.storage.TypedStorage):
-        raise pickle.UnpicklingError(f"a tensor made of a {type(storage).__name__}")
+        raise pickle.UnpicklingError(f"a tensor is made of a {type(storage).__name__}")
     if storage.dtype.is_complex:
-        raise pickle.UnpicklingError("a tensor of complex numbers")
+        raise pickle.UnpicklingError("a tensor holds complex numbers")
     values = torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
     if math.prod(size) > len(values):
-        raise pickle.UnpicklingError(f"a tensor of {tuple(size)} in a storage of {len(values)}")
+        raise pickle.UnpicklingError(f"a tensor of {tuple(size)} has a storage of {len(values)}")
     return values.as_strided(size, stride, offset).float().numpy()
 
 
 class _TensorUnpickler(PlainUnpickler):
-    _TENSORS = {
+    allowed = {  # noqa: RUF012 (nobody changes it)
+        **PlainUnpickler.allowed,
         ("torch._utils", "_rebuild_tensor_v2"): _array,
         ("torch.storage", "_load_from_bytes"): _storage,
         ("collections", "OrderedDict"): OrderedDict,  # a tensor's hooks, always empty
     }
-
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) in self._TENSORS:
-            return self._TENSORS[module, name]
-        try:
-            return super().find_class(module, name)
-        except pickle.UnpicklingError as error:
-            raise pickle.UnpicklingError(f"it names {error}, which makes no embedding") from None

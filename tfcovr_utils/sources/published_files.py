@@ -1,0 +1,99 @@
+"""Find and read the annotation files that others publish.
+
+Each error names the file, what was expected and what to do. Nothing in a file runs: cells that hold Python
+literals are parsed as literals.
+"""
+
+import ast
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+GET_AGAIN = "get the file again from its owner"
+MAX_CELL = 50_000  # characters of a Python literal; JSON may be longer
+
+
+def find_file(folder: Path, patterns: list[str], origin: str) -> Path:
+    """Return the last match, by name, of the first pattern that matches: v1.1 comes before v1.0.
+
+    `origin` says who publishes the file, and under which terms.
+    """
+    for pattern in patterns:
+        if found := sorted(Path(folder).glob(pattern)):
+            return found[-1]
+    raise FileNotFoundError(
+        f"{' or '.join(patterns)} is not in {folder}; it comes from {origin}; put it into that folder."
+    )
+
+
+def read_csv(path: Path, columns: Iterable[str], advice: str = GET_AGAIN) -> pd.DataFrame:
+    """Read a CSV as text; it must have at least these columns."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a CSV in UTF-8 ({str(error).strip()}); {advice}.") from error
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {missing[0]!r}, only {', '.join(table)}; expected {', '.join(columns)}; "
+            f"{advice}."
+        )
+    return table
+
+
+def read_json(path: Path, kind: type):
+    """Read a JSON file whose outermost value is a `kind`: a list or a dict."""
+    try:
+        content = json.loads(Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON in UTF-8 ({error}); {GET_AGAIN}.") from error
+    if not isinstance(content, kind):
+        raise ValueError(f"{path} holds a {type(content).__name__}; expected a {kind.__name__}; {GET_AGAIN}.")
+    return content
+
+
+def read_entries(path: Path, keys: list[str]) -> list[dict]:
+    """Read a JSON list of objects that have at least these keys."""
+    entries = read_json(path, list)
+    for idx, entry in enumerate(entries):
+        missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+        if missing:
+            raise ValueError(
+                f"{path}, annotation {idx}: no {missing[0]!r}; expected the keys {', '.join(keys)}; "
+                f"{GET_AGAIN}."
+            )
+    return entries
+
+
+def parse_literal(cell: str) -> object:
+    """Return the value of a JSON or Python literal; None for anything else and for what is too long.
+
+    >>> parse_literal("['a', 1]"), parse_literal("__import__('os')")
+    (['a', 1], None)
+    """
+    try:
+        return json.loads(cell)  # many times faster, and EgoCVR's long lists are of numbers
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(cell) if len(cell) <= MAX_CELL else None
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+
+
+def parse_list(cell: str, kind: type, path: Path, row: int) -> list:
+    """Read a cell that holds a list of values of one type."""
+    values = parse_literal(cell)
+    if not isinstance(values, list) or not all(type(value) is kind for value in values):
+        raise unreadable_cell(cell, f"a list of {kind.__name__}", path, row)
+    return values
+
+
+def unreadable_cell(cell: str, expected: str, path: Path, row: int) -> ValueError:
+    """Make the error for a cell of a CSV that is not as expected; `row` counts from 0."""
+    return ValueError(
+        f"{path}, row {row + 1}: the cell {cell[:60]!r} ({len(cell)} characters) is not {expected} of at "
+        f"most {MAX_CELL} characters, and nothing of it was run; {GET_AGAIN}."
+    )
