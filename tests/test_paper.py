@@ -1,4 +1,4 @@
-"""Figures and tables of the paper: from what a run left, all that is there, and in one line what is not; tables in three forms."""
+"""Figures and tables of the paper: drawn from what a run left; what is missing is named; three forms."""
 
 import pandas as pd
 import pytest
@@ -59,7 +59,7 @@ def test_what_is_there_is_drawn_and_the_rest_is_named(drawn, tmp_path):
         "table_shortcuts",
         "table_kinds",
     } <= made
-    assert drawn["stage2_losses"].shown == "`figures/05_losses.csv` is not there; run notebook 05."
+    assert drawn["stage2_losses"].shown == "`figures/05_losses.csv` is missing; run notebook 05."
     assert (
         "run notebook 05" in drawn["figure_3_architecture"].shown
         and "Not made" in drawn["table_5"].shown._repr_markdown_()

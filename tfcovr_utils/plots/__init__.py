@@ -1,8 +1,15 @@
-"""Figures from tables: a tidy DataFrame in, a `Figure` out. Nothing here computes a result, shows or saves by itself."""
+"""Figures and tables for reading: a tidy DataFrame in, a `Figure` out. Plot functions neither show nor save.
 
-from . import paper_export as paper
-from .base import APPARATUS_COLOURS, APPARATUS_NAMES, SCREEN_DPI, contact_sheet, save_figure
-from .colours import GROUP_COLOURS, METHOD_LOOKS, method_look
+May know everything up to evaluation. Open `base` for the style and saving, `colours` for how methods look,
+`distributions` for the benchmark, `scores`, `failures` and `strips` for results, `diagrams` for the paper's
+two diagrams, `costs` for measurements of speed, `tables` for LaTeX and Markdown, and `paper_export`
+(`paper_figures`, `paper_tables`, `run_results`) for everything in the paper.
+"""
+# ruff: noqa: F401  (the names imported here are the room's face)
+
+from . import paper_export
+from .base import SCREEN_DPI, contact_sheet, save_figure
+from .colours import GROUP_COLOURS, GROUP_HATCHES, METHOD_LOOKS, method_look
 from .costs import cost_against_size, curves_of
 from .diagrams import architecture, pipeline
 from .distributions import (
@@ -30,48 +37,3 @@ from .scores import (
 )
 from .strips import failure_cells, read_strips, retrieved_cells, strips, triplet_cells
 from .tables import save_table, show_table
-
-__all__ = [
-    "APPARATUS_COLOURS",
-    "APPARATUS_NAMES",
-    "GROUP_COLOURS",
-    "METHOD_LOOKS",
-    "SCREEN_DPI",
-    "Run",
-    "architecture",
-    "attribute_accuracy",
-    "contact_sheet",
-    "cost_against_quality",
-    "cost_against_size",
-    "count_errors",
-    "curves",
-    "curves_of",
-    "distances",
-    "durations",
-    "embedding_map",
-    "factor_misses",
-    "factor_scores",
-    "factor_table",
-    "failure_cells",
-    "figures_dir",
-    "label_counts",
-    "label_graph",
-    "label_tree",
-    "method_look",
-    "paper",
-    "pipeline",
-    "precision_by_threshold",
-    "probe_accuracy",
-    "read_strips",
-    "retrieved_cells",
-    "save_figure",
-    "save_table",
-    "scores",
-    "show_table",
-    "shuffle_control",
-    "similarity_map",
-    "strips",
-    "targets_per_query",
-    "text_lengths",
-    "triplet_cells",
-]

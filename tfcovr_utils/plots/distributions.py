@@ -1,4 +1,4 @@
-"""Figures of a benchmark: its clips, labels, pairs and texts, and what probes read from them."""
+"""Figures of a benchmark: its clips, labels, pairs and texts, and what classifiers find in single cues."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,33 +6,31 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .base import APPARATUS_COLOURS, APPARATUS_NAMES, COLUMN, PAGE, styled
+from .base import APPARATUS_COLOURS, APPARATUS_NAMES, CENTRED, COLUMN, PAGE, make_panels, styled
+
+OUTLINE = {"element": "step", "fill": False}  # of histograms that are drawn over each other
+MEAN_LINE = {"color": "black", "lw": 0.9, "ls": ":"}
+CHANGES = {
+    "temporal": {"color": "#0072B2", "lw": 0.5, "ls": "-"},
+    "event": {"color": "#D55E00", "lw": 0.7, "ls": "--"},
+}
 
 
 @styled
 def label_tree(labels: pd.DataFrame) -> Figure:
-    """Labels as a tree from left to right: event, family, label. Columns event, family, text, clips."""
+    """Draw labels as a tree from left to right: event, family, label. Columns event, family, text, clips."""
     ordered = labels.sort_values(["event", "family", "text"], ignore_index=True)
     figure, ax = plt.subplots(figsize=(PAGE, 0.125 * len(ordered) + 0.3))
     y = -np.arange(len(ordered), dtype=float)
     for event, in_event in ordered.groupby("event"):
-        colour, centre = APPARATUS_COLOURS[event], y[in_event.index].mean()
-        ax.text(
-            0,
-            centre,
-            APPARATUS_NAMES[event],
-            ha="right",
-            va="center",
-            fontsize=8,
-            weight="bold",
-            color=colour,
-        )
+        look, root = {"color": APPARATUS_COLOURS[event]}, y[in_event.index].mean()
+        ax.text(0, root, APPARATUS_NAMES[event], ha="right", va="center", fontsize=8, weight="bold", **look)
         for family, in_family in in_event.groupby("family"):
             branch = y[in_family.index].mean()
-            ax.plot([0.02, 0.16], [centre, branch], color=colour, lw=0.8)
+            ax.plot([0.02, 0.16], [root, branch], lw=0.8, **look)
             ax.text(0.18, branch, family, va="center", fontsize=7)
             for row in in_family.itertuples():
-                ax.plot([0.30, 0.40], [branch, y[row.Index]], color=colour, lw=0.5)
+                ax.plot([0.30, 0.40], [branch, y[row.Index]], lw=0.5, **look)
                 ax.text(0.41, y[row.Index], row.text, va="center", fontsize=6)
     ax.set(xlim=(-0.12, 1.3), ylim=(y.min() - 1, 1))
     ax.axis("off")
@@ -40,18 +38,13 @@ def label_tree(labels: pd.DataFrame) -> Figure:
 
 
 @styled
-def label_counts(counts: pd.DataFrame, ax=None) -> Figure:
-    """Clips a label from most to fewest, on a log scale. Columns dataset, label_id, clips."""
-    figure, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(PAGE, 1.9))
+def label_counts(counts: pd.DataFrame) -> Figure:
+    """Draw the clips of each label from most to fewest, on a log scale. Columns dataset, label_id, clips."""
+    figure, ax = plt.subplots(figsize=(PAGE, 1.9))
     for marker, (dataset, part) in zip("os^", counts.groupby("dataset")):
-        values = np.sort(part.clips)[::-1]
+        label = f"{dataset} ({len(part)} labels)"
         ax.plot(
-            np.arange(1, len(values) + 1),
-            values,
-            marker=marker,
-            ms=2.5,
-            lw=0.8,
-            label=f"{dataset} ({len(values)} labels)",
+            np.arange(1, len(part) + 1), np.sort(part.clips)[::-1], marker=marker, ms=2.5, lw=0.8, label=label
         )
     ax.set(yscale="log", xlabel="label, from most to fewest clips", ylabel="clips")
     ax.grid(axis="y")
@@ -60,65 +53,58 @@ def label_counts(counts: pd.DataFrame, ax=None) -> Figure:
 
 
 @styled
-def durations(clips: pd.DataFrame, ax=None) -> Figure:
-    """Histogram of clip durations in seconds. Columns dataset, seconds."""
-    figure, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(COLUMN, 1.9))
-    sns.histplot(clips, x="seconds", hue="dataset", bins=30, element="step", fill=False, ax=ax)
+def durations(clips: pd.DataFrame) -> Figure:
+    """Draw a histogram of the clips' durations. Columns dataset, seconds."""
+    figure, ax = plt.subplots(figsize=(COLUMN, 1.9))
+    sns.histplot(clips, x="seconds", hue="dataset", bins=30, ax=ax, **OUTLINE)
     ax.set(xlabel="duration in seconds", ylabel="clips")
     return figure
 
 
 @styled
 def factor_table(factors: pd.DataFrame, row: str, column: str) -> Figure:
-    """How many clips have each pair of two factors, as a heat map with the numbers written in."""
+    """Draw how many clips have each pair of values of two factors, as a heat map with the numbers in it."""
     counts = pd.crosstab(factors[row], factors[column])
     figure, ax = plt.subplots(figsize=(0.55 * counts.shape[1] + 1.2, 0.28 * counts.shape[0] + 0.6))
-    sns.heatmap(
-        counts.where(counts > 0), annot=True, fmt=".0f", cbar=False, linewidths=0.5, ax=ax, cmap="cividis"
-    )
+    shown = counts.where(counts > 0)
+    sns.heatmap(shown, annot=True, fmt=".0f", cbar=False, linewidths=0.5, ax=ax, cmap="cividis")
     ax.tick_params(length=0)
     return figure
 
 
 @styled
 def probe_accuracy(probes: pd.DataFrame) -> Figure:
-    """What each probe reads, beside chance. Columns probe, count, accuracy, chance, clips (in per cent from 0 to 1)."""
-    counts = list(dict.fromkeys(probes["count"]))
-    figure, axes = plt.subplots(
-        1, len(counts), figsize=(PAGE, 0.30 * probes.probe.nunique() + 0.8), sharey=True, squeeze=False
-    )
-    for ax, count in zip(axes[0], counts):
-        part = probes[probes["count"] == count].iloc[::-1]
-        error = 1.96 * np.sqrt(part.accuracy * (1 - part.accuracy) / part.clips)
-        ax.barh(
-            part.probe,
-            100 * part.accuracy,
-            xerr=100 * error,
-            height=0.6,
-            color="#56B4E9",
-            error_kw={"lw": 0.8},
-        )
+    """Draw how well each classifier of a single cue predicts a count, beside chance.
+
+    Columns probe, count, accuracy, chance (both from 0 to 1), clips.
+    """
+    height = 0.30 * probes.probe.nunique() + 0.8
+    figure, axes = make_panels(probes["count"].nunique(), height=height, sharey=True)
+    for ax, (count, part) in zip(axes, probes.groupby("count", sort=False)):
+        part = part.iloc[::-1]
+        error = 100 * 1.96 * np.sqrt(part.accuracy * (1 - part.accuracy) / part.clips)
+        look = {"height": 0.6, "color": "#56B4E9", "error_kw": {"lw": 0.8}}
+        ax.barh(part.probe, 100 * part.accuracy, xerr=error, **look)
         ax.scatter(100 * part.chance, part.probe, marker="|", s=160, color="black", zorder=3, label="chance")
         ax.set(title=count, xlabel="accuracy in per cent, 95 % interval", xlim=(0, 103))
         ax.grid(axis="x")
-    axes[0][-1].legend(
-        loc="center left", bbox_to_anchor=(1, 0.5)
-    )  # inside, its own mark would be read as one more chance
+    # Inside the panel, the legend's own mark would look like one more chance.
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
 @styled
 def similarity_map(similarity: np.ndarray, labels: pd.DataFrame) -> Figure:
-    """Text similarity (N, N) of labels as a heat map, labels in the order given, with lines between apparatus."""
+    """Draw the similarity (N, N) of N labels' texts as a heat map, with lines between apparatus."""
     figure, ax = plt.subplots(figsize=(0.62 * PAGE, 0.55 * PAGE))
     picture = ax.imshow(similarity, vmin=0, vmax=1, interpolation="nearest")
     figure.colorbar(picture, ax=ax, label="similarity of the texts", shrink=0.8)
-    ends = labels.event.ne(labels.event.shift()).to_numpy().nonzero()[0]
-    centres = (ends + np.append(ends[1:], len(labels))) / 2
-    for end in ends[1:]:
-        ax.axhline(end - 0.5, color="white", lw=0.6)
-        ax.axvline(end - 0.5, color="white", lw=0.6)
-    names = [APPARATUS_NAMES[event] for event in labels.event.iloc[ends]]
+    starts = labels.event.ne(labels.event.shift()).to_numpy().nonzero()[0]
+    centres = (starts + np.append(starts[1:], len(labels))) / 2
+    for start in starts[1:]:
+        ax.axhline(start - 0.5, color="white", lw=0.6)
+        ax.axvline(start - 0.5, color="white", lw=0.6)
+    names = [APPARATUS_NAMES[event] for event in labels.event.iloc[starts]]
     ax.set_xticks(centres - 0.5, names, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(centres - 0.5, names)
     ax.tick_params(length=0)
@@ -127,38 +113,21 @@ def similarity_map(similarity: np.ndarray, labels: pd.DataFrame) -> Figure:
 
 @styled
 def label_graph(pairs: pd.DataFrame, labels: pd.DataFrame) -> Figure:
-    """Labels on a circle, a line for each pair. Pairs: source_label, target_label, kind, tier; labels: label_id, event."""
-    angle = dict(zip(labels.label_id, 2 * np.pi * np.arange(len(labels)) / len(labels)))
+    """Draw labels on a circle and a line for each pair.
+
+    Columns of pairs source_label, target_label, kind, tier; of labels label_id, event.
+    """
+    angles = dict(zip(labels.label_id, 2 * np.pi * np.arange(len(labels)) / len(labels)))
     figure, ax = plt.subplots(figsize=(0.62 * PAGE, 0.62 * PAGE))
-    looks = {
-        "temporal": dict(color="#0072B2", lw=0.5, ls="-"),
-        "event": dict(color="#D55E00", lw=0.7, ls="--"),
-    }
-    share = np.linspace(0, 1, 24)[:, None]
     for row in pairs.itertuples():
-        a, b = (
-            np.array([np.cos(angle[end]), np.sin(angle[end])]) for end in (row.source_label, row.target_label)
-        )
-        middle, apart = (a + b) / 2, np.linalg.norm(a - b) / 2
-        bend = (
-            middle / max(np.linalg.norm(middle), 1e-6) * (1 - apart)
-        )  # far pairs pass near the centre, near ones stay at the rim
-        curve = (1 - share) ** 2 * a + 2 * share * (1 - share) * bend + share**2 * b
-        ax.plot(*curve.T, alpha=0.8 if row.tier < 3 else 0.25, **looks[row.kind])
+        curve = _curve_between(angles[row.source_label], angles[row.target_label])
+        ax.plot(*curve.T, alpha=0.8 if row.tier < 3 else 0.25, **CHANGES[row.kind])
     for event, part in labels.groupby("event", sort=False):
-        at = np.array([angle[label] for label in part.label_id])
-        ax.scatter(np.cos(at), np.sin(at), s=9, color=APPARATUS_COLOURS[event], zorder=3)
-        ax.text(
-            1.17 * np.cos(at.mean()),
-            1.12 * np.sin(at.mean()),
-            APPARATUS_NAMES[event],
-            ha="center",
-            va="center",
-            fontsize=8,
-            weight="bold",
-            color=APPARATUS_COLOURS[event],
-        )
-    for kind, look in looks.items():
+        at, look = np.array([angles[label] for label in part.label_id]), {"color": APPARATUS_COLOURS[event]}
+        ax.scatter(np.cos(at), np.sin(at), s=9, zorder=3, **look)
+        x, y = 1.17 * np.cos(at.mean()), 1.12 * np.sin(at.mean())
+        ax.text(x, y, APPARATUS_NAMES[event], fontsize=8, weight="bold", **CENTRED, **look)
+    for kind, look in CHANGES.items():
         ax.plot([], [], label=f"{kind} change", **look)
     ax.legend(loc="lower left", bbox_to_anchor=(-0.16, -0.12))
     ax.set_aspect("equal")
@@ -166,12 +135,24 @@ def label_graph(pairs: pd.DataFrame, labels: pd.DataFrame) -> Figure:
     return figure
 
 
+def _curve_between(source: float, target: float) -> np.ndarray:
+    """Return a Bézier curve (24, 2) between two angles on the unit circle; far ends meet near the centre."""
+    a, b = (np.array([np.cos(angle), np.sin(angle)]) for angle in (source, target))
+    middle, apart = (a + b) / 2, np.linalg.norm(a - b) / 2
+    control = middle / max(np.linalg.norm(middle), 1e-6) * (1 - apart)
+    share = np.linspace(0, 1, 24)[:, None]
+    return (1 - share) ** 2 * a + 2 * share * (1 - share) * control + share**2 * b
+
+
 @styled
 def precision_by_threshold(proposed: pd.DataFrame) -> Figure:
-    """Precision and recall of text similarity against verified pairs, at every cut. Columns dataset, similarity, verified, threshold."""
+    """Draw precision and recall of the text similarity against verified pairs, at every threshold.
+
+    Columns dataset, similarity, verified, threshold.
+    """
     datasets = proposed.dataset.unique()
-    figure, axes = plt.subplots(1, len(datasets), figsize=(PAGE, 1.9), sharey=True, squeeze=False)
-    for ax, dataset in zip(axes[0], datasets):
+    figure, axes = make_panels(len(datasets), sharey=True)
+    for ax, dataset in zip(axes, datasets):
         part = proposed[proposed.dataset == dataset].sort_values("similarity", ascending=False)
         found = part.verified.cumsum()
         ax.plot(part.similarity, 100 * found / np.arange(1, len(part) + 1), label="precision")
@@ -179,59 +160,43 @@ def precision_by_threshold(proposed: pd.DataFrame) -> Figure:
         ax.axvline(part.threshold.iloc[0], color="black", lw=0.8, ls=":", label="calibrated cut")
         ax.set(title=dataset, xlabel="similarity of the texts", ylim=(0, 102))
         ax.grid(axis="y")
-    axes[0][0].set_ylabel("per cent")
-    axes[0][-1].legend()
+    axes[0].set_ylabel("per cent")
+    axes[-1].legend()
     return figure
 
 
 @styled
 def text_lengths(lengths: pd.DataFrame, paper: dict[str, float]) -> Figure:
-    """Words of the modification texts. Columns set, words; `paper` has the published min, mean and max."""
+    """Draw how long the modifications are.
+
+    Columns set, words; `paper` has the published min, mean and max.
+    """
     figure, ax = plt.subplots(figsize=(0.7 * PAGE, 1.9))
-    sns.histplot(
-        lengths,
-        x="words",
-        hue="set",
-        discrete=True,
-        stat="percent",
-        common_norm=False,
-        element="step",
-        fill=False,
-        ax=ax,
-    )
-    ax.axvline(paper["mean"], color="black", lw=0.9, ls=":")
+    shares = {"discrete": True, "stat": "percent", "common_norm": False}
+    sns.histplot(lengths, x="words", hue="set", ax=ax, **shares, **OUTLINE)
+    ax.axvline(paper["mean"], **MEAN_LINE)
     ax.axvspan(paper["min"], paper["max"], color="#f2f2f2", zorder=0)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set(
-        xlabel="words (numbers written as words); dotted: the paper's mean, shaded: its range",
-        ylabel="per cent of texts",
-    )
+    words = "words (numbers written as words); dotted: the paper's mean, shaded: its range"
+    ax.set(xlabel=words, ylabel="per cent of texts")
     return figure
 
 
 @styled
 def targets_per_query(targets: pd.DataFrame) -> Figure:
-    """How many right answers queries have, a panel a gallery. Columns split, gallery, targets (one row a query)."""
+    """Draw how many right answers test queries have, a panel for each gallery.
+
+    Columns split, gallery, targets.
+    """
     targets = targets[targets["split"] == "test"]
-    galleries = sorted(targets["gallery"].unique())
-    figure, axes = plt.subplots(1, len(galleries), figsize=(0.7 * PAGE, 1.8), sharey=True, squeeze=False)
-    for ax, gallery in zip(axes[0], galleries):
-        counts = targets.loc[targets["gallery"] == gallery, "targets"]
-        sns.histplot(
-            counts,
-            discrete=bool(counts.max() <= 30),
-            bins="auto" if counts.max() <= 30 else 30,
-            ax=ax,
-            color="#56B4E9",
-            edgecolor="white",
-        )
-        ax.axvline(counts.mean(), color="black", lw=0.9, ls=":")
-        ax.set(
-            title=f"gallery {gallery}, mean {counts.mean():.2f}",
-            xlabel="right answers a query",
-            ylabel="test queries",
-            xlim=(0, counts.max() + 1),
-        )
+    figure, axes = make_panels(targets["gallery"].nunique(), 0.7 * PAGE, 1.8, sharey=True)
+    for ax, (gallery, counts) in zip(axes, targets.groupby("gallery")["targets"]):
+        few = bool(counts.max() <= 30)
+        bins = "auto" if few else 30
+        sns.histplot(counts, discrete=few, bins=bins, ax=ax, color="#56B4E9", edgecolor="white")
+        ax.axvline(counts.mean(), **MEAN_LINE)
+        ax.set(title=f"gallery {gallery}, mean {counts.mean():.2f}", xlim=(0, counts.max() + 1))
+        ax.set(xlabel="right answers a query", ylabel="test queries")
         ax.xaxis.get_major_locator().set_params(integer=True)
     figure.tight_layout()
     return figure

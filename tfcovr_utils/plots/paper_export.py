@@ -1,4 +1,7 @@
-"""Every figure and table of the paper that a run can make, and ours, drawn and exported. What is missing is named, and the rest is made."""
+"""Draw and export every figure and table of the paper that a run can make, and ours.
+
+What cannot be made is named.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +13,7 @@ from .base import save_figure
 from .paper_figures import FIGURES
 from .paper_tables import TABLES
 from .run_results import Run
-from .tables import save_table, show_table
+from .tables import Best, save_table, show_table
 
 
 class Missing(str):
@@ -21,16 +24,16 @@ class Missing(str):
 
 
 class Drawn(NamedTuple):
-    """What a notebook shows: a figure, a styled table, or why there is neither; and its table, with what is bold in it."""
+    """A figure, a styled table, or why there is neither; its table, and what is bold in the table."""
 
     title: str
     shown: object
     table: pd.DataFrame | None = None
-    best: dict[str, pd.Series] | None = None
+    best: Best | None = None
 
 
 def draw(run: Run) -> dict[str, Drawn]:
-    """All of FIGURES and TABLES by name."""
+    """Make all of FIGURES and TABLES, by name."""
     drawn = {}
     for name, (title, make) in {**FIGURES, **TABLES}.items():
         try:
@@ -38,11 +41,10 @@ def draw(run: Run) -> dict[str, Drawn]:
         except FileNotFoundError as missing:
             drawn[name] = Drawn(title, Missing(missing))
             continue
-        drawn[name] = (
-            Drawn(title, first, second)
-            if isinstance(first, Figure)
-            else Drawn(title, show_table(first, second), first, second)
-        )
+        if isinstance(first, Figure):
+            drawn[name] = Drawn(title, first, second)
+        else:
+            drawn[name] = Drawn(title, show_table(first, second), first, second)
     return drawn
 
 
@@ -51,12 +53,13 @@ def export(drawn: dict[str, Drawn], folder: Path) -> pd.DataFrame:
     rows = []
     for name, item in drawn.items():
         if isinstance(item.shown, Missing):
-            said = f"missing: {item.shown}"
-        elif isinstance(item.shown, Figure):
-            said = ", ".join(path.suffix[1:] for path in save_figure(item.shown, name, item.table, folder))
+            rows.append([name, item.title, f"missing: {item.shown}"])
+            continue
+        if isinstance(item.shown, Figure):
+            paths = save_figure(item.shown, name, item.table, folder)
         else:
-            said = ", ".join(path.suffix[1:] for path in save_table(item.table, name, folder, item.best))
-        rows.append([name, item.title, said])
+            paths = save_table(item.table, name, folder, item.best)
+        rows.append([name, item.title, ", ".join(path.suffix[1:] for path in paths)])
     index = pd.DataFrame(rows, columns=["name", "title", "files"])
     save_table(index, "index", folder)
     return index

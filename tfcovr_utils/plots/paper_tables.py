@@ -1,154 +1,119 @@
-"""Tables 1 to 5 of the paper, its numbers beside this run's, and ours. A view of results: nothing is scored here."""
+"""Tables 1 to 5 of the paper, its numbers beside this run's, and ours. Nothing is scored here."""
 
 import pandas as pd
 
 from ..evaluation.paper import PAPER, ROWS
 from ..evaluation.results import HEADLINES, by_kind
 from ..profiles import ROOT
-from .run_results import Run
+from .run_results import Run, missing
+from .tables import Best
 
 BETAS = (0.7, 0.5, 0.3, 0.0)  # Table 5's weights of hard negatives
-SHORTCUTS = [
-    "random",
-    "video-only",
-    "text-only",
-    "source-label-only",
-    "clip-mlp-1",
-    "clip-mlp-15",
-    "tfcovr-base",
-    "label-oracle",
-]
-SEVERAL_ANSWERS = ("CIRCO", "TF-CoVR")  # the check marks of Table 1 are told in data/paper/README.md
+SHORTCUTS = ["random", "video-only", "text-only", "source-label-only"]
+SHORTCUTS += ["clip-mlp-1", "clip-mlp-15", "tfcovr-base", "label-oracle"]
+SEVERAL_ANSWERS = ("CIRCO", "TF-CoVR")  # data/paper/README.md explains the check marks of Table 1
 
-Table = tuple[
-    pd.DataFrame, dict[str, pd.Series]
-]  # a table, and by column the rows among which the best is in bold
+Table = tuple[pd.DataFrame, Best]
 
 
 def table_1(run: Run) -> Table:
-    """Datasets, and this benchmark's row last."""
+    """List datasets, and this benchmark last."""
     table = pd.read_csv(ROOT / "data" / "paper" / "table_1.csv", keep_default_na=False, dtype=str)
-    ours = run.csv("01_counts").set_index("count")["here"]
-    row = [
+    ours, name = (
+        run.csv("dataset_statistics", "counts").set_index("count")["here"],
         f"{run.folder.name} (here)",
-        "video",
-        f"{ours['training triplets']:,.0f}",
-        "mAP@K",
-        f"{ours['labels']:.0f}",
-    ]
-    table = pd.concat([table, pd.DataFrame([row], columns=table.columns)], ignore_index=True)
-    several = table["dataset"].isin([*SEVERAL_ANSWERS, row[0]]).map({True: "yes", False: "no"})
+    )
+    triplets, labels = f"{ours['training triplets']:,.0f}", f"{ours['labels']:.0f}"
+    table.loc[len(table)] = [name, "video", triplets, "mAP@K", labels]
+    several = table["dataset"].isin([*SEVERAL_ANSWERS, name]).map({True: "yes", False: "no"})
     return table.assign(**{"several answers": several}), {}
 
 
 def _beside(run: Run, numbers: tuple[str, ...]) -> Table:
-    """The paper's rows of a table in its order, then what the same rows reach here."""
+    """List the paper's rows of a table in its order, and what the same rows reach here."""
     published = pd.read_csv(PAPER, dtype=str, keep_default_na=False)
-    published = published[published["table"].isin(numbers)]
+    published = published[published["table"].isin(numbers)].reset_index(drop=True)
     method_of = {row: method for method, row in ROWS.items()}
-    rows = []
-    for row in published.to_dict("records"):
-        method = method_of.get((row["table"], row["row"], row["query_frames"]))
-        ours = run.summary.loc[method] if method in run.summary.index else None
-        ran = ours is not None and ours["status"] == "run"
-        rows.append(
-            {
-                "model": row["row"],
-                "fusion": row["fusion"] or "-",
-                "query": row["query_frames"] or "-",
-                "target": row["target_frames"] or "-",
-                **{
-                    f"paper {name}": pd.to_numeric(row[name]) if row[name] else float("nan")
-                    for name in HEADLINES
-                },
-                "row here": method,
-                **{f"here {name}": ours[name] if ran else float("nan") for name in HEADLINES},
-                "seeds": int(ours["n_seeds"]) if ran else 0,
-            }
-        )
-    table = pd.DataFrame(rows)
+    keys = published[["table", "row", "query_frames"]].itertuples(index=False, name=None)
+    methods = [method_of.get(key) for key in keys]
+    ours = run.summary.reindex(methods).reset_index(drop=True)
+    ran = ours["status"] == "run"
+    columns = {"model": "row", "fusion": "fusion", "query": "query_frames", "target": "target_frames"}
+    table = pd.DataFrame({name: published[column].replace("", "-") for name, column in columns.items()})
+    for name in HEADLINES:
+        table[f"paper {name}"] = pd.to_numeric(published[name])
+    table["row here"] = methods
+    for name in HEADLINES:
+        table[f"here {name}"] = ours[name].where(ran)
+    table["seeds"] = ours["n_seeds"].where(ran, 0).astype(int)
     return table, _best(table, [column for column in table if "mAP" in column])
 
 
 def table_2(run: Run) -> Table:
+    """Set the zero-shot rows beside the paper's."""
     return _beside(run, ("2", "text"))
 
 
 def table_3(run: Run) -> Table:
+    """Set the trained rows beside the paper's."""
     return _beside(run, ("3",))
 
 
 def table_4(run: Run) -> Table:
-    """The paper's alone: it took these from other papers, and the images are not here."""
-    table = pd.read_csv(ROOT / "data" / "paper" / "table_4.csv")
-    return table, {}
+    """List the paper's numbers alone: it took them from other papers, and the images are not here."""
+    return pd.read_csv(ROOT / "data" / "paper" / "table_4.csv"), {}
 
 
 def table_5(run: Run) -> Table:
+    """Set the weights of hard negatives beside the paper's."""
     published = pd.read_csv(PAPER, dtype={"table": str})
     published = published[published["table"] == "5"].reset_index(drop=True)
-    ours = run.summary.reindex([f"tfcovr-base-hn-{beta:g}" for beta in BETAS])
+    ours = run.summary.reindex([f"tfcovr-base-hn-{beta:g}" for beta in BETAS]).reset_index(drop=True)
     if ours["mAP@50"].isna().all():
-        raise FileNotFoundError("there are no results of tfcovr-base-hn-*; run notebook 05.")
-    table = pd.DataFrame(
-        {
-            "HN weighting": [f"{beta:g}" for beta in BETAS],
-            **{f"paper {name}": published[name] for name in HEADLINES},
-            **{f"here {name}": ours[name].to_numpy() for name in HEADLINES},
-            "low": ours["mAP@50 low"].to_numpy(),
-            "high": ours["mAP@50 high"].to_numpy(),
-        }
-    )
+        raise missing("results of tfcovr-base-hn-*", "stage2")
+    table = pd.DataFrame({"HN weighting": [f"{beta:g}" for beta in BETAS]})
+    table = table.join(published[list(HEADLINES)].add_prefix("paper "))
+    table = table.join(ours[list(HEADLINES)].add_prefix("here "))
+    table = table.assign(low=ours["mAP@50 low"], high=ours["mAP@50 high"])
     return table, _best(table, [column for column in table if "mAP" in column])
 
 
-def beyond(run: Run) -> Table:
-    """The paper's method and what goes past it, with the cost of training."""
-    names = [
-        name
-        for name in run.summary["method"]
-        if name == "tfcovr-base" or run.summary.loc[name, "group"] == "beyond the paper"
-    ]
-    table = run.rows(names)
-    table = table.assign(**{"training s": table["method"].map(run.seconds)})[
-        ["method", *HEADLINES, "mAP@50 sd", "mAP@50 low", "mAP@50 high", "n_seeds", "training s"]
-    ]
-    return table, _best(table, HEADLINES)
+def table_beyond(run: Run) -> Table:
+    """Compare the paper's method with those beyond the paper, with the seconds of training."""
+    chosen = ["tfcovr-base", *run.methods_of("beyond the paper")]
+    table = run.rows([name for name in run.methods_of() if name in chosen])
+    table = table.assign(**{"training s": table["method"].map(run.seconds)})
+    interval = ["mAP@50 sd", "mAP@50 low", "mAP@50 high"]
+    return table[["method", *HEADLINES, *interval, "n_seeds", "training s"]], _best(table, HEADLINES)
 
 
-def shortcuts(run: Run) -> Table:
-    """What each input is worth; the oracle is no method."""
+def table_shortcuts(run: Run) -> Table:
+    """Show what each input is worth; the oracle cannot be the best, since it is no method."""
     table = run.rows(SHORTCUTS)[["method", *HEADLINES, "mAP@50 low", "mAP@50 high"]]
     return table, _best(table, HEADLINES, table["method"] != "label-oracle")
 
 
-def kinds(run: Run) -> Table:
-    """mAP@50 by kind of change, of every row of a table."""
-    table = (
-        by_kind(run.results)
-        .pivot(index="method", columns="kind", values="mAP@50")
-        .drop(columns="", errors="ignore")
-    )
-    names = [
-        name for name in run.summary["method"] if run.summary.loc[name, "group"] and name in table.index
-    ]
-    table = table.loc[names].rename_axis(columns=None).reset_index()
-    return table, _best(
-        table, [column for column in table if column != "method"], table["method"] != "label-oracle"
-    )
+def table_kinds(run: Run) -> Table:
+    """Show mAP@50 by kind of change, of every method that has a group."""
+    table = by_kind(run.results).pivot(index="method", columns="kind", values="mAP@50")
+    table = table.drop(columns="", errors="ignore")
+    table = table.loc[[name for name in run.methods_of() if name in table.index]]
+    table = table.rename_axis(columns=None).reset_index()
+    return table, _best(table, table.columns[1:], table["method"] != "label-oracle")
 
 
-def _best(table: pd.DataFrame, columns: list[str], among: pd.Series | None = None) -> dict[str, pd.Series]:
-    return {column: among if among is not None else pd.Series(True, index=table.index) for column in columns}
+def _best(table: pd.DataFrame, columns: list[str], among: pd.Series | None = None) -> Best:
+    return dict.fromkeys(columns, pd.Series(True, index=table.index) if among is None else among)
 
 
+# Name -> title, and how the table is made from a run.
 TABLES = {
     "table_1": ("Table 1: datasets of composed retrieval", table_1),
     "table_2": ("Table 2: zero-shot, paper and here", table_2),
     "table_3": ("Table 3: trained, paper and here", table_3),
     "table_4": ("Table 4: embedding models on image benchmarks (the paper's numbers)", table_4),
     "table_5": ("Table 5: the weight of hard negatives, paper and here", table_5),
-    "table_beyond": ("Past the paper", beyond),
-    "table_shortcuts": ("What each input is worth", shortcuts),
-    "table_kinds": ("mAP@50 by kind of change", kinds),
+    "table_beyond": ("Past the paper", table_beyond),
+    "table_shortcuts": ("What each input is worth", table_shortcuts),
+    "table_kinds": ("mAP@50 by kind of change", table_kinds),
 }

@@ -1,4 +1,4 @@
-"""What notebooks left of a run: CSVs beside their figures, per-query results, the benchmark's tables."""
+"""Read what notebooks left in a run's folder: exported CSVs, per-query results, the benchmark's tables."""
 
 import json
 from dataclasses import dataclass
@@ -9,35 +9,58 @@ import pandas as pd
 
 from ..benchmark.benchmark import Benchmark
 from ..evaluation.results import read_results, summarise
+from ..profiles import ROOT
 
 
 def figures_dir(run: Path, seed: int) -> Path:
-    """Where a notebook's figures go. Seeds other than 0 have folders of their own: a run's figures are those of one seed, its own pages'."""
+    """Return where a notebook's figures go. Each seed has its own folder.
+
+    >>> figures_dir(Path("runs/mini"), 2).as_posix()
+    'runs/mini/seed-2/figures'
+    """
     return run / f"seed-{seed}" / "figures" if seed else run / "figures"
+
+
+def number_of(notebook: str) -> str:
+    """Return the number of the notebook whose name contains a word."""
+    (path,) = (ROOT / "notebooks").glob(f"[0-9][0-9]_*{notebook}*.py")
+    return path.name[:2]
+
+
+def missing(what: str, notebook: str) -> FileNotFoundError:
+    """Make an error that names what is missing, and the notebook that makes it."""
+    return FileNotFoundError(f"`{what}` is missing; run notebook {number_of(notebook)}.")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder below runs/, and where the paths of its clips begin.
+    """A run's folder, and the folder that its clips' paths start from.
 
-    What is not there raises FileNotFoundError, which says which notebook makes it.
+    What is missing raises FileNotFoundError, which names the notebook that makes it.
     """
 
     folder: Path
     clips_dir: Path
 
-    def csv(self, name: str) -> pd.DataFrame:
-        """A CSV that a notebook exported."""
-        path = figures_dir(self.folder, 0) / f"{name}.csv"
+    def csv(self, notebook: str, name: str) -> pd.DataFrame:
+        """Read a CSV that a notebook exported, given a word of the notebook's name."""
+        number = number_of(notebook)
+        path = figures_dir(self.folder, 0) / f"{number}_{name}.csv"
         if not path.exists():
-            raise FileNotFoundError(f"`figures/{path.name}` is not there; run notebook {name[:2]}.")
+            raise missing(f"figures/{path.name}", notebook)
         return pd.read_csv(path)
 
     @cached_property
     def benchmark(self) -> Benchmark:
+        """The benchmark that the run was made on."""
         if not (self.folder / "benchmark").exists():
-            raise FileNotFoundError("`benchmark/` is not there; run notebook 03.")
+            raise missing("benchmark/", "modification")
         return Benchmark.load(self.folder / "benchmark")
+
+    @property
+    def label_text(self) -> dict[str, str]:
+        """Text by label_id."""
+        return dict(zip(self.benchmark.labels["label_id"], self.benchmark.labels["text"]))
 
     @cached_property
     def results(self) -> pd.DataFrame:
@@ -47,42 +70,43 @@ class Run:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """Rows of `results.summarise` under protocol `full`, by method; those that did not run have their reason in `status`."""
-        return (
-            summarise(self._results_dir, protocols=["full"]).set_index("method", drop=False).rename_axis(None)
-        )
+        """`results.summarise` under protocol `full`, by method; `status` says why a method did not run."""
+        summary = summarise(self._results_dir, protocols=["full"])
+        return summary.set_index("method", drop=False).rename_axis(None)
+
+    def methods_of(self, group: str | None = None, without: tuple[str, ...] = ()) -> list[str]:
+        """List the methods of a group, or of all groups but some, in the summary's order."""
+        groups = self.summary["group"]
+        chosen = groups == group if group else (groups != "") & ~groups.isin(without)
+        return list(self.summary.index[chosen])
 
     def rows(self, methods: list[str]) -> pd.DataFrame:
-        """Those rows of the summary that ran, in this order."""
-        there = [
-            name
-            for name in methods
-            if name in self.summary.index and self.summary.loc[name, "status"] == "run"
-        ]
-        if not there:
-            raise FileNotFoundError(f"there are no results of {', '.join(methods)}; run notebook 05.")
-        return self.summary.loc[there].reset_index(drop=True)
+        """Return the summary of those methods that ran, in this order."""
+        ran = self.summary.index[self.summary["status"] == "run"]
+        found = [name for name in methods if name in ran]
+        if not found:
+            raise missing(f"results of {', '.join(methods)}", "stage2")
+        return self.summary.loc[found].reset_index(drop=True)
 
     def record(self, method: str) -> dict:
-        """How a method's result with the smallest seed was made."""
-        path = min((self._results_dir / method).glob("seed-*.json"), default=None)
-        if path is None:
-            raise FileNotFoundError(f"`results/{method}` is not there; run notebook 05.")
-        return next(iter(json.loads(path.read_text("utf-8")).values()))
+        """Return how a method's result with the smallest seed was made."""
+        records = self._records(method)
+        if not records:
+            raise missing(f"results/{method}", "stage2")
+        return records[0]
 
     def seconds(self, method: str) -> float:
-        """What a row took to train, all stages, mean over seeds; 0 for one that trains nothing."""
-        spent = []
-        for path in sorted((self._results_dir / method).glob("seed-*.json")):
-            record = next(iter(json.loads(path.read_text("utf-8")).values()))
-            spent.append(
-                record.get("stage1", {}).get("seconds", 0.0)
-                + (record["history"][-1]["seconds"] if "history" in record else 0.0)
-            )
-        return sum(spent) / max(len(spent), 1)
+        """Return the seconds a method took to train, all stages, mean over seeds; 0 if nothing is trained."""
+        stage1 = [record.get("stage1", {}).get("seconds", 0.0) for record in self._records(method)]
+        stage2 = [record["history"][-1]["seconds"] for record in self._records(method) if "history" in record]
+        return (sum(stage1) + sum(stage2)) / max(len(stage1), 1)
+
+    def _records(self, method: str) -> list[dict]:
+        paths = sorted((self._results_dir / method).glob("seed-*.json"))
+        return [next(iter(json.loads(path.read_text("utf-8")).values())) for path in paths]
 
     @property
     def _results_dir(self) -> Path:
         if not any((self.folder / "results").glob("*/seed-*.parquet")):
-            raise FileNotFoundError("`results/` is not there; run notebook 05.")
+            raise missing("results/", "stage2")
         return self.folder / "results"
