@@ -252,8 +252,6 @@ def test_a_method_looks_the_same_everywhere_and_like_no_other():
 
 def test_each_group_can_be_told_in_grey():
     colours, hatches = plots.GROUP_COLOURS, plots.GROUP_HATCHES
-    grey = [
-        (np.array(to_rgb(colours[group])) @ [0.299, 0.587, 0.114], hatches[group]) for group in colours
-    ]
+    grey = [(np.array(to_rgb(colours[group])) @ [0.299, 0.587, 0.114], hatches[group]) for group in colours]
     for a, b in combinations(grey, 2):
         assert abs(a[0] - b[0]) > 0.15 or a[1] != b[1]
