@@ -39,7 +39,7 @@ QUICK_SIZES = (200, 400)
 
 @cache
 def labels_and_texts(quick):
-    labels = label_table(SKILLS["mini" if quick else "sim"]())
+    labels = label_table(SKILLS["mini" if quick else "sim"])
     pairs = pair_labels(labels)
     return labels, pairs, write_modifications(labels, pairs)
 

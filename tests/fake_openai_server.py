@@ -18,7 +18,7 @@ USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details"
 KEY = "sk-secret-of-the-tests"
 DIVES = {
     label_text(skill.text): parse_label(skill.text)
-    for skill in SKILLS["sim"]() + SKILLS["smoke"]()
+    for skill in SKILLS["sim"] + SKILLS["smoke"]
     if skill.family == "dive"
 }
 

@@ -13,7 +13,7 @@ from tfcovr_utils.rendering.skills import SKILLS
 
 @pytest.fixture
 def reviewing(tmp_path):
-    labels = label_table(SKILLS["smoke"]())
+    labels = label_table(SKILLS["smoke"])
     pairs = pair_labels(labels)
     undirected = pairs[pairs.source_label < pairs.target_label]
     return (

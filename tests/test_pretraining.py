@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,10 @@ from transformers import AutoTokenizer, CLIPModel
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.labels import label_text
 from tfcovr_utils.profiles import PROFILES, ROOT
-from tfcovr_utils.rendering import captions, dataset, plan, scene
+from tfcovr_utils.rendering import captions, dataset, picture, plan
 from tfcovr_utils.rendering import pretraining_pictures as pictures
 from tfcovr_utils.rendering.captions import caption, frame_facts
-from tfcovr_utils.rendering.motion import ARMS_UP, SHAPE_POSES, STAND
+from tfcovr_utils.rendering.poses import ARMS_UP, SHAPE_POSES, STAND
 from tfcovr_utils.rendering.skeleton import Body, forward_kinematics, pose, rotation
 from tfcovr_utils.rendering.skills import SKILLS
 from tfcovr_utils.training.pretraining.mini_clip import (
@@ -36,7 +37,7 @@ from tfcovr_utils.training.pretraining.mini_clip import (
 )
 
 LABELLED = sorted(
-    {skill for name in ("sim", "mini") for skill in SKILLS[name]()},
+    {skill for name in ("sim", "mini") for skill in SKILLS[name]},
     key=lambda skill: (skill.apparatus, skill.text),
 )
 COMMITTED = ROOT / "data" / "weights" / "mini-clip"
@@ -48,10 +49,10 @@ COMMITTED = ROOT / "data" / "weights" / "mini-clip"
 @pytest.fixture(scope="module")
 def performed():
     """Joints (T, 15, 3) and facts of each frame of each skill, in one scene."""
-    motions, perform = [], captions.perform
+    motions, perform = [], dataset.perform
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            captions, "perform", lambda *arguments: motions.append(perform(*arguments)) or motions[-1]
+            dataset, "perform", lambda *arguments: motions.append(perform(*arguments)) or motions[-1]
         )
         facts = [frame_facts(skill, "a_clip", pictures.source_name(1)) for skill in LABELLED]
     return [(skill, motion.joints, frames) for skill, motion, frames in zip(LABELLED, motions, facts)]
@@ -113,8 +114,8 @@ def test_words_come_from_the_joints_and_not_from_the_skill(monkeypatch):
     by_name = {skill.text: skill for skill in LABELLED}
     shown = by_name["(FX) salto backward tucked with 1 twist"]
     expected = frame_facts(shown, "a_clip", "a_source")
-    perform = captions.perform
-    monkeypatch.setattr(captions, "perform", lambda skill, *others: perform(shown, *others))
+    perform = dataset.perform
+    monkeypatch.setattr(dataset, "perform", lambda skill, *others: perform(shown, *others))
     for skill in LABELLED:
         found = frame_facts(skill, "a_clip", "a_source")
         if skill.apparatus == "FX":
@@ -199,18 +200,18 @@ def test_a_shape_is_named_whichever_way_the_body_lies(angles, shape, arms, turn)
 def test_facts_are_of_the_performance_and_the_camera_that_are_rendered(monkeypatch):
     seen = defaultdict(list)
 
-    class Camera(scene.Camera):
+    class Camera(picture.Camera):
         def __init__(self, drawn, path, side, pixels):
             super().__init__(drawn, path, side, pixels)
             seen["camera"].append((side, path.tobytes(), self.right.tobytes(), self.away.tobytes()))
 
-    def recorded(name, perform):
-        return lambda *arguments: seen[name].append(perform(*arguments)) or seen[name][-1]
+    def recorded(*arguments, perform=dataset.perform):
+        seen["motion"].append(perform(*arguments))
+        return seen["motion"][-1]
 
-    monkeypatch.setattr(scene, "Camera", Camera)
+    monkeypatch.setattr(picture, "Camera", Camera)
     monkeypatch.setattr(captions, "Camera", Camera)
-    monkeypatch.setattr(dataset, "perform", recorded("rendered", dataset.perform))
-    monkeypatch.setattr(captions, "perform", recorded("described", captions.perform))
+    monkeypatch.setattr(dataset, "perform", recorded)
     for take in range(6):
         arguments = LABELLED[60 * take], f"clip_{take}", "a_source", 3
         facts, frames = frame_facts(*arguments), dataset.render_clip(*arguments, size=8)
@@ -219,7 +220,7 @@ def test_facts_are_of_the_performance_and_the_camera_that_are_rendered(monkeypat
         -1.0,
         1.0,
     }
-    for rendered, described in zip(seen["rendered"], seen["described"], strict=True):
+    for described, rendered in zip(seen["motion"][::2], seen["motion"][1::2], strict=True):
         assert np.array_equal(rendered.joints, described.joints)
 
 
@@ -228,13 +229,13 @@ def test_facts_are_of_the_performance_and_the_camera_that_are_rendered(monkeypat
 
 @pytest.mark.parametrize("name", ["smoke", "mini", "sim"])
 def test_no_source_of_the_pictures_is_one_of_a_benchmark(name, monkeypatch):
-    monkeypatch.setattr(
-        dataset, "_draw_clip", lambda *_: (24, 25)
-    )  # lengths and rates of clips, which take long to draw
+    # Lengths and rates of clips take long to draw.
+    monkeypatch.setattr(dataset, "_n_frames", lambda *_: 24)
+    monkeypatch.setattr(dataset, "scene_of", lambda *_: SimpleNamespace(fps=25))
     own = {pictures.source_name(source) for source in range(pictures.SOURCES)}
     theirs = set(plan(PROFILES[name])[0].source_video)
     assert len(own) == pictures.SOURCES and own.isdisjoint(theirs)
-    drawn = [dataset._generator(PROFILES[name].render_seed, source).random() for source in own | theirs]
+    drawn = [dataset.random_stream(PROFILES[name].render_seed, source).random() for source in own | theirs]
     assert len(set(drawn)) == len(own) + len(theirs)  # so no athlete, hall or camera is another's either
 
 

@@ -232,7 +232,7 @@ def test_a_rendered_benchmark_survives_the_official_formats(tmp_path):
     from tfcovr_utils.rendering.skills import SKILLS
 
     clips, _ = plan(PROFILES["smoke"])
-    labels = label_table(SKILLS["smoke"]()).assign(set="")
+    labels = label_table(SKILLS["smoke"]).assign(set="")
     Benchmark.build(Source(clips, labels), budget=3000).save(tmp_path / "mini")
     mini = Benchmark.load(tmp_path / "mini")
     export_official(mini, tmp_path / "official")

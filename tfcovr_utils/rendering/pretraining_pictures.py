@@ -1,14 +1,13 @@
 """Single frames with captions, for pretraining the foundation weights of the rendered benchmark.
 
-They come from sources of their own: no scene, athlete or camera of a benchmark's split is among them.
-They pass through the same H.264 as the benchmark's clips. The skills are those of the long list, but a
-picture keeps only what its caption says.
+They come from sources of their own, so no split of a benchmark shares a scene, athlete or camera with
+them, and pass through the same H.264. The skills are those of the long list, but a picture keeps only
+what its caption says.
 """
 
 import json
 import tempfile
 from concurrent.futures import as_completed
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..machine.files import create_array, replacing, write_table
+from ..machine.hashing import hash_rooms, hash_text
 from ..machine.workers import make_pool
 from ..profiles import data_dir
 from ..video import read_clip, write_clip
-from . import captions
-from .build import recipe_code
+from .build import hash_renderer
 from .captions import frame_facts
 from .dataset import render_clip, scene_of
 from .skills import SKILLS
@@ -30,53 +29,53 @@ SIZE = 64
 
 
 def source_name(source: int) -> str:
-    """Name of a pretraining source; a benchmark's sources are named gym-<split>-... and dive-<split>-..., so none is shared."""
+    """Name a pretraining source; those of a benchmark are named gym-... and dive-..., so none is shared.
+
+    >>> source_name(7)
+    'pretraining-0007'
+    """
     return f"pretraining-{source:04d}"
 
 
 def render_pictures(
     n_sources: int = SOURCES, seed: int = 0, workers: int = 2, progress: bool = True
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Render the frames, or read those already rendered: uint8 (N, 64, 64, 3) and their facts, a row a frame.
+    """Render frames, or read those already rendered: uint8 (N, 64, 64, 3) and their facts, a row a frame.
 
-    The facts' columns are place, shape, head, chest, arms, phase, and `source_video`.
+    The columns of the facts are place, shape, head, chest, arms, phase, and `source_video`.
     """
-    code = sha256(recipe_code().encode() + Path(captions.__file__).read_bytes()).hexdigest()
-    key = sha256(
-        json.dumps([n_sources, CLIPS_PER_SOURCE, FRAMES_PER_CLIP, SIZE, seed, code]).encode()
-    ).hexdigest()[:10]
+    code = [hash_renderer(), hash_rooms("rendering/captions.py")]
+    key = hash_text(json.dumps([n_sources, CLIPS_PER_SOURCE, FRAMES_PER_CLIP, SIZE, seed, *code]))[:10]
     folder = data_dir() / "pictures" / key
     if not (folder / "facts.parquet").exists():
         per_source = CLIPS_PER_SOURCE * FRAMES_PER_CLIP
         tables = [None] * n_sources
-        with replacing(folder / "frames.npy") as temporary:
+        bar = tqdm(
+            total=n_sources, unit="source", desc="render pictures", disable=not progress, mininterval=2
+        )
+        with replacing(folder / "frames.npy") as temporary, make_pool(workers) as pool, bar:
             frames = create_array(temporary, (n_sources * per_source, SIZE, SIZE, 3))
-            bar = tqdm(
-                total=n_sources, unit="source", desc="render pictures", disable=not progress, mininterval=2
-            )
-            with make_pool(workers) as pool, bar:
-                futures = {pool.submit(_render_source, source, seed): source for source in range(n_sources)}
-                for future in as_completed(futures):
-                    source = futures.pop(future)
-                    frames[source * per_source : (source + 1) * per_source], tables[source] = future.result()
-                    bar.update()
+            futures = {pool.submit(_render_source, source, seed): source for source in range(n_sources)}
+            for future in as_completed(futures):
+                source = futures.pop(future)
+                frames[source * per_source : (source + 1) * per_source], tables[source] = future.result()
+                bar.update()
             frames.flush()
         write_table(pd.concat(tables, ignore_index=True), folder / "facts.parquet")
     return np.load(folder / "frames.npy", mmap_mode="r"), pd.read_parquet(folder / "facts.parquet")
 
 
 def _render_source(source: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
-    """A few clips of one source, some frames of each."""
+    """Render a few clips of one source and take some frames of each."""
     rng = np.random.default_rng([seed, source])
-    skills, name = SKILLS["sim"](), source_name(source)
+    name, scene = source_name(source), scene_of(seed, source_name(source))
+    skills = rng.choice(np.array(SKILLS["sim"], dtype=object), CLIPS_PER_SOURCE, replace=False)
     pictures, rows = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for take, skill in enumerate(
-            rng.choice(np.array(skills, dtype=object), CLIPS_PER_SOURCE, replace=False)
-        ):
+        for take, skill in enumerate(skills):
             clip_id, path = f"{name}_{take}", Path(folder) / f"{take}.mp4"
             clip = render_clip(skill, clip_id, name, seed, SIZE)
-            write_clip(path, clip, scene_of(seed, name).fps, crf=scene_of(seed, name).crf)
+            write_clip(path, clip, scene.fps, crf=scene.crf)
             chosen = np.sort(rng.choice(len(clip), FRAMES_PER_CLIP, replace=False))
             pictures.append(read_clip(path, chosen))
             facts = frame_facts(skill, clip_id, name, seed)

@@ -4,42 +4,19 @@ Body frame: x is where the chest faces, y is left, z is up; lengths are in body 
 knows about skills, cameras or colours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 # The joint angles of a pose, in degrees. Zero is standing straight, arms along the body.
 # Flexion brings a limb forward; `abduct` and `spread` move both legs and both arms sideways.
-ANGLES = (
-    "spine",
-    "neck",
-    "hip_l",
-    "hip_r",
-    "abduct",
-    "knee_l",
-    "knee_r",
-    "shoulder_l",
-    "shoulder_r",
-    "spread",
-    "elbow",
-)
+ANGLES = tuple("spine neck hip_l hip_r abduct knee_l knee_r shoulder_l shoulder_r spread elbow".split())
 JOINTS = (
-    "pelvis",
-    "chest",
-    "head",
-    "hip_l",
-    "knee_l",
-    "foot_l",
-    "hip_r",
-    "knee_r",
-    "foot_r",
-    "shoulder_l",
-    "elbow_l",
-    "hand_l",
-    "shoulder_r",
-    "elbow_r",
-    "hand_r",
+    *("pelvis", "chest", "head", "hip_l", "knee_l", "foot_l", "hip_r", "knee_r", "foot_r"),
+    *("shoulder_l", "elbow_l", "hand_l", "shoulder_r", "elbow_r", "hand_r"),
 )
+AT = {name: idx for idx, name in enumerate(JOINTS)}
+SIDES = (("l", 1.0), ("r", -1.0))
 # Share of the body's mass near each joint: the body turns about this centre, so a tuck turns about the lap.
 MASS = np.array([0.20, 0.22, 0.10, 0.05, 0.06, 0.04, 0.05, 0.06, 0.04, 0.04, 0.03, 0.02, 0.04, 0.03, 0.02])
 
@@ -62,14 +39,16 @@ class Body:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Body":
-        """A body near the default one; builds differ by about 8 %."""
-        default = cls()
-        scale = {name: rng.uniform(0.92, 1.08) for name in cls.__dataclass_fields__}
-        return cls(**{name: getattr(default, name) * factor for name, factor in scale.items()})
+        """Draw a body near the default one; builds differ by about 8 %."""
+        return cls(**{field.name: field.default * rng.uniform(0.92, 1.08) for field in fields(cls)})
 
 
 def pose(**angles: float) -> np.ndarray:
-    """One pose (11,) in degrees from named angles; `hip`, `knee` and `shoulder` set both sides."""
+    """Make a pose (11,) in degrees from named angles; `hip`, `knee` and `shoulder` set both sides.
+
+    >>> dict(zip(ANGLES, pose(hip=90, hip_l=80).tolist()))["hip_r"]
+    90.0
+    """
     for part in ("hip", "knee", "shoulder"):
         value = angles.pop(part, 0.0)
         angles = {f"{part}_l": value, f"{part}_r": value} | angles
@@ -78,49 +57,44 @@ def pose(**angles: float) -> np.ndarray:
 
 
 def forward_kinematics(angles: np.ndarray, body: Body) -> np.ndarray:
-    """Joint positions (T, 15, 3) in the body frame, centred on the centre of mass, from angles (T, 11) in degrees."""
+    """Compute joint positions (T, 15, 3) in the body frame, centred on the centre of mass, from angles (T, 11)."""
     a = dict(zip(ANGLES, np.radians(angles).T))
     zero = np.zeros(len(angles))
 
-    def along(forward, side, down):
+    def along(forward, side, sign):
         """Unit vector (T, 3) from a flexion angle and a sideways angle, measured from straight down."""
         return np.stack(
-            [np.sin(forward) * np.cos(side), np.sin(side) * down, -np.cos(forward) * np.cos(side)], -1
+            [np.sin(forward) * np.cos(side), np.sin(side) * sign, -np.cos(forward) * np.cos(side)], -1
         )
 
-    def offset(width):
+    def sideways(width):
         return np.stack([zero, zero + width, zero], -1)
 
-    pelvis = np.zeros((len(angles), 3))
-    up = np.stack([np.sin(a["spine"]), zero, np.cos(a["spine"])], -1)
+    def upward(lean):
+        return np.stack([np.sin(lean), zero, np.cos(lean)], -1)
+
+    pelvis, up = np.zeros((len(angles), 3)), upward(a["spine"])
     chest = pelvis + body.torso * up
-    head_up = np.stack([np.sin(a["spine"] + a["neck"]), zero, np.cos(a["spine"] + a["neck"])], -1)
-    head = chest + body.neck * head_up
-    joints = {"pelvis": pelvis, "chest": chest, "head": head}
-    for side, sign in (("l", 1.0), ("r", -1.0)):
-        hip = pelvis + offset(sign * body.hip_width / 2)
+    joints = [pelvis, chest, chest + body.neck * upward(a["spine"] + a["neck"])]
+    for side, sign in SIDES:
+        hip = pelvis + sideways(sign * body.hip_width / 2)
         knee = hip + body.thigh * along(a[f"hip_{side}"], a["abduct"], sign)
         foot = knee + body.shin * along(a[f"hip_{side}"] - a[f"knee_{side}"], a["abduct"], sign)
-        shoulder = chest - 0.04 * up + offset(sign * body.shoulder_width / 2)
+        joints += [hip, knee, foot]
+    for side, sign in SIDES:
+        shoulder = chest - 0.04 * up + sideways(sign * body.shoulder_width / 2)
         # An arm hangs along the torso, so the torso's lean is taken off its flexion.
         reach = a[f"shoulder_{side}"] - a["spine"]
         elbow = shoulder + body.upper_arm * along(reach, a["spread"], sign)
         hand = elbow + body.forearm * along(reach + a["elbow"], a["spread"] * 0.6, sign)
-        joints |= {
-            f"hip_{side}": hip,
-            f"knee_{side}": knee,
-            f"foot_{side}": foot,
-            f"shoulder_{side}": shoulder,
-            f"elbow_{side}": elbow,
-            f"hand_{side}": hand,
-        }
-    positions = np.stack([joints[name] for name in JOINTS], 1)
+        joints += [shoulder, elbow, hand]
+    positions = np.stack(joints, 1)
     centre = np.einsum("j,tjc->tc", MASS / MASS.sum(), positions)
     return positions - centre[:, None]
 
 
 def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
-    """Rotation matrices (T, 3, 3) about one axis; about y a positive turn takes the head (z) towards x."""
+    """Make rotation matrices (T, 3, 3) about one axis; about y a positive turn takes the head (z) towards x."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     one, zero = np.ones_like(cos), np.zeros_like(cos)
     rows = {

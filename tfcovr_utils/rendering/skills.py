@@ -1,27 +1,16 @@
-"""What is performed: the skills of the rendered benchmark and their labels.
+"""The skills of the rendered benchmark, as tables, and their labels.
 
-Labels are written as FineGym and FineDiving write theirs, so that `labels.parse_label` reads them
-like real ones. How a skill moves is in `motion.py`.
+Labels are written as FineGym and FineDiving write theirs, so `labels.parse_label` reads them like real
+ones. `motion.py` says how a skill moves.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from itertools import product
 
 SHAPES = {"tucked": "c", "piked": "b", "stretched": "a"}  # shape -> dive position
-SALTOS = {1: "", 2: "double ", 3: "triple "}
 DIVE_DIRECTIONS = {"forward": 1, "backward": 2, "reverse": 3, "inward": 4}
-LEAPS = (
-    "split leap",
-    "switch leap",
-    "straddle pike jump",
-    "wolf hop or jump",
-    "ring jump",
-    "pike jump",
-    "tuck hop or jump",
-    "sheep jump",
-    "cat leap",
-    "stretched hop or jump",
-)
+VAULT_ENTRIES = {"handspring forward": "forward", "round-off, flic-flac": "backward", "tsukahara": ""}
 # Free-leg position -> how FineGym says it after "<count> turn ".
 TURN_LEGS = {
     "below horizontal": "on one leg, free leg optional below horizontal",
@@ -30,12 +19,26 @@ TURN_LEGS = {
     "tuck stand": "in tuck stand on one leg, free leg optional",
     "back attitude": "in back attitude, knee of free leg at horizontal throughout turn",
 }
-VAULT_ENTRIES = {"handspring forward": "forward", "round-off, flic-flac": "backward", "tsukahara": ""}
+# Family (or base, where it has a text of its own) -> label.
+TEXTS = {
+    "salto": "{many}salto {direction} {shape}{with_twists}",
+    "dismount": "(swing forward) {many}salto {direction} {shape}{with_turns}",
+    "vault": "{base} on, {shape} salto {direction}{with_turns} off",
+    "tsukahara": "tsukahara {shape}{with_turns}",
+    "turn": "{twists:g} turn {legs}",
+    "leap": "{base}{with_turns}",
+}
+# Leaps and vaults with another label where they have no turn.
+UNTURNED = {
+    "split leap": "split leap forward",
+    "straddle pike jump": "straddle pike jump or side split jump",
+    "tsukahara": "tsukahara {shape} salto",
+}
 
 
 @dataclass(frozen=True)
 class Skill:
-    """One label, as the factors that make it. `saltos` and `twists` are the counts that order decides."""
+    """One label, as the factors that make it. Only the order of frames shows `saltos` and `twists`."""
 
     apparatus: str  # FX, BB, UB, VT or DV
     family: str  # salto, leap, turn, vault, dismount, dive
@@ -46,157 +49,129 @@ class Skill:
     twists: float = 0.0  # twists or turns about the long axis, in half steps
     armstand: bool = False
 
+    @classmethod
+    def from_row(cls, row: Mapping) -> "Skill":
+        """Take the skill from a row of a table of factors."""
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
+
     @property
     def text(self) -> str:
-        """The label as its source dataset would print it; a dive's is its code."""
-        by_family = {
-            "salto": self._salto,
-            "leap": self._leap,
-            "turn": self._turn,
-            "vault": self._vault,
-            "dismount": self._dismount,
-            "dive": self._dive,
+        """The label as its source dataset prints it; the label of a dive is its code.
+
+        >>> Skill("FX", "salto", "salto", "backward", "tucked", 2, 1).text
+        '(FX) double salto backward tucked with 1 twist'
+        >>> Skill("DV", "dive", "dive", "forward", "piked", 2.5, 1).text
+        '5152b'
+        """
+        if self.family == "dive":
+            direction, halves = DIVE_DIRECTIONS[self.direction], round(2 * self.saltos)
+            if self.armstand or self.twists:
+                group = "6" if self.armstand else "5"
+                twists = str(round(2 * self.twists)) if self.twists else ""
+                return f"{group}{direction}{halves}{twists}{SHAPES[self.shape]}"
+            return f"{direction}0{halves}{SHAPES[self.shape]}"
+        text = TEXTS.get(self.base, TEXTS[self.family])
+        if not self.twists:
+            text = UNTURNED.get(self.base, text)
+        count = f" with {self.twists:g}" if self.twists else ""
+        words = {
+            "many": {2: "double ", 3: "triple "}.get(self.saltos, ""),
+            "with_twists": count and f"{count} twist",
+            "with_turns": count and f"{count} turn",
+            "legs": TURN_LEGS.get(self.base, ""),
         }
-        text = by_family[self.family]()
-        return text if self.family == "dive" else f"({self.apparatus}) {text}"
-
-    def _salto(self) -> str:
-        twists = f" with {self.twists:g} twist" if self.twists else ""
-        return f"{SALTOS[self.saltos]}salto {self.direction} {self.shape}{twists}"
-
-    def _leap(self) -> str:
-        if self.twists:
-            return f"{self.base} with {self.twists:g} turn"
-        return {
-            "split leap": "split leap forward",
-            "straddle pike jump": "straddle pike jump or side split jump",
-        }.get(self.base, self.base)
-
-    def _turn(self) -> str:
-        return f"{self.twists:g} turn {TURN_LEGS[self.base]}"
-
-    def _vault(self) -> str:
-        turns = f" with {self.twists:g} turn" if self.twists else ""
-        if self.base == "tsukahara":
-            return f"tsukahara {self.shape}{turns or ' salto'}"
-        return f"{self.base} on, {self.shape} salto {self.direction}{turns} off"
-
-    def _dismount(self) -> str:
-        turns = f" with {self.twists:g} turn" if self.twists else ""
-        return f"(swing forward) {SALTOS[self.saltos]}salto {self.direction} {self.shape}{turns}"
-
-    def _dive(self) -> str:
-        direction, halves, position = (
-            DIVE_DIRECTIONS[self.direction],
-            round(2 * self.saltos),
-            SHAPES[self.shape],
-        )
-        twists = f"{round(2 * self.twists)}" if self.twists else ""
-        if self.armstand:
-            return f"6{direction}{halves}{twists}{position}"
-        return f"5{direction}{halves}{twists}{position}" if twists else f"{direction}0{halves}{position}"
+        return f"({self.apparatus}) {text.format(**asdict(self), **words)}"
 
 
-def _grid(*axes, make) -> list[Skill]:
-    return [make(*values) for values in product(*axes)]
+# Family -> the factors that the rows below vary, and those that are always the same.
+_VARIED = {
+    "salto": (["apparatus", "direction", "shape", "saltos", "twists"], {}),
+    "dismount": (["shape", "saltos", "twists"], {"apparatus": "UB", "direction": "backward"}),
+    "leap": (["apparatus", "base", "twists"], {}),
+    "turn": (["apparatus", "base", "twists"], {}),
+    "vault": (["base", "shape", "twists"], {"apparatus": "VT", "saltos": 1}),
+    "dive": (["direction", "shape", "saltos", "twists", "armstand"], {"apparatus": "DV"}),
+}
 
 
-def _salto(apparatus, direction, shape, saltos, twists):
-    return Skill(apparatus, "salto", "salto", direction, shape, saltos, twists)
+def _skills(*rows: tuple) -> list[Skill]:
+    """Make the skills of some rows: each row is a family and the values of its factors, in all combinations."""
+    skills = []
+    for family, *values in rows:
+        names, constant = _VARIED[family]
+        axes = [_split(value) for value in values]
+        for chosen in product(*axes):
+            factors = {"family": family, "base": family, **constant, **dict(zip(names, chosen))}
+            if family == "vault":
+                factors["direction"] = VAULT_ENTRIES[factors["base"]]
+            skills.append(Skill(**factors))
+    return skills
 
 
-def _dismount(shape, saltos, twists):
-    return Skill("UB", "dismount", "dismount", "backward", shape, saltos, twists)
-
-
-def _leap(apparatus, base, twists):
-    return Skill(apparatus, "leap", base, twists=twists)
-
-
-def _turn(apparatus, base, twists):
-    return Skill(apparatus, "turn", base, twists=twists)
-
-
-def _vault(base, shape, twists):
-    return Skill("VT", "vault", base, VAULT_ENTRIES[base], shape, 1, twists)
-
-
-def _dive(direction, shape, saltos, twists=0.0, armstand=False):
-    return Skill("DV", "dive", "dive", direction, shape, saltos, twists, armstand)
-
-
-def smoke_skills() -> list[Skill]:
-    """Twenty labels: enough pairs of both kinds for every notebook to have something to show."""
+def _split(values: object) -> Iterable:
     return (
-        _grid(["FX"], ["backward"], ["stretched"], [1], [0, 1, 2], make=_salto)
-        + _grid(["FX", "BB"], ["backward"], ["tucked", "piked"], [1], [0], make=_salto)
-        + _grid(["FX"], ["backward"], ["tucked"], [2], [0], make=_salto)
-        + _grid(["FX", "BB"], ["switch leap"], [0, 1], make=_leap)
-        + _grid(["FX", "BB"], ["below horizontal"], [1, 2], make=_turn)
-        + _grid(["forward", "backward"], ["piked"], [1.5, 2.5], make=_dive)
+        values.split(" | ") if isinstance(values, str) else values if isinstance(values, tuple) else (values,)
     )
 
 
-def mini_skills() -> list[Skill]:
-    """The default benchmark: every count is shared by several labels, every apparatus has its own skills."""
-    return (
-        _grid(["FX"], ["backward"], ["stretched"], [1], [0, 0.5, 1, 1.5, 2, 2.5], make=_salto)
-        + _grid(["FX"], ["forward"], ["stretched"], [1], [0, 1, 2], make=_salto)
-        + _grid(["FX"], ["backward", "forward"], ["tucked", "piked"], [1], [0], make=_salto)
-        + _grid(["FX"], ["backward"], ["tucked", "piked"], [2], [0], make=_salto)
-        + _grid(["FX"], ["backward"], ["tucked"], [2], [1], make=_salto)
-        + _grid(["BB"], ["backward"], ["tucked", "piked", "stretched"], [1], [0], make=_salto)
-        + _grid(["BB"], ["backward"], ["stretched"], [1], [1], make=_salto)
-        + _grid(["BB"], ["forward"], ["tucked"], [1], [0], make=_salto)
-        + _grid(["FX", "BB"], ["split leap", "switch leap"], [0, 1], make=_leap)
-        + _grid(["FX", "BB"], ["below horizontal"], [1, 2], make=_turn)
-        + _grid(["FX"], ["held up in split"], [1, 2], make=_turn)
-        + _grid(["tucked", "stretched"], [2], [0, 1], make=_dismount)
-        + _grid(["handspring forward"], ["stretched"], [0, 1, 2], make=_vault)
-        + _grid(["forward", "backward"], ["piked"], [1.5, 2.5, 3.5], make=_dive)
-        + _grid(["forward"], ["tucked"], [2.5, 3.5], make=_dive)
-        + _grid(["inward", "reverse"], ["piked"], [1.5, 2.5], make=_dive)
-        + _grid(["backward"], ["piked"], [1.5], [0.5, 1.5, 2.5], make=_dive)
-        + _grid(["forward"], ["piked"], [2.5], [1, 2], make=_dive)
-    )
+# Twenty labels, which give every notebook a few pairs of both kinds.
+_SMOKE = _skills(
+    ("salto", "FX", "backward", "stretched", 1, (0, 1, 2)),
+    ("salto", "FX | BB", "backward", "tucked | piked", 1, 0),
+    ("salto", "FX", "backward", "tucked", 2, 0),
+    ("leap", "FX | BB", "switch leap", (0, 1)),
+    ("turn", "FX | BB", "below horizontal", (1, 2)),
+    ("dive", "forward | backward", "piked", (1.5, 2.5)),
+)
+# The default benchmark: several labels share every count, and every apparatus has its own skills.
+_MINI = _skills(
+    ("salto", "FX", "backward", "stretched", 1, (0, 0.5, 1, 1.5, 2, 2.5)),
+    ("salto", "FX", "forward", "stretched", 1, (0, 1, 2)),
+    ("salto", "FX", "backward | forward", "tucked | piked", 1, 0),
+    ("salto", "FX", "backward", "tucked | piked", 2, 0),
+    ("salto", "FX", "backward", "tucked", 2, 1),
+    ("salto", "BB", "backward", "tucked | piked | stretched", 1, 0),
+    ("salto", "BB", "backward", "stretched", 1, 1),
+    ("salto", "BB", "forward", "tucked", 1, 0),
+    ("leap", "FX | BB", "split leap | switch leap", (0, 1)),
+    ("turn", "FX | BB", "below horizontal", (1, 2)),
+    ("turn", "FX", "held up in split", (1, 2)),
+    ("dismount", "tucked | stretched", 2, (0, 1)),
+    ("vault", "handspring forward", "stretched", (0, 1, 2)),
+    ("dive", "forward | backward", "piked", (1.5, 2.5, 3.5)),
+    ("dive", "forward", "tucked", (2.5, 3.5)),
+    ("dive", "inward | reverse", "piked", (1.5, 2.5)),
+    ("dive", "backward", "piked", 1.5, (0.5, 1.5, 2.5)),
+    ("dive", "forward", "piked", 2.5, (1, 2)),
+)
+# Larger grids, of which `sim` takes the plainest.
+_LEAPS = (
+    "split leap | switch leap | straddle pike jump | wolf hop or jump | ring jump | pike jump | tuck hop or jump | "
+    "sheep jump | cat leap | stretched hop or jump"
+)
+_GYMNASTICS = _skills(
+    ("salto", "FX | BB", "backward | forward", "tucked | piked | stretched", 1, (0, 0.5, 1, 1.5, 2, 2.5, 3)),
+    ("salto", "FX", "backward | forward", "tucked | piked | stretched", 2, (0, 0.5, 1, 1.5, 2)),
+    ("salto", "BB", "backward", "tucked | piked", 2, (0, 1)),
+    ("salto", "FX", "backward", "tucked", 3, 0),
+    ("leap", "FX | BB", _LEAPS, (0, 0.5, 1, 1.5)),
+    ("turn", "FX | BB", tuple(TURN_LEGS), (1, 1.5, 2, 3)),
+    ("dismount", "tucked | piked | stretched", (1, 2), (0, 0.5, 1, 1.5, 2)),
+    ("vault", tuple(VAULT_ENTRIES), "tucked | piked | stretched", (0, 0.5, 1, 1.5, 2, 2.5)),
+)
+_DIVES = _skills(
+    ("dive", tuple(DIVE_DIRECTIONS), "piked | tucked", (1.5, 2.5, 3.5)),
+    ("dive", "backward | reverse", "piked", 1.5, (0.5, 1.5, 2.5, 3.5)),
+    ("dive", "forward", "piked", 1.5, (1, 2, 3)),
+    ("dive", "forward | backward", "piked", 2.5, (1, 2, 3)),
+    ("dive", "backward", "piked", 2.5, (0.5, 1.5)),
+    ("dive", "forward | backward", "piked | tucked", (1, 2), 0, True),
+)
 
 
-def sim_skills() -> list[Skill]:
-    """The paper's shape: 259 gymnastics labels and 47 dives, the plainest of a larger grid."""
-    gym = (
-        _grid(
-            ["FX", "BB"],
-            ["backward", "forward"],
-            ["tucked", "piked", "stretched"],
-            [1],
-            [0, 0.5, 1, 1.5, 2, 2.5, 3],
-            make=_salto,
-        )
-        + _grid(
-            ["FX"],
-            ["backward", "forward"],
-            ["tucked", "piked", "stretched"],
-            [2],
-            [0, 0.5, 1, 1.5, 2],
-            make=_salto,
-        )
-        + _grid(["BB"], ["backward"], ["tucked", "piked"], [2], [0, 1], make=_salto)
-        + _grid(["FX"], ["backward"], ["tucked"], [3], [0], make=_salto)
-        + _grid(["FX", "BB"], LEAPS, [0, 0.5, 1, 1.5], make=_leap)
-        + _grid(["FX", "BB"], TURN_LEGS, [1, 1.5, 2, 3], make=_turn)
-        + _grid(["tucked", "piked", "stretched"], [1, 2], [0, 0.5, 1, 1.5, 2], make=_dismount)
-        + _grid(VAULT_ENTRIES, ["tucked", "piked", "stretched"], [0, 0.5, 1, 1.5, 2, 2.5], make=_vault)
-    )
-    dives = (
-        _grid(["forward", "backward", "reverse", "inward"], ["piked", "tucked"], [1.5, 2.5, 3.5], make=_dive)
-        + _grid(["backward", "reverse"], ["piked"], [1.5], [0.5, 1.5, 2.5, 3.5], make=_dive)
-        + _grid(["forward"], ["piked"], [1.5], [1, 2, 3], make=_dive)
-        + _grid(["forward", "backward"], ["piked"], [2.5], [1, 2, 3], make=_dive)
-        + _grid(["backward"], ["piked"], [2.5], [0.5, 1.5], make=_dive)
-        + _grid(["forward", "backward"], ["piked", "tucked"], [1, 2], [0], [True], make=_dive)
-    )
-    plainest = sorted(gym, key=lambda skill: (skill.saltos + skill.twists, skill.text))
-    return plainest[:259] + sorted(dives, key=lambda skill: (skill.saltos + skill.twists, skill.text))[:47]
+def _plainest(skills: list[Skill], n: int) -> list[Skill]:
+    return sorted(skills, key=lambda skill: (skill.saltos + skill.twists, skill.text))[:n]
 
 
-SKILLS = {"smoke": smoke_skills, "mini": mini_skills, "sim": sim_skills}
+# `sim` has the paper's shape: 259 gymnastics labels and 47 dives.
+SKILLS = {"smoke": _SMOKE, "mini": _MINI, "sim": _plainest(_GYMNASTICS, 259) + _plainest(_DIVES, 47)}

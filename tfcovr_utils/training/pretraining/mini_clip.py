@@ -118,7 +118,7 @@ def build_tokenizer(texts: list[str], vocab_size: int = 1400) -> CLIPTokenizer:
 
 def vocabulary_texts() -> list[str]:
     """What the tokenizer learns its words from: captions' phrases, modification texts and labels. No picture is paired with any here."""
-    labels = [label_text(skill.text) if skill.family == "dive" else skill.text for skill in SKILLS["sim"]()]
+    labels = [label_text(skill.text) if skill.family == "dive" else skill.text for skill in SKILLS["sim"]]
     return sorted(set(read_table(ROOT / "data" / "modifications" / "tfcovr_short.csv").text) | set(labels))
 
 
