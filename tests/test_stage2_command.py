@@ -14,7 +14,7 @@ from tfcovr_utils.embedding.embed import Embedded
 from tfcovr_utils.encoders import Encoder
 from tfcovr_utils.encoders.tokens import official_text
 from tfcovr_utils.labels import parse_label
-from tfcovr_utils.metrics.ranking import average_precision_official, rank_official
+from tfcovr_utils.metrics.official import average_precision_official, rank_official
 from tfcovr_utils.sources import Source
 from tfcovr_utils.sources.release.csv_files import read_queries, read_train
 from tfcovr_utils.sources.release.embedding_files import read_embeddings, write_embeddings

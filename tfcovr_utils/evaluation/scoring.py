@@ -19,17 +19,15 @@ from ..benchmark.protocols import Task, make_task
 from ..labels import Attributes, difference
 from ..machine.hashing import hash_files_below, hash_rooms, hash_text, hash_weights_named, versions
 from ..methods import METHODS, Fitted, Method, NotRun, Setting
+from ..metrics.official import average_precision_official, rank_official, recall_official
 from ..metrics.ranking import (
     BLOCK,
     RANKS,
-    average_precision_official,
     average_precision_ranked,
     first_rank_at,
     first_rank_ranked,
     hit_ranked,
     rank_gallery,
-    rank_official,
-    recall_official,
     recall_ranked,
 )
 from ..profiles import data_dir, provenance

@@ -1,6 +1,6 @@
-"""Percentile intervals over queries, of one method and of the difference of two.
+"""Means over queries with percentile bootstrap intervals, of one method and of the difference of two.
 
-A query without a relevant item is undefined: NaN, counted and left out.
+A query without a relevant item is undefined: it is NaN, counted and left out.
 """
 
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-BLOCK = 2**22  # resampled values held at a time; bounds memory, changes no result
-KEPT = 2**23  # drawings of so many values are kept for the next row of a table
+BLOCK = 2**22  # resampled values held in memory at a time; changes no result
+CACHED_VALUES = 2**23  # drawings of up to so many values are cached for the next row of a table
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedInterval(Interval):
-    """The same for the mean difference a - b between two methods on the same queries."""
+    """The mean difference a - b of two methods on the same queries, with its interval."""
 
     p_value: float  # two-sided, (count + 1) / (resamples + 1), never 0
     share_not_above_zero: float  # share of resamples whose mean difference is <= 0
@@ -43,12 +43,16 @@ def mean_over_queries(values):
 
 
 def bootstrap_interval(values, seed, resamples=10_000, level=0.95):
-    """Return the mean of per-query values (Q,) and its percentile interval over resampled queries."""
+    """Return the mean of per-query values (Q,) and its percentile interval over resampled queries.
+
+    >>> bootstrap_interval([1.0, 1.0, float("nan")], seed=0, resamples=10)
+    Interval(mean=1.0, low=1.0, high=1.0, num_queries=2, num_undefined=1)
+    """
     return bootstrap_intervals(np.asarray(values)[:, None], seed, resamples, level)[0]
 
 
 def bootstrap_intervals(values, seed, resamples=10_000, level=0.95):
-    """`bootstrap_interval` of each column of (Q, K), over one drawing of the queries. A row with a NaN is undefined in all."""
+    """Return `bootstrap_interval` of each column of (Q, K); a row with a NaN is undefined in all."""
     values = np.asarray(values, dtype=np.float64)
     means = _resample_means(values, seed, resamples)
     undefined = np.isnan(values).any(axis=1)
@@ -63,8 +67,8 @@ def paired_bootstrap(values_a, values_b, seed, resamples=10_000, level=0.95):
     values_a, values_b = np.asarray(values_a, dtype=np.float64), np.asarray(values_b, dtype=np.float64)
     if values_a.shape != values_b.shape or (np.isnan(values_a) != np.isnan(values_b)).any():
         raise ValueError(
-            f"values_a and values_b differ in shape, {values_a.shape} and {values_b.shape}, or in which queries are "
-            "undefined; pass both methods on the same queries, in the same order."
+            f"values_a and values_b differ in shape, {values_a.shape} and {values_b.shape}, or in which "
+            "queries are undefined; pass both methods on the same queries, in the same order."
         )
     means = _resample_means((values_a - values_b)[:, None], seed, resamples)[:, 0]
     not_above, not_below = int((means <= 0).sum()), int((means >= 0).sum())
@@ -74,7 +78,7 @@ def paired_bootstrap(values_a, values_b, seed, resamples=10_000, level=0.95):
 
 
 def _resample_means(values, seed, resamples):
-    """Means (resamples, K) of values (Q, K) over queries drawn again; rows with a NaN are left out."""
+    """Return means (resamples, K) of values (Q, K) over resampled queries; rows with a NaN are left out."""
     undefined = np.isnan(values).any(axis=tuple(range(1, values.ndim)))
     if values.ndim != 2 or np.isinf(values).any() or undefined.all():
         raise ValueError(
@@ -82,17 +86,17 @@ def _resample_means(values, seed, resamples):
         )
     values = values[~undefined]
     num = len(values)
-    drawings = _kept(num, seed, resamples) if num * resamples <= KEPT else _times_drawn(num, seed, resamples)
+    drawings = (_cached_drawings if num * resamples <= CACHED_VALUES else _times_drawn)(num, seed, resamples)
     return np.concatenate([times @ values / num for times in drawings])
 
 
-@lru_cache(maxsize=1)  # the rows of a table are of the same queries, and so of the same drawings
-def _kept(num, seed, resamples):
+@lru_cache(maxsize=1)  # the rows of a table share their queries, and so their drawings
+def _cached_drawings(num, seed, resamples):
     return list(_times_drawn(num, seed, resamples))
 
 
 def _times_drawn(num, seed, resamples):
-    """How often each of `num` queries is drawn in each resample: (resamples, num) floats, a block of rows at a time."""
+    """Yield how often each of `num` queries is drawn in each resample: blocks of floats (rows, num)."""
     rng, step = np.random.default_rng(seed), max(1, BLOCK // num)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)

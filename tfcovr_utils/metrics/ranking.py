@@ -1,35 +1,38 @@
-"""Retrieval metrics, one value a query. Intervals over queries are in `intervals.py`.
+"""Rank a gallery, and score rankings: AP@K, recall, hit and first rank, one value a query.
 
-`*_at` functions take scores (Q, G) and rank by top-k; `*_ranked` ones take ids already ranked;
-`*_official` ones repeat the released TF-CoVR evaluation, faults included. All return fractions, one
-row a query, as float64 numpy arrays: nothing is averaged, turned into per cent or rounded here.
+`*_at` functions take scores (Q, G) and rank by top-k; `*_ranked` functions take ids that are ranked already.
+All return fractions as float64 arrays, one row a query: nothing is averaged, turned into per cent or rounded
+here.
 
-Conventions. Equal scores: the lower gallery index comes first. Fewer candidates than K: the list
-ends early, no divisor changes. A query without relevant items has no value: it is NaN, and
-`intervals` leave it out and count it.
+Conventions. Equal scores: the lower gallery index comes first. Fewer candidates than K: the list ends early
+and no divisor changes. A query without relevant items has no value: it is NaN, and `intervals` leaves it out
+and counts it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import torch
 
-RANKS = (5, 10, 25, 50)  # the paper's and CIRCO's cut-offs
+RANKS = (5, 10, 25, 50)  # the cut-offs of the paper and of CIRCO
 PADDING = (-1, "", None)  # fills up lists of ids; never an id
-BLOCK = 2**22  # numbers held at a time by a row-wise pass; bounds memory, changes no result
+BLOCK = 2**22  # numbers held in memory at a time by passes over rows; changes no result
 
 
 def rank_gallery(scores, k, exclude_idx=None):
     """Return the gallery indices of the k best scores of each query, best first: (Q, k) int64.
 
-    scores: (Q, G) array or tensor, higher is better, infinities allowed, NaN refused. exclude_idx: (Q,)
-    index of the clip that may not answer, -1 for none. Places without a candidate hold -1.
+    scores: (Q, G) array or tensor, higher is better, infinities allowed, NaN refused. exclude_idx: (Q,) index
+    of the clip that may not answer, -1 for none. Places without a candidate hold -1.
+
+    >>> rank_gallery([[0.1, 0.9, 0.5]], 2).tolist()
+    [[1, 2]]
     """
     scores, exclude_idx = _check_scores(scores, exclude_idx)
-    (k,) = _check_ranks(k)
+    (k,) = check_ranks(k)
     num_queries, num_gallery = scores.shape
-    depth = min(k + 1, num_gallery)  # one more than asked, so that the excluded clip can be dropped
+    depth = min(k + 1, num_gallery)  # one more than asked, in place of the excluded clip
     ranked = np.full((num_queries, k + 1), -1)
     for rows in _row_blocks(num_queries, num_gallery):
         ranked[rows, :depth] = _stable_topk(scores[rows], depth).cpu().numpy()
@@ -38,31 +41,27 @@ def rank_gallery(scores, k, exclude_idx=None):
     return np.take_along_axis(ranked, order, axis=1)[:, :k]
 
 
-def average_precision_at(scores, relevant, ks=RANKS, exclude_idx=None, num_relevant=None):
-    """Compute AP@K as CIRCO does: sum of the precisions at the hits / min(K, number relevant).
+def average_precision_at(scores, relevant, ks=RANKS, exclude_idx=None):
+    """Compute AP@K (Q, len(ks)) as CIRCO does: sum of the precisions at hits / min(K, number relevant).
 
-    scores, exclude_idx: see `rank_gallery`. relevant: (Q, G) bool, or for each query its gallery indices
-    (a list of lists, or (Q, R) padded with -1; a repeated index counts once). A query clip that is
-    excluded is not relevant either. num_relevant: (Q,) when some relevant clips are not in the gallery
-    and should count in the divisor as CIRCO's do. Returns (Q, len(ks)).
+    scores, exclude_idx: see `rank_gallery`. relevant: (Q, G) bool, or for each query its gallery indices (a
+    list of lists, or (Q, R) padded with -1; a repeated index counts once). An excluded query clip is not
+    relevant either.
+
+    >>> average_precision_at([[0.9, 0.8, 0.7]], [[0, 2]], ks=[1, 2]).tolist()
+    [[1.0, 0.5]]
     """
-    return _average_precision(_hits_from_scores(scores, relevant, ks, exclude_idx, num_relevant), ks)
-
-
-def recall_at(scores, relevant, ks=RANKS, exclude_idx=None, num_relevant=None):
-    """Compute the share of a query's relevant items found in the top K; as `average_precision_at`."""
-    return _recall(_hits_from_scores(scores, relevant, ks, exclude_idx, num_relevant), ks)
-
-
-def hit_at(scores, relevant, ks=RANKS, exclude_idx=None):
-    """Tell whether any relevant item is in the top K (0 or 1): R@K of CoVR, which has a single target."""
-    return _hit(_hits_from_scores(scores, relevant, ks, exclude_idx), ks)
+    scores, exclude_idx = _check_scores(scores, exclude_idx)
+    row, idx = _relevant_pairs(relevant, exclude_idx, *scores.shape)
+    ranked = rank_gallery(scores, max(check_ranks(ks)), exclude_idx)
+    return _find_hits(ranked, row, idx).average_precision(ks)
 
 
 def first_rank_at(scores, relevant, exclude_idx=None):
     """Return the 1-based rank of each query's best-ranked relevant item in the whole gallery: (Q,).
 
-    Its mean over queries is the mean rank (MeanR). Ties as in `rank_gallery`; counts, never sorts.
+    Inputs as of `average_precision_at`. The mean over queries is the mean rank (MeanR). It counts and never
+    sorts.
     """
     scores, exclude_idx = _check_scores(scores, exclude_idx)
     num_queries, num_gallery = scores.shape
@@ -84,157 +83,108 @@ def first_rank_at(scores, relevant, exclude_idx=None):
     return ranks
 
 
-def average_precision_ranked(ranked_ids, relevant_ids, ks=RANKS, exclude_ids=None):
-    """Compute AP@K from ids ranked best first, by CIRCO's definition.
+def average_precision_ranked(ranked_ids, relevant_ids, ks=RANKS):
+    """Compute AP@K by CIRCO's definition from ids ranked best first: (Q, len(ks)).
 
-    ranked_ids, relevant_ids: for each query a list of ids (all int or all str), or a 2-D array padded
-    with -1 or "". An id met again takes no place and earns nothing, nor does the query's own clip
-    (exclude_ids: (Q,), -1 or "" for none). Relevant ids that are never ranked stay in the divisor.
+    ranked_ids, relevant_ids: for each query a list of ids (all int or all str), or a 2-D array padded with -1
+    or "". A repeated id takes no place and earns nothing. Relevant ids that are never ranked stay in the
+    divisor.
+
+    >>> average_precision_ranked([["b", "a"]], [["a"]], ks=[1, 2]).tolist()
+    [[0.0, 0.5]]
     """
-    return _average_precision(_hits_from_ids(ranked_ids, relevant_ids, exclude_ids), ks)
+    return _hits_of_ids(ranked_ids, relevant_ids).average_precision(ks)
 
 
-def recall_ranked(ranked_ids, relevant_ids, ks=RANKS, exclude_ids=None):
-    """Compute the share of relevant ids found in the top K; inputs as `average_precision_ranked`."""
-    return _recall(_hits_from_ids(ranked_ids, relevant_ids, exclude_ids), ks)
+def recall_ranked(ranked_ids, relevant_ids, ks=RANKS):
+    """Compute the share of relevant ids in the top K, (Q, len(ks)); see `average_precision_ranked`."""
+    return _hits_of_ids(ranked_ids, relevant_ids).recall(ks)
 
 
-def hit_ranked(ranked_ids, relevant_ids, ks=RANKS, exclude_ids=None):
-    """Tell whether any relevant id is in the top K (0 or 1); inputs as `average_precision_ranked`."""
-    return _hit(_hits_from_ids(ranked_ids, relevant_ids, exclude_ids), ks)
+def hit_ranked(ranked_ids, relevant_ids, ks=RANKS):
+    """Say whether any relevant id is in the top K, 0 or 1: R@K of CoVR, which has one target a query."""
+    recall = recall_ranked(ranked_ids, relevant_ids, ks)
+    return np.where(np.isnan(recall), np.nan, recall > 0)
 
 
-def first_rank_ranked(ranked_ids, relevant_ids, exclude_ids=None):
+def first_rank_ranked(ranked_ids, relevant_ids):
     """Return the 1-based rank of the first relevant id: (Q,), infinity where the list has none."""
-    hits = _hits_from_ids(ranked_ids, relevant_ids, exclude_ids)
+    hits = _hits_of_ids(ranked_ids, relevant_ids)
     first = np.where(hits.hit, hits.position, np.inf).min(axis=1, initial=np.inf)
     return np.where(hits.num_relevant > 0, first, np.nan)
 
 
-def rank_official(scores, gallery_ids, query_clip_ids, k=50):
-    """Rank as the released TF-CoVR loop does: ids of the k best gallery rows, repeated ids kept.
-
-    Rows with the query's own id lose 100 instead of being left out, so they return when the gallery is
-    short. Ties: the later row first, as in a reversed sort (the released sort leaves them open).
-    """
-    scores = torch.as_tensor(scores)
-    gallery_ids, query_clip_ids = np.asarray(gallery_ids), np.asarray(query_clip_ids)
-    own = torch.from_numpy(query_clip_ids[:, None] == gallery_ids[None, :]).to(scores.device)
-    flipped = (scores - 100 * own.to(scores.dtype)).flip(1)
-    ranked = rank_gallery(flipped, min(k, len(gallery_ids)))
-    return gallery_ids[len(gallery_ids) - 1 - ranked]
-
-
-def average_precision_official(ranked_ids, relevant_ids, ks=RANKS):
-    """Compute AP@K as the released TF-CoVR code does, unrounded: every repetition of a right id is a hit.
-
-    It exceeds 1 when right clips repeat. Inputs as `average_precision_ranked`; repeated relevant ids count
-    as often as they are listed.
-    """
-    return _average_precision(_hits_from_ids(ranked_ids, relevant_ids, official=True), ks)
-
-
-def recall_official(ranked_ids, target_ids, ks=RANKS):
-    """Count how often the one target id stands in the top K, as the released code does: can exceed 1."""
-    return _recall(
-        _hits_from_ids(ranked_ids, [[target] for target in _as_list(target_ids)], official=True), ks
-    )
-
-
 @dataclass(frozen=True)
-class _Hits:
+class Hits:
+    """Which entries of ranked lists are right."""
+
     hit: np.ndarray  # (Q, N) bool
     position: np.ndarray  # (Q, N) 1-based rank; an entry that takes no place repeats the rank before it
     num_relevant: np.ndarray  # (Q,)
 
+    def average_precision(self, ks):
+        """Return (Q, len(ks)); NaN for a query without relevant items."""
+        precision = self.hit * np.cumsum(self.hit, axis=1) / np.maximum(self.position, 1)
+        return self._sum_to_rank(precision, ks, np.minimum(self.num_relevant[:, None], check_ranks(ks)))
 
-def _average_precision(hits, ks):
-    precision = hits.hit * np.cumsum(hits.hit, axis=1) / np.maximum(hits.position, 1)
-    return _sum_to_rank(precision, hits, ks) / _or_nan(
-        np.minimum(hits.num_relevant[:, None], _check_ranks(ks))
-    )
+    def recall(self, ks):
+        """Return (Q, len(ks)); NaN for a query without relevant items."""
+        return self._sum_to_rank(self.hit, ks, self.num_relevant[:, None])
 
-
-def _recall(hits, ks):
-    return _sum_to_rank(hits.hit, hits, ks) / _or_nan(hits.num_relevant[:, None])
-
-
-def _hit(hits, ks):
-    recall = _recall(hits, ks)
-    return np.where(np.isnan(recall), np.nan, recall > 0)
+    def _sum_to_rank(self, gain, ks, divisor):
+        sums = [(gain * (self.position <= k)).sum(axis=1) for k in check_ranks(ks)]
+        return np.stack(sums, axis=1) / np.where(divisor > 0, divisor, np.nan)
 
 
-def _sum_to_rank(gain, hits, ks):
-    return np.stack([(gain * (hits.position <= k)).sum(axis=1) for k in _check_ranks(ks)], axis=1)
-
-
-def _or_nan(divisor):
-    return np.where(divisor > 0, divisor, np.nan)
-
-
-def _hits_from_scores(scores, relevant, ks, exclude_idx, num_relevant=None):
-    scores, exclude_idx = _check_scores(scores, exclude_idx)
-    row, idx = _relevant_pairs(relevant, exclude_idx, *scores.shape)
-    hits = _mark_hits(rank_gallery(scores, max(_check_ranks(ks)), exclude_idx), row, idx)
-    return hits if num_relevant is None else replace(hits, num_relevant=np.asarray(_as_list(num_relevant)))
-
-
-def _hits_from_ids(ranked_ids, relevant_ids, exclude_ids=None, official=False):
-    exclude_ids = [None] * len(ranked_ids) if exclude_ids is None else _as_list(exclude_ids)
-    sizes = [len(table) for table in (ranked_ids, relevant_ids, exclude_ids)]
-    if len(set(sizes)) > 1:
+def _hits_of_ids(ranked_ids, relevant_ids):
+    if len(ranked_ids) != len(relevant_ids):
         raise ValueError(
-            f"ranked, relevant and excluded ids are for {sizes} queries; pass one entry for each query."
+            f"ranked ids are for {len(ranked_ids)} and relevant ids for {len(relevant_ids)} queries; pass "
+            "one entry for each query."
         )
     ranked_row, ranked = _flatten(ranked_ids)
     row, relevant = _flatten(relevant_ids)
-    ranked, relevant, exclude = _code_ids(ranked, relevant, exclude_ids)
+    ranked, relevant = _number_ids(ranked, relevant)
     lengths = np.bincount(ranked_row, minlength=len(ranked_ids))
     table = np.full((len(ranked_ids), lengths.max(initial=0)), -1)
     table[np.arange(table.shape[1]) < lengths[:, None]] = ranked
-    table[table == exclude[:, None]] = -1
-    kept = (relevant >= 0) & (relevant != exclude[row])
-    return _mark_hits(table, row[kept], relevant[kept], official)
+    return _find_hits(table, row[relevant >= 0], relevant[relevant >= 0])
 
 
-def _code_ids(*lists):
-    """Number the ids of several lists alike, 0 and up; padding is -1."""
-    codes = dict.fromkeys(PADDING, -1)
-    coded = [np.array([codes.setdefault(key, len(codes)) for key in keys], dtype=np.int64) for keys in lists]
-    if len({isinstance(key, str) for key in codes if key not in PADDING}) > 1:
+def _number_ids(*lists):
+    """Give equal ids of several lists equal numbers from 0; padding is -1."""
+    numbers = dict.fromkeys(PADDING, -1)
+    numbered = [
+        np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64) for keys in lists
+    ]
+    if len({isinstance(key, str) for key in numbers if key not in PADDING}) > 1:
         raise ValueError(
-            f"ids mix text and numbers, such as {list(codes)[3:6]}; pass all ids as str or all as int."
+            f"ids mix text and numbers, such as {list(numbers)[3:6]}; pass all ids as str or all as int."
         )
-    return coded
+    return numbered
 
 
-def _mark_hits(ranked, row, code, official=False):
-    """Find the hits of ranked codes (Q, N), -1 where no place is taken, given relevant (row, code) pairs."""
-    stride = 2 + max(ranked.max(initial=-1), code.max(initial=-1))
+def _find_hits(ranked, row, number):
+    """Find the hits of ranked numbers (Q, N), -1 for no item, given relevant (row, number) pairs."""
+    stride = 2 + max(ranked.max(initial=-1), number.max(initial=-1))
     first_key = np.arange(len(ranked)) * stride + 1
-    key = first_key[:, None] + ranked  # one number for each (query, code), padding included
-    relevant_key = first_key[row] + code
-    counted = np.ones(key.shape, dtype=bool)
-    if not official:
-        relevant_key = np.unique(relevant_key)
-        counted = np.zeros(key.size, dtype=bool)
-        counted[np.unique(key, return_index=True)[1]] = True
-        counted = counted.reshape(key.shape) & (ranked >= 0)
+    key = first_key[:, None] + ranked  # one key for each (query, number), padding included
+    relevant_key = np.unique(first_key[row] + number)
+    counted = np.zeros(key.size, dtype=bool)
+    counted[np.unique(key, return_index=True)[1]] = True  # only the first of equal ids
+    counted = counted.reshape(key.shape) & (ranked >= 0)
     num_relevant = np.bincount(relevant_key // stride, minlength=len(ranked))
-    return _Hits(counted & np.isin(key, relevant_key), np.cumsum(counted, axis=1), num_relevant)
+    return Hits(counted & np.isin(key, relevant_key), np.cumsum(counted, axis=1), num_relevant)
 
 
 def _stable_topk(scores, k):
     """Return the indices of the k best of each row, the lower index first among equals."""
     values, idx = scores.topk(min(k + 1, scores.shape[1]), dim=1)
-    tied = (
-        values[:, k - 1] == values[:, -1]
-        if values.shape[1] > k
-        else torch.zeros(len(values), dtype=torch.bool)
-    )
+    cut = values.shape[1] > k
+    tied = values[:, k - 1] == values[:, -1] if cut else torch.zeros(len(values), dtype=torch.bool)
     idx = idx[:, :k]
     if tied.any():
-        # topk promises no order among equals, so where the cut falls among them we choose the lower indices.
+        # topk promises no order among equals; where the cut falls among them, take the lower indices.
         row, last = scores[tied], values[tied, k - 1 : k]
         above, level = row > last, row == last
         keep = above | (level & (level.cumsum(1, dtype=torch.int32) <= k - above.sum(1, keepdim=True)))
@@ -249,12 +199,13 @@ def _row_blocks(num_rows, num_columns):
     return [slice(start, min(start + step, num_rows)) for start in range(0, num_rows, step)]
 
 
-def _as_list(values):
+def as_list(values):
+    """Return arrays and tensors as nested lists, and anything else as it is."""
     return values.tolist() if hasattr(values, "tolist") else values
 
 
 def _flatten(table):
-    rows = [_as_list(row) for row in _as_list(table)]
+    rows = [as_list(row) for row in as_list(table)]
     if any(isinstance(row, str) or not hasattr(row, "__len__") for row in rows):
         raise ValueError(
             f"the ids begin {rows[:2]}; pass a list for each query, even of one entry: [[3], [7]]."
@@ -269,11 +220,8 @@ def _relevant_pairs(relevant, exclude_idx, num_queries, num_gallery):
     else:
         row, idx = _flatten(relevant)
         idx = np.array(idx, dtype=np.int64 if not idx else None)
-        fits = (
-            len(relevant) == num_queries
-            and idx.dtype.kind == "i"
-            and ((idx >= -1) & (idx < num_gallery)).all()
-        )
+        fits = len(relevant) == num_queries and idx.dtype.kind == "i"
+        fits = fits and ((idx >= -1) & (idx < num_gallery)).all()
     if not fits:
         raise ValueError(
             f"relevant does not fit {num_queries} queries and {num_gallery} gallery clips; pass a bool array "
@@ -295,18 +243,18 @@ def _check_scores(scores, exclude_idx):
             "recompute the embeddings of that query and clip."
         )
     num_queries, num_gallery = scores.shape
-    exclude_idx = (
-        np.full(num_queries, -1) if exclude_idx is None else np.asarray(_as_list(exclude_idx), dtype=int)
-    )
+    exclude_idx = [-1] * num_queries if exclude_idx is None else as_list(exclude_idx)
+    exclude_idx = np.asarray(exclude_idx, dtype=int)
     if exclude_idx.shape != (num_queries,) or not ((exclude_idx >= -1) & (exclude_idx < num_gallery)).all():
         raise ValueError(
-            f"exclude_idx has shape {exclude_idx.shape}; pass one gallery index for each of {num_queries} queries, "
-            f"0 to {num_gallery - 1}, or -1 for none."
+            f"exclude_idx has shape {exclude_idx.shape}; pass one gallery index for each of {num_queries} "
+            f"queries, 0 to {num_gallery - 1}, or -1 for none."
         )
     return scores, exclude_idx
 
 
-def _check_ranks(ks):
+def check_ranks(ks):
+    """Return cut-offs as a tuple of whole numbers of at least 1."""
     ks = np.atleast_1d(ks)
     if ks.dtype.kind not in "iu" or ks.size == 0 or ks.min() < 1:
         raise ValueError(f"ks is {ks.tolist()}; pass whole numbers of at least 1, for example {RANKS}.")

@@ -13,7 +13,8 @@ from ..benchmark.protocols import Task, make_task
 from ..embedding.embed import embed_clips, embed_texts
 from ..encoders import Encoder
 from ..encoders.tokens import Tokens, official_text, tokenise
-from ..metrics.ranking import RANKS, average_precision_at, average_precision_official, rank_official
+from ..metrics.official import average_precision_official, rank_official
+from ..metrics.ranking import RANKS, average_precision_at
 from .fusion import Fusion
 from .towers import TextTower, load_text_tower, load_tokenizer, read_tokens
 
