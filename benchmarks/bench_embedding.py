@@ -18,7 +18,7 @@ from tfcovr_utils.embedding.embed import embed_clips
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.profiles import get_profile
 from tfcovr_utils.video import read_clip, write_clip
-from tfcovr_utils.video.frames import read_kept
+from tfcovr_utils.video.frames import read_cached
 
 CLIPS, REPEATS, WORKERS = 96, 5, (1, 2, 4)
 QUICK_CLIPS = 6
@@ -66,7 +66,7 @@ def one_by_one(encoder, clips, folder):
 
 
 def ahead(encoder, clips, folder, workers):
-    kept = read_kept.__self__
+    kept = read_cached.__self__
     kept.clips.clear()  # what this process has decoded before is decoded again
     kept.room = None
     with tempfile.TemporaryDirectory() as out:

@@ -289,7 +289,7 @@ def test_a_file_that_changes_while_it_is_read_gives_no_row(clips_dir, embed, mon
             path.write_bytes((path.parent / "4.mp4").read_bytes())
         return clip
 
-    monkeypatch.setattr(embedding, "read_kept", read_and_change)
+    monkeypatch.setattr(embedding, "read_cached", read_and_change)
     missing = embed(clips_dir).missing
     assert list(missing) == ["id clips/3.mp4"] and "changed while it was read" in missing["id clips/3.mp4"]
 
@@ -334,7 +334,7 @@ def test_frames_in_memory_are_bounded(originals, embed, monkeypatch):
         waiting.append(len(decoded) - encoder.encoded)
         return Tiny.encode_frames(encoder, frames)
 
-    monkeypatch.setattr(embedding, "read_kept", read)
+    monkeypatch.setattr(embedding, "read_cached", read)
     monkeypatch.setattr(encoder, "encode_frames", encode)
     monkeypatch.setattr(embedding, "PENDING_BYTES", 2 * one_clip)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)

@@ -12,7 +12,7 @@ from ..machine.files import write_table
 from ..machine.hashing import digest
 from ..profiles import data_dir
 from ..video import VideoError
-from ..video.frames import read_kept, square
+from ..video.frames import read_cached, square
 from ..video.hashes import hash_clips
 
 AT_ONCE = 64  # captions in a batch
@@ -69,7 +69,7 @@ def _middle(path: Path, size: int) -> np.ndarray | None:
     """The middle frame (S, S, 3), whole numbers; None for a clip that cannot be read."""
     try:
         return (
-            square(torch.from_numpy(read_kept(path, "middle", 1)).permute(0, 3, 1, 2), size)
+            square(torch.from_numpy(read_cached(path, "middle", 1)).permute(0, 3, 1, 2), size)
             .permute(0, 2, 3, 1)[0]
             .numpy()
         )

@@ -28,7 +28,7 @@ from ..machine import processes
 from ..machine.hashing import digest
 from ..profiles import data_dir
 from ..video import VideoError, is_picture
-from ..video.frames import read_kept
+from ..video.frames import read_cached
 from ..video.hashes import file_version, hash_clips
 from .store import Store
 
@@ -264,7 +264,7 @@ def _embed_files(
 
     def read(file: _File) -> tuple[_File, np.ndarray | str]:
         try:
-            clip = read_kept(file.path, policy, frames)
+            clip = read_cached(file.path, policy, frames)
             if file_version(file.path) != file.version:
                 return file, f"clip {str(file.path)!r} changed while it was read; read it again"
         except VideoError as error:

@@ -1,7 +1,8 @@
-"""Read, write, cut and preview clips: the only package that knows a decoder or an encoder of video.
+"""Read, write, cut and preview clips: the only room that knows a video decoder or encoder.
 
-`reading` and `writing` are what others use; `inspection` vouches for a file before it is read, `container` opens
-it, `picture` reads what is one frame, `request` says in a sentence what is wrong. No audio, no network, nothing kept on disk.
+`decoding` reads a clip and `frames` many; `writing` encodes and `cutting` cuts whole benchmarks; `inspection`
+says what a file holds, `container` opens it, `picture` reads a clip of one frame, `request` checks what is
+asked; `listing` finds videos in folders, `hashes` hashes them. No audio, no network, no labels, no models.
 """
 
 from .decoding import read_clip

@@ -1,11 +1,9 @@
 """Cut sub-action clips out of long videos: in parallel, resumable, once encoded.
 
-    tfcovr cut --source finegym --annotations DIR --videos DIR --out DIR
-
-Which frames a clip gets is `video.cut_clip`'s part. One run at a time works in an output folder; a second waits.
+Which frames a clip gets is decided by `writing.cut_clip`. One run at a time works in an output folder; a
+second waits.
 """
 
-import hashlib
 import signal
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -19,11 +17,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..machine.files import append_rows, clear_left_over, locked, read_manifest, replacing, write_manifest
+from ..machine.hashing import digest
 from ..machine.workers import make_pool
-from . import cut_clip
 from .listing import list_videos
+from .writing import cut_clip
 
-MANIFEST = "cut.jsonl"  # a line for each clip that is done, in the output folder
+MANIFEST = "cut.jsonl"  # a line for each finished clip, in the output folder
 FAILURES = "cut_failures.csv"  # what the last run could not cut, and why
 CRF = 18  # of x264; visually lossless
 IN_FLIGHT = 2  # jobs handed out for each worker, so that none waits for work
@@ -51,44 +50,40 @@ class _Job:
     start_s: float
     end_s: float
     path: str  # below the output folder
-    crf: int
+    crf: int = CRF
 
 
-def cut(clips: pd.DataFrame, videos_dir: Path, out_dir: Path, workers: int = 2, crf: int = CRF) -> CutReport:
+def cut(clips: pd.DataFrame, videos_dir: Path, out_dir: Path, workers: int = 2) -> CutReport:
     """Make each clip's file from the long video of its source, as `out_dir / path`.
 
-    A video is found by its stem, `source_video`, anywhere below `videos_dir`. Left alone are clips
-    whose file stands below `videos_dir` already, clips that are no file (FineDiving's folders of
-    frames), and what an earlier run made from the same video with the same times. What cannot be
-    cut is named in the report and in `cut_failures.csv`, and the rest goes on.
+    A video is found by its stem, `source_video`, anywhere below `videos_dir`. Three kinds of clips are
+    skipped: those whose file is below `videos_dir` already, those that are no file (FineDiving's folders of
+    frames), and those that an earlier run made from the same video with the same times. What cannot be cut is
+    named in the report and in `cut_failures.csv`, and the rest goes on.
     """
     videos_dir, out_dir = Path(videos_dir), Path(out_dir)
     if not videos_dir.is_dir():
         raise FileNotFoundError(f"{videos_dir} is not a folder; give the one that holds the long videos.")
     with locked(out_dir / MANIFEST):
-        return _cut_missing(clips, videos_dir, out_dir, workers, crf)
-
-
-def _cut_missing(clips: pd.DataFrame, videos_dir: Path, out_dir: Path, workers: int, crf: int) -> CutReport:
-    for folder in {out_dir, *((out_dir / path).parent for path in clips["path"])}:
-        clear_left_over(folder)
-    rows = read_manifest(out_dir / MANIFEST)
-    jobs, failed = _plan(clips, videos_dir, rows, crf)
-    stale = [job for job in jobs if not _is_done(job, rows.get(job.clip_id), out_dir)]
-    again = {job.clip_id for job in stale}
-    write_manifest((row for clip_id, row in rows.items() if clip_id not in again), out_dir / MANIFEST)
-    made = 0
-    results = _cut_all(deque(stale), videos_dir, out_dir, workers)
-    for job, result in tqdm(results, "cut", len(stale), mininterval=1, disable=None):
-        if isinstance(result, str):
-            failed.append((job.clip_id, Path(job.video).stem, result))
-            continue
-        append_rows([asdict(job) | result], out_dir / MANIFEST)
-        made += 1
-    failures = pd.DataFrame(sorted(failed), columns=["clip_id", "source_video", "reason"], dtype=str)
-    with replacing(out_dir / FAILURES) as temporary:
-        failures.to_csv(temporary, index=False)
-    return CutReport(made, len(jobs) - len(stale), failures)
+        for folder in {out_dir, *((out_dir / path).parent for path in clips["path"])}:
+            clear_left_over(folder)
+        rows = read_manifest(out_dir / MANIFEST)
+        jobs, failed = _plan(clips, videos_dir, rows)
+        todo = [job for job in jobs if not _is_done(job, rows.get(job.clip_id), out_dir)]
+        again = {job.clip_id for job in todo}
+        write_manifest((row for clip_id, row in rows.items() if clip_id not in again), out_dir / MANIFEST)
+        made = 0
+        results = _cut_all(deque(todo), videos_dir, out_dir, workers)
+        for job, result in tqdm(results, "cut", len(todo), mininterval=1, disable=None):
+            if isinstance(result, str):
+                failed.append((job.clip_id, Path(job.video).stem, result))
+            else:
+                append_rows([asdict(job) | result], out_dir / MANIFEST)
+                made += 1
+        failures = pd.DataFrame(sorted(failed), columns=["clip_id", "source_video", "reason"], dtype=str)
+        with replacing(out_dir / FAILURES) as temporary:
+            failures.to_csv(temporary, index=False)
+    return CutReport(made, len(jobs) - len(todo), failures)
 
 
 def find_videos(videos_dir: Path) -> dict[str, list[Path]]:
@@ -99,7 +94,7 @@ def find_videos(videos_dir: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _plan(clips: pd.DataFrame, videos_dir: Path, rows: dict, crf: int) -> tuple[list[_Job], list]:
+def _plan(clips: pd.DataFrame, videos_dir: Path, rows: dict) -> tuple[list[_Job], list]:
     """Jobs for the clips that can be cut, and (clip_id, source_video, reason) for the others."""
     videos = find_videos(videos_dir)
     jobs, failed = [], []
@@ -108,12 +103,11 @@ def _plan(clips: pd.DataFrame, videos_dir: Path, rows: dict, crf: int) -> tuple[
         if is_folder or (clip.clip_id not in rows and (videos_dir / clip.path).is_file()):
             continue
         found = videos.get(clip.source_video, [])
-        reason = _why_not(clip, found, videos_dir)
-        if reason:
+        if reason := _why_not(clip, found, videos_dir):
             failed.append((clip.clip_id, clip.source_video, reason))
             continue
         video, size = found[0].relative_to(videos_dir).as_posix(), found[0].stat().st_size
-        jobs.append(_Job(clip.clip_id, video, size, clip.start_s, clip.end_s, clip.path, crf))
+        jobs.append(_Job(clip.clip_id, video, size, clip.start_s, clip.end_s, clip.path))
     return jobs, failed
 
 
@@ -124,7 +118,7 @@ def _why_not(clip, found: list[Path], videos_dir: Path) -> str | None:
         names = " and ".join(path.relative_to(videos_dir).as_posix() for path in found)
         return f"{names} have one name, {clip.source_video!r}; rename one of them."
     if not clip.end_s > clip.start_s:
-        # Whole-second stamps give nothing for a clip in fifteen of FineGym.
+        # Times in whole seconds leave one in fifteen of FineGym's clips with no length.
         return "it lasts 0 s by its times; give exact ones (finegym_annotation_info_v1.1.json)."
     return None
 
@@ -140,8 +134,8 @@ def _cut_all(
 ) -> Iterator[tuple[_Job, dict | str]]:
     """Yield each job with what was made, or with the reason why nothing was.
 
-    A file may take the process that reads it down; then those in flight are tried again one at a
-    time, so that the one to blame is named and no other is lost.
+    A file may crash the process that reads it; then the jobs in flight are tried again one at a time, so that
+    the broken file is named and no other clip is lost.
     """
     folders = (videos_dir, out_dir)
     while jobs:
@@ -160,7 +154,7 @@ def _run_pool(
     try:
         while jobs or running:
             while jobs and len(running) < in_flight:
-                with _ctrl_c_held_back():
+                with _block_ctrl_c():
                     future = pool.submit(_cut_one, jobs[0], *folders)
                 running[future] = jobs.popleft()
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -169,14 +163,14 @@ def _run_pool(
     except BrokenProcessPool:
         return list(running.values())
     finally:
-        # On Ctrl-C too: clips in the making are finished, those waiting are not begun.
+        # On Ctrl-C too: clips that were begun are finished, those waiting are not begun.
         pool.shutdown(cancel_futures=True)
     return []
 
 
 @contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """Let a worker that is born here inherit deafness to Ctrl-C, which would kill it half started."""
+def _block_ctrl_c() -> Iterator[None]:
+    """Start workers in here: they inherit the blocked signal, and Ctrl-C cannot kill one half started."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -192,7 +186,7 @@ def _cut_one(job: _Job, videos_dir: Path, out_dir: Path) -> dict | str:
     try:
         n_frames = cut_clip(video, job.start_s, job.end_s, file, crf=job.crf)
         content = file.read_bytes()
-    except Exception as error:  # whatever is wrong with one clip, it is named and the others are cut
+    except Exception as error:  # whatever is wrong with one clip, the others are cut
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         return kind + str(error).replace(str(video), job.video)
-    return {"frames": n_frames, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return {"frames": n_frames, "bytes": len(content), "sha256": digest(content)}

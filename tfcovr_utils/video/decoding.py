@@ -2,11 +2,9 @@
 
 decord 0.6 loops for ever where more than 128 packets give no frame (a cut without re-encoding is enough),
 repeats frames in silence where fewer do, and aborts the process on an absurd frame count. So it sees only a
-file that PyAV has just decoded to its end without a fault; that check takes about as long as the read at most.
-A video too long for the check is read by PyAV, which seeks.
+file that PyAV has just decoded to its end without a fault; that check takes about as long as the read at
+most. A video too long for the check is read by PyAV, which seeks.
 """
-
-from __future__ import annotations
 
 import math
 import os
@@ -22,15 +20,15 @@ from .container import (
     SEEK_GAP_S,
     SEEK_MARGIN_S,
     open_video,
+    seek,
     upright,
     walk_frames,
     walk_frames_from,
     walk_packets,
 )
-from .inspection import TIMEOUT_S, inspect, miscount
+from .inspection import TIMEOUT_S, ClipInfo, Inspection, inspect, miscount
 from .picture import is_picture, read_picture
 from .request import (
-    POLICIES,
     TIME_TOLERANCE_S,
     VideoError,
     check_choice,
@@ -53,20 +51,16 @@ def read_clip(
     *,
     decoder: str = "auto",
     timeout_s: float = TIMEOUT_S,
-    seed: int | np.random.Generator | None = None,
 ) -> np.ndarray:
     """Decode frames of a clip: uint8 (T, H, W, 3), RGB, upright, in the order asked.
 
     `indices` is a policy of `sample_indices`, which then gives T = `frames` ("middle": 1), or frame numbers
     in any order, repeats allowed. Both count within the file or, where `start_s` or `end_s` is given, within
-    the frames shown from `start_s` up to but not including `end_s`, in seconds from the start of the video.
-    `seed` is for the policy "random". A file or a request that will not do raises VideoError, a file that
-    takes longer than `timeout_s` included; a clip is never returned with frames missing or repeated. A picture is
-    a clip of one frame.
+    the frames shown from `start_s` up to but not including `end_s`, in seconds from the start of the video. A
+    file or a request that will not do raises VideoError, also a file that takes longer than `timeout_s`; a
+    clip is never returned with frames missing or repeated. A picture is a clip of one frame.
     """
     check_choice("decoder", decoder, DECODERS)
-    if isinstance(indices, str):
-        check_choice("policy", indices, POLICIES)
     start_s, end_s = check_window(start_s, end_s)
     if decoder != "av":
         _decord()  # its first import takes seconds that are not the file's
@@ -74,46 +68,34 @@ def read_clip(
     seen = inspect(path, timeout_s)
     info = seen.info
     if info.fault:
-        raise VideoError(info.fault, "damaged")
-    is_long = seen.pts is None
-    pts = _packet_pts(path, start_s, end_s, deadline) if is_long else seen.pts
+        raise VideoError(info.fault)
+    pts = _packet_pts(path, start_s, end_s, deadline) if seen.pts is None else seen.pts
     window = _window(path, (pts - seen.start_pts) * float(seen.time_base), start_s, end_s, info)
     if isinstance(indices, str):
-        chosen = sample_indices(
-            len(window), frames, indices, None if seed is None else np.random.default_rng(seed)
-        )
+        chosen = sample_indices(len(window), frames, indices)
     else:
         chosen = check_indices(path, indices, len(window))
     if len(chosen) * info.width * info.height * 3 > MAX_CLIP_BYTES:
-        raise VideoError(
-            f"{clip_name(path)}: {len(chosen)} frames of {info.width}x{info.height} exceed"
-            f" {MAX_CLIP_BYTES >> 30} GiB; ask for fewer frames",
-            "too large",
-        )
+        asked = f"{len(chosen)} frames of {info.width}x{info.height} exceed {MAX_CLIP_BYTES >> 30} GiB"
+        raise VideoError(f"{clip_name(path)}: {asked}; ask for fewer frames")
     if is_picture(path):
         return np.repeat(read_picture(path)[None], len(chosen), axis=0)
     wanted, order = np.unique(window[chosen], return_inverse=True)
-    if is_long:
-        check_choice(
-            f"decoder for {clip_name(path)}, too long to be checked for decord,", decoder, ("auto", "av")
-        )
+    if seen.pts is None:
+        unchecked = f"decoder for {clip_name(path)}, too long to be checked for decord,"
+        check_choice(unchecked, decoder, ("auto", "av"))
         clip = _read_long(path, pts[wanted], deadline)
     else:
-        # decord rounds 10 bit colours in a way of its own, by more than 2 in 255.
-        clip = None
-        if decoder == "decord" or (decoder == "auto" and seen.bits <= 8):
-            clip = _read_by_decord(path, wanted, info, deadline, is_required=decoder == "decord")
-        if clip is None:
-            clip = _read_by_av(path, wanted, deadline)
+        clip = _read_checked(path, wanted, seen, deadline, decoder)
     return np.stack([clip[i] for i in order])
 
 
 def _packet_pts(path, start_s, end_s, deadline) -> np.ndarray:
-    """When a long video's frames are shown, ascending ticks, from about `start_s` to past `end_s`; decodes nothing."""
+    """Ascending ticks of a long video's frames from about `start_s` to past `end_s`, without decoding."""
     with open_video(path) as (container, stream):
         zero, packets, found = stream.start_time or 0, 0, []
         if start_s > SEEK_GAP_S:
-            container.seek(zero + round((start_s - SEEK_MARGIN_S) / stream.time_base), stream=stream)
+            seek(container, stream, start_s - SEEK_MARGIN_S)
         for packet in walk_packets(path, container, stream, deadline):
             packets += packet.size > 0
             if packet.size and packet.pts is not None and not packet.is_discard:
@@ -121,20 +103,17 @@ def _packet_pts(path, start_s, end_s, deadline) -> np.ndarray:
                 if packet.dts is not None and (packet.dts - zero) * stream.time_base > end_s + SEEK_MARGIN_S:
                     break
         if (start_s, end_s) == (0, math.inf) and stream.frames not in (0, packets):
-            raise VideoError(miscount(path, stream.frames, packets), "damaged")
+            raise VideoError(f"{clip_name(path)} {miscount(stream.frames, packets)}")
         return np.array(sorted(found), dtype=np.int64)
 
 
-def _window(path, seconds, start_s, end_s, info) -> np.ndarray:
+def _window(path, seconds: np.ndarray, start_s: float, end_s: float, info: ClipInfo) -> np.ndarray:
     """Positions in `seconds`, the times of the frames, that lie in [start_s, end_s)."""
     window = np.flatnonzero((seconds >= start_s - TIME_TOLERANCE_S) & (seconds < end_s - TIME_TOLERANCE_S))
     ends_s = max(info.duration_s, seconds.max(initial=0.0) + 1 / info.fps)
     if not len(window) or (math.isfinite(end_s) and end_s > ends_s + 1 / info.fps):
-        raise VideoError(
-            f"{clip_name(path)} has {len(window)} frames in [{start_s:g}, {end_s:g}) s and ends at"
-            f" {ends_s:.3f} s; correct the window",
-            "bad window",
-        )
+        found = f"{len(window)} frames in [{start_s:g}, {end_s:g}) s and ends at {ends_s:.3f} s"
+        raise VideoError(f"{clip_name(path)} has {found}; correct the window")
     return window
 
 
@@ -150,18 +129,35 @@ def _decord():
     return decord
 
 
-def _read_by_decord(path, wanted, info, deadline, is_required) -> list[np.ndarray] | None:
-    """Frames of a checked file at the ascending numbers `wanted`; None where decord cannot, unless it `is_required`.
+def _read_checked(path, wanted, seen: Inspection, deadline, decoder: str) -> list[np.ndarray]:
+    """Frames of a checked file at the ascending numbers `wanted`, by decord if it can."""
+    # decord rounds 10 bit colours in a way of its own, by more than 2 in 255.
+    if decoder == "decord" or (decoder == "auto" and seen.bits <= 8):
+        try:
+            return _read_by_decord(path, wanted, seen.info, deadline)
+        except VideoError:
+            if decoder == "decord":
+                raise
+    return _read_by_av(path, wanted, deadline)
 
-    Frames are taken one after the other from the first, for a clip is short: it is in skipping that decord loops
-    for ever, and by seeking it lands on wrong frames wherever groups of pictures are open.
+
+def _read_by_decord(path, wanted, info: ClipInfo, deadline) -> list[np.ndarray]:
+    """Frames of a checked file at the ascending numbers `wanted`; VideoError where decord cannot.
+
+    Frames are taken one after the other from the first, for a clip is short: it is in skipping that decord
+    loops for ever, and by seeking it lands on wrong frames wherever groups of pictures are open.
     """
     decord = _decord()
     if decord is None:
-        if is_required:
-            raise VideoError("decord cannot be imported here; use decoder='auto' or 'av'", "bad request")
-        return None
+        raise VideoError("decord cannot be imported here; use decoder='auto' or 'av'")
     clip, remaining = [], set(wanted.tolist())
+    refusals = (
+        decord.DECORDError,
+        decord.DECORDLimitReachedError,
+        RuntimeError,
+        AssertionError,
+        StopIteration,
+    )
     try:
         # fault_tol: by default decord gives a neighbour, in silence, for a frame that it cannot decode.
         reader = decord.VideoReader(f"file:{os.fspath(path)}", num_threads=1, fault_tol=1e-9)
@@ -175,19 +171,8 @@ def _read_by_decord(path, wanted, info, deadline, is_required) -> list[np.ndarra
                 raise RuntimeError(f"it gives frames of shape {frame.shape}")  # it takes padding for channels
             if index in remaining:
                 clip.append(frame.asnumpy())
-    except (
-        decord.DECORDError,
-        decord.DECORDLimitReachedError,
-        RuntimeError,
-        AssertionError,
-        StopIteration,
-    ) as error:
-        if is_required:
-            reason = str(error).splitlines()[0]
-            raise VideoError(
-                f"{clip_name(path)} is beyond decord ({reason}); use decoder='auto'", "decord"
-            ) from None
-        return None
+    except refusals as error:
+        raise VideoError(f"{clip_name(path)} is beyond decord ({error!r:.80}); use decoder='auto'") from None
     return clip
 
 
@@ -200,11 +185,11 @@ def _read_by_av(path, wanted, deadline) -> list[np.ndarray]:
                 clip.append(upright(frame, reformatter))
                 if index == wanted[-1]:
                     return clip
-    raise VideoError(f"{clip_name(path)} changed while it was read; read it again", "damaged")
+    raise VideoError(f"{clip_name(path)} changed while it was read; read it again")
 
 
 def _read_long(path, wanted_pts, deadline) -> list[np.ndarray]:
-    """Frames of an unchecked video shown at the ascending ticks `wanted_pts`, seeking over what lies between."""
+    """Frames of an unchecked video at the ascending ticks `wanted_pts`, seeking over what lies between."""
     clip, reformatter = [], VideoReformatter()
     with open_video(path) as (container, stream):
         zero, frames, reached_s = stream.start_time or 0, walk_frames(path, container, stream, deadline), 0.0
@@ -214,9 +199,7 @@ def _read_long(path, wanted_pts, deadline) -> list[np.ndarray]:
                 frames = walk_frames_from(path, container, stream, wanted_s, deadline)
             frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= pts), None)
             if frame is None or frame.pts != pts or frame.is_corrupt:
-                raise VideoError(
-                    f"{clip_name(path)} is damaged near {wanted_s:.3f} s; fetch it again", "damaged"
-                )
+                raise VideoError(f"{clip_name(path)} is damaged near {wanted_s:.3f} s; fetch it again")
             clip.append(upright(frame, reformatter))
             reached_s = wanted_s
     return clip

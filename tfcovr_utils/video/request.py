@@ -1,9 +1,4 @@
-"""What may be asked of a clip, and the sentence that says why not: plain checks, no decoder.
-
-The package calls these at its public boundary; nothing here decodes a file.
-"""
-
-from __future__ import annotations
+"""What may be asked of a clip, and the sentence that says why not: plain checks, no decoder."""
 
 import math
 import os
@@ -12,32 +7,28 @@ from fractions import Fraction
 
 import numpy as np
 
-POLICIES = ("centre", "centre-half", "ends", "middle", "random")
+POLICIES = ("centre", "centre-half", "ends", "middle")
 TIME_TOLERANCE_S = 1e-3  # Matroska stores times in whole milliseconds
 
 
 class VideoError(ValueError):
-    """A clip that cannot be read, written or cut as asked; `reason` is its kind in a word or two."""
-
-    def __init__(self, message: str, reason: str = "unreadable"):
-        super().__init__(message)
-        self.reason = reason
+    """A clip that cannot be read, written or cut as asked."""
 
 
-def sample_indices(
-    n_frames: int, frames: int, policy: str = "centre", rng: np.random.Generator | None = None
-) -> np.ndarray:
-    """Choose frames out of a clip of `n_frames`: (T,) int64, ascending.
+def sample_indices(n_frames: int, frames: int, policy: str = "centre") -> np.ndarray:
+    """Choose frames out of a clip of `n_frames`: (T,) int64, ascending; a short clip repeats frames.
 
     "centre" takes the middle of each of `frames` equal segments, as AIM's loader does; "centre-half" does so
-    within the middle half of the clip, at twice the rate; "ends" spreads them evenly from the first frame to the
-    last, rounded down, as LanguageBind's loader does; "random" takes a random frame of each segment; "middle" takes the one frame
-    n // 2, whatever `frames` says. A clip shorter than `frames` repeats frames.
+    within the middle half of the clip, at twice the rate; "ends" spreads them evenly from the first frame to
+    the last, rounded down, as LanguageBind's loader does; "middle" takes frame n // 2, whatever `frames`
+    says.
+
+    >>> sample_indices(24, 4).tolist(), sample_indices(24, 4, "ends").tolist()
+    ([3, 9, 15, 21], [0, 7, 15, 23])
     """
+    check_choice("policy", policy, POLICIES)
     if n_frames < 1 or frames < 1:
-        raise VideoError(
-            f"cannot sample {frames} frames out of {n_frames}; both must be at least 1", "bad request"
-        )
+        raise VideoError(f"cannot sample {frames} frames out of {n_frames}; both must be at least 1")
     segment = np.arange(frames, dtype=np.int64)
     if policy == "centre":
         return (2 * segment + 1) * n_frames // (2 * frames)
@@ -45,90 +36,74 @@ def sample_indices(
         return (frames + 2 * segment + 1) * n_frames // (4 * frames)
     if policy == "ends":
         return np.linspace(0, n_frames - 1, frames).astype(np.int64)
-    if policy == "middle":
-        return np.array([n_frames // 2], dtype=np.int64)
-    if policy == "random":
-        if rng is None:
-            raise VideoError(
-                "policy 'random' needs a seed or a Generator; pass seed=0 for instance", "bad request"
-            )
-        return np.minimum(((segment + rng.random(frames)) * n_frames / frames).astype(np.int64), n_frames - 1)
-    raise VideoError(f"unknown policy {policy!r}; choose one of {', '.join(POLICIES)}", "bad request")
+    return np.array([n_frames // 2], dtype=np.int64)
 
 
 def clip_name(path) -> str:
+    """Name a clip in an error message."""
     return f"clip {os.fspath(path)!r}"
 
 
-def check_choice(what, value, valid):
+def check_choice(what, value, valid) -> None:
+    """Refuse a value that is not one of `valid`."""
     if value not in valid:
-        raise VideoError(f"unknown {what} {value!r}; choose one of {', '.join(valid)}", "bad request")
+        raise VideoError(f"unknown {what} {value!r}; choose one of {', '.join(valid)}")
 
 
 def check_window(start_s, end_s) -> tuple[float, float]:
+    """Return a window in seconds, with None for either end of the video."""
     start_s, end_s = 0.0 if start_s is None else float(start_s), math.inf if end_s is None else float(end_s)
-    if not (0 <= start_s < end_s):
-        raise VideoError(
-            f"window [{start_s:g}, {end_s:g}) s is not one; expected 0 <= start_s < end_s, in seconds",
-            "bad window",
-        )
+    if not 0 <= start_s < end_s:
+        window = f"[{start_s:g}, {end_s:g}) s"
+        raise VideoError(f"{window} is not a window; expected 0 <= start_s < end_s, in seconds")
     return start_s, end_s
 
 
 def check_indices(path, indices, n_frames) -> np.ndarray:
+    """Return frame numbers as an array, all within a window of `n_frames`."""
     chosen = np.asarray(indices)
     if chosen.ndim != 1 or not len(chosen) or chosen.dtype.kind not in "iu":
-        raise VideoError(
-            f"{clip_name(path)}: indices {indices!r} are not frame numbers; expected a non-empty list of integers",
-            "bad index",
-        )
+        raise VideoError(f"{clip_name(path)}: indices {indices!r} are not a non-empty list of frame numbers")
     for index in chosen[(chosen < 0) | (chosen >= n_frames)][:1]:
-        raise VideoError(
-            f"{clip_name(path)} has no frame {index} in the window read; expected 0 to {n_frames - 1}",
-            "bad index",
-        )
+        found = f"has no frame {index} in the window read; expected 0 to {n_frames - 1}"
+        raise VideoError(f"{clip_name(path)} {found}")
     return chosen
 
 
 def check_frames(frames) -> np.ndarray:
+    """Return the frames of a clip, uint8 (T, H, W, 3)."""
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
-        raise VideoError(
-            f"an array of {frames.dtype} {frames.shape} is not a clip; expected uint8 (T, H, W, 3), at least one frame",
-            "bad request",
-        )
+        found = f"an array of {frames.dtype} {frames.shape} is not a clip"
+        raise VideoError(f"{found}; expected uint8 (T, H, W, 3), at least one frame")
     return frames
 
 
 def check_rate(fps) -> Fraction:
+    """Return a frame rate as an exact fraction."""
     if fps is None or not 0 < fps <= 1000:
         raise VideoError(
-            f"frame rate {fps!r} is not one; expected more than 0 and at most 1000 frames a second",
-            "bad request",
+            f"frame rate {fps!r} is not possible; expected above 0, at most 1000 frames a second"
         )
     ntsc = Fraction(round(fps * 1.001) * 1000, 1001)  # 29.97 and 23.976 are names for n * 1000 / 1001
     return ntsc if ntsc and abs(fps - ntsc) < 0.005 else Fraction(fps).limit_denominator(1001)
 
 
 def check_file(path) -> os.stat_result:
+    """Return the status of a file that can be read and is not empty."""
+    clip = clip_name(path)
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        raise VideoError(
-            f"{clip_name(path)} does not exist; check the path or run the notebook that makes the clips",
-            "missing",
-        ) from None
+        advice = "check the path or run the notebook that makes the clips"
+        raise VideoError(f"{clip} does not exist; {advice}") from None
     except (OSError, ValueError) as error:
-        raise VideoError(
-            f"{clip_name(path)} cannot be reached ({error}); check the path", "missing"
-        ) from None
+        raise VideoError(f"{clip} cannot be reached ({error}); check the path") from None
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
-        raise VideoError(f"{clip_name(path)} is {kind}; expected a video file", "not a file")
+        raise VideoError(f"{clip} is {kind}; expected a video file")
     if not os.access(path, os.R_OK):
-        raise VideoError(
-            f"{clip_name(path)} may not be read by this user; correct its permissions", "no permission"
-        )
+        raise VideoError(f"{clip} may not be read by this user; correct its permissions")
     if status.st_size == 0:
-        raise VideoError(f"{clip_name(path)} is empty (0 bytes); fetch or render it again", "empty")
+        raise VideoError(f"{clip} is empty (0 bytes); fetch or render it again")
     return status

@@ -1,20 +1,18 @@
 """Write clips, cut them out of long videos, and make small looping previews."""
 
-from __future__ import annotations
-
 import io
 import math
-import os
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from PIL import Image
 
-from ..machine.files import explain_write_errors
+from ..machine.files import replacing
 from .container import open_video, shown_s, upright, walk_frames_from
 from .decoding import read_clip
 from .inspection import probe
@@ -29,7 +27,7 @@ from .request import (
 )
 
 KEYFRAME_INTERVAL = 12  # short, so that a frame in the middle of a clip is cheap to reach
-GIF_SIDE = 192
+GIF_SIDE, GIF_MS = 192, 125  # pixels, and how long a frame is shown
 GIF_STEPS = ((24, 128, 96), (16, 64, 64), (12, 32, 48), (6, 16, 16))  # frames, colours, least side in pixels
 
 
@@ -39,7 +37,7 @@ def write_clip(path: str | Path, frames: np.ndarray, fps: float, *, crf: int = 1
     An odd height or width gains one repeated row or column, because yuv420p halves both. The file appears
     under its name only when it is complete.
     """
-    with explain_write_errors(path), _encoder(path, check_rate(fps), crf) as encode:
+    with _encoder(path, check_rate(fps), crf) as encode:
         for frame in check_frames(frames):
             encode(frame)
     return Path(path)
@@ -55,28 +53,20 @@ def cut_clip(
     """
     start_s, end_s = check_window(start_s, end_s)
     if not math.isfinite(end_s):
-        raise VideoError(
-            "cut_clip needs an end_s; pass probe(path).duration_s for the end of the video", "bad window"
-        )
+        raise VideoError("cut_clip needs an end_s; pass probe(path).duration_s for the end of the video")
+    n_frames, reformatter = 0, VideoReformatter()
     with open_video(source_path) as (container, stream):
         rate = check_rate(stream.average_rate or stream.guessed_rate)
-        with explain_write_errors(out_path), _encoder(out_path, rate, crf) as encode:
-            n_frames, reformatter = 0, VideoReformatter()
+        with _encoder(out_path, rate, crf) as encode:
             for frame in _slots(source_path, container, stream, start_s, end_s, rate):
                 encode(upright(frame, reformatter))
                 n_frames += 1
     return n_frames
 
 
-def preview(frames_or_path: np.ndarray | str | Path, *, fps: float = 8.0, max_bytes: int = 100_000) -> bytes:
-    """Make a looping GIF of a clip, shrunk in size, then colours, then frames until it is at most `max_bytes`."""
-    from PIL import Image
-
-    if isinstance(frames_or_path, np.ndarray):
-        clip = check_frames(frames_or_path)
-    else:
-        clip = read_clip(frames_or_path, "centre", min(GIF_STEPS[0][0], probe(frames_or_path).n_frames))
-    shown_ms = round(1000 / fps)
+def preview(path: str | Path, *, max_bytes: int = 100_000) -> bytes:
+    """Make a looping GIF of at most `max_bytes`: smaller, then with fewer colours, then with fewer frames."""
+    clip = read_clip(path, "centre", min(GIF_STEPS[0][0], probe(path).n_frames))
     for n_frames, colours, least_side in GIF_STEPS:
         side = GIF_SIDE
         while side >= least_side:
@@ -86,27 +76,26 @@ def preview(frames_or_path: np.ndarray | str | Path, *, fps: float = 8.0, max_by
                 picture.thumbnail((side, side))
                 pictures.append(picture.quantize(colours, dither=Image.Dither.NONE))
             gif = io.BytesIO()
-            pictures[0].save(gif, "GIF", save_all=True, append_images=pictures[1:], duration=shown_ms, loop=0)
+            pictures[0].save(gif, "GIF", save_all=True, append_images=pictures[1:], duration=GIF_MS, loop=0)
             if gif.tell() <= max_bytes:
                 return gif.getvalue()
             side = int(side * min(0.9, math.sqrt(max_bytes / gif.tell())))  # bytes go with the area
-    raise VideoError(f"no preview fits {max_bytes} bytes; allow some tens of thousands", "bad request")
+    raise VideoError(f"no preview fits {max_bytes} bytes; allow some tens of thousands")
 
 
 def _slots(path, container, stream, start_s, end_s, rate) -> Iterator[av.VideoFrame]:
-    """What is shown in [start_s, end_s) at a constant rate: repeats a frame held on screen, drops one too many."""
+    """What is shown in [start_s, end_s) at a constant rate: repeats a held frame, drops one too many."""
     held, origin_s, n_given, seconds = None, None, 0, 0.0
+    window, advice = f"[{start_s:g}, {end_s:g}) s", "correct the window"
     for frame in walk_frames_from(path, container, stream, start_s, deadline=math.inf):
         if frame.pts is None:
-            raise VideoError(f"{clip_name(path)} gives its frames no times; convert it to mp4", "damaged")
+            raise VideoError(f"{clip_name(path)} gives its frames no times; convert it to mp4")
         seconds = shown_s(frame, stream)
         if seconds >= end_s - TIME_TOLERANCE_S:
             break
         if seconds >= start_s - TIME_TOLERANCE_S:
             if frame.is_corrupt:
-                raise VideoError(
-                    f"{clip_name(path)} is damaged at {seconds:.3f} s; fetch it again", "damaged"
-                )
+                raise VideoError(f"{clip_name(path)} is damaged at {seconds:.3f} s; fetch it again")
             if origin_s is None:
                 is_late = held is not None and (seconds - start_s) * rate > 1
                 origin_s = start_s if is_late else seconds
@@ -119,47 +108,39 @@ def _slots(path, container, stream, start_s, end_s, rate) -> Iterator[av.VideoFr
         held = frame
     else:
         if not n_given or (end_s - seconds) * rate > 2:
-            raise VideoError(
-                f"{clip_name(path)} ends at {seconds + 1 / rate:.3f} s, before the end of [{start_s:g}, {end_s:g}) s;"
-                " correct the window",
-                "bad window",
-            )
+            ends = f"ends at {seconds + 1 / rate:.3f} s, before the end of {window}"
+            raise VideoError(f"{clip_name(path)} {ends}; {advice}")
         return
     if held is None:
-        raise VideoError(
-            f"{clip_name(path)} starts after [{start_s:g}, {end_s:g}) s; correct the window", "bad window"
-        )
+        raise VideoError(f"{clip_name(path)} starts after {window}; {advice}")
     for _ in range(n_given, math.ceil((end_s - (start_s if origin_s is None else origin_s)) * rate - 0.5)):
         yield held
 
 
 @contextmanager
-def _encoder(path, rate, crf):
+def _encoder(path: str | Path, rate: Fraction, crf: int) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that encodes one (H, W, 3) uint8 frame; the file takes its name when all went well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part_path = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        # One thread and bitexact: neither the number of cores nor a version string changes the bytes.
-        with av.open(str(part_path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-            # No B-frames: frames are stored in the order shown, so no decoder can disagree about it. No mbtree:
-            # its AVX2 code reads memory that was never written, and equal input then gives unequal bytes.
-            codec_options = {"crf": str(crf), "g": str(KEYFRAME_INTERVAL), "bf": "0", "mbtree": "0"}
-            stream = container.add_stream("libx264", rate=rate, options=codec_options)
-            stream.pix_fmt = "yuv420p"
-            stream.codec_context.thread_count = 1
-            reformatter = VideoReformatter()
+    # One thread and bitexact: neither the number of cores nor a version string changes the bytes.
+    options = {"fflags": "+bitexact"}
+    # No B-frames: frames are stored in the order shown, so no decoder can disagree about it. No mbtree: its
+    # AVX2 code reads memory that was never written, and equal input then gives unequal bytes.
+    codec_options = {"crf": str(crf), "g": str(KEYFRAME_INTERVAL), "bf": "0", "mbtree": "0"}
+    with (
+        replacing(path) as temporary,
+        av.open(str(temporary), "w", format="mp4", options=options) as container,
+    ):
+        stream = container.add_stream("libx264", rate=rate, options=codec_options)
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        reformatter = VideoReformatter()
 
-            def encode(frame):
-                frame = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
-                if not stream.codec_context.is_open:
-                    stream.height, stream.width = frame.shape[:2]
-                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-                picture = reformatter.reformat(picture, stream.width, stream.height, "yuv420p", threads=1)
-                container.mux(stream.encode(picture))
+        def encode(frame: np.ndarray) -> None:
+            frame = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = frame.shape[:2]
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture = reformatter.reformat(picture, stream.width, stream.height, "yuv420p", threads=1)
+            container.mux(stream.encode(picture))
 
-            yield encode
-            container.mux(stream.encode())
-        os.replace(part_path, path)
-    finally:
-        part_path.unlink(missing_ok=True)
+        yield encode
+        container.mux(stream.encode())
