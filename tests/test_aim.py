@@ -8,20 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel
 
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.encoders.aim import (
-    load_official,
-    load_pretrained,
-    save_pretrained,
-    start_aim,
-    tower_from_timm,
-)
+from tfcovr_utils.encoders.aim import load_official, load_pretrained, save_pretrained
 from tfcovr_utils.encoders.aim_model import Aim, AimBlock, AimClassifier
 from tfcovr_utils.encoders.base import ENCODERS, Encoder
 from tfcovr_utils.encoders.key_maps import AIM, rename
@@ -436,58 +429,6 @@ def test_wrong_calls_say_what_to_do():
         Aim(tiny_tower(), num_frames=4)(clips().transpose(1, 2))
 
 
-# ---- towers
-
-
-def test_a_timm_tower_is_the_same_tower():
-    vit = timm.create_model(
-        "vit_base_patch16_clip_quickgelu_224.openai",
-        pretrained=False,
-        embed_dim=32,
-        depth=2,
-        num_heads=2,
-        img_size=32,
-    )
-    for parameter in vit.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    pixels = clips(size=32)
-    expected = vit.eval().forward_features(pixels.flatten(0, 1))[:, 0].view(2, 4, -1)
-    tower = tower_from_timm(vit)
-    assert (Aim(tower, num_frames=4)(pixels) - expected).abs().max() < TOLERANCE
-    assert tower.config.hidden_act == "quick_gelu"
-
-
-def test_timm_without_quickgelu_keeps_its_gelu_and_other_models_are_refused():
-    small = {"embed_dim": 32, "depth": 1, "num_heads": 2, "img_size": 32}
-    vit = timm.create_model("vit_base_patch16_clip_224.openai", pretrained=False, **small).eval()
-    torch.nn.init.normal_(vit.blocks[0].mlp.fc1.weight, std=1)
-    pixels = clips(size=32)
-    with torch.no_grad():
-        expected = vit.forward_features(pixels.flatten(0, 1))[:, 0].view(2, 4, -1)
-        assert (Aim(tower_from_timm(vit), num_frames=4)(pixels) - expected).abs().max() < TOLERANCE
-    with pytest.raises(
-        ValueError, match="lacks pre_layrnorm.bias, pre_layrnorm.weight; also holds patch_embed.proj.bias"
-    ):
-        tower_from_timm(timm.create_model("vit_base_patch16_224", pretrained=False, **small))
-
-
-def test_starts_from_a_folder_in_full_precision(clip_folder):
-    aim = start_aim(str(clip_folder), num_frames=4, adapter_ratio=0.5)
-    half = CLIPModel.from_pretrained(clip_folder).vision_model
-    assert half.dtype == torch.float16 and {parameter.dtype for parameter in aim.parameters()} == {
-        torch.float32
-    }
-    assert all(
-        torch.equal(value, half.float().state_dict()[name]) for name, value in aim.tower.state_dict().items()
-    )
-    assert (aim.settings["mean"], aim.settings["std"], aim.settings["source"]) == (
-        MEAN,
-        STD,
-        str(clip_folder),
-    )
-    assert aim.adapters[0].S_Adapter.D_fc1.out_features == TINY["hidden_size"] / 2
-
-
 # ---- files
 
 
@@ -573,7 +514,8 @@ def test_identity_is_of_what_decides_the_features(tmp_path, clip_folder):
 
 
 def test_with_its_clip_frames_and_texts_share_the_joint_space(tmp_path, clip_folder):
-    save_pretrained(start_aim(str(clip_folder), num_frames=4), tmp_path)
+    tower = load_encoder("clip", str(clip_folder)).model.vision_model
+    save_pretrained(Aim(tower, num_frames=4, mean=MEAN, std=STD), tmp_path)
     encoder, clip = (
         load_encoder("aim", str(tmp_path), clip=str(clip_folder)),
         load_encoder("clip", str(clip_folder)),

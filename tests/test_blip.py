@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import BertTokenizer, BlipForImageTextRetrieval
+from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval
 
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.encoders.blip import BlipEncoder
-from tfcovr_utils.encoders.blip_files import _SIZED, BLIP, _config_of_folder, _config_of_weights
-from tfcovr_utils.encoders.key_maps import rename
+from tfcovr_utils.encoders.blip_files import config_of, correct
+from tfcovr_utils.encoders.key_maps import BLIP, rename
 from tfcovr_utils.encoders.tokens import Tokens
 
 FIXTURE = Path(__file__).parent / "fixtures" / "blip_ca"
@@ -27,7 +27,7 @@ WEIGHTS = {
     name.removeprefix("weights."): value for name, value in TENSORS.items() if name.startswith("weights.")
 }
 COVR = {name: value for name, value in WEIGHTS.items() if not name.startswith("prompt_proj.")}
-HEADS = (JSON["config"]["vision_heads"], JSON["config"]["num_attention_heads"])
+HEADS = {"heads": JSON["config"]["num_attention_heads"], "vision_heads": JSON["config"]["vision_heads"]}
 ENC_ID, WIDTH, POSITIONS = (
     JSON["config"]["enc_id"],
     JSON["config"]["vision_width"],
@@ -72,7 +72,7 @@ def load(tokenizer, tmp_path_factory):
 
     def load(state=WEIGHTS, name="ckpt.ckpt", **options):
         torch.save({"epoch": 3, "model": state, "scheduler": {"last_epoch": 3}}, folder / name)
-        return load_encoder("blip", str(folder / name), **{"tokenizer": tokenizer, "heads": HEADS, **options})
+        return load_encoder("blip", str(folder / name), **{"tokenizer": tokenizer, **HEADS, **options})
 
     return load
 
@@ -222,8 +222,8 @@ def test_a_folder_of_the_hubs_is_corrected(folder, tmp_path):
 
 @pytest.mark.parametrize(("width", "said", "heads"), [(768, 8, 12), (768, 6, 6), (64, 8, 8)])
 def test_eight_heads_of_the_hubs_old_configs_are_twelve(width, said, heads):
-    raw = {"model_type": "blip", "text_config": {"hidden_size": width, "num_attention_heads": said}}
-    assert _config_of_folder(raw, "folder", None).text_config.num_attention_heads == heads
+    config = BlipConfig(text_config={"hidden_size": width, "num_attention_heads": said})
+    assert correct(config, "folder").text_config.num_attention_heads == heads
 
 
 # ---- break one thing
@@ -368,42 +368,42 @@ def test_what_is_no_blip_is_told_so(load, folder, tmp_path):
         ValueError, match=r"^[^\n]* lacks text_encoder.embeddings[^\n]*; pass a BLIP for retrieval[^\n]*$"
     ):
         load({"weight": torch.ones(1)})
-    with pytest.raises(FileNotFoundError, match="^none/webvid-covr.ckpt is not there; put a BLIP"):
+    with pytest.raises(FileNotFoundError, match="^none/webvid-covr.ckpt does not exist; put a BLIP"):
         load_encoder("blip", "none/webvid-covr.ckpt")
     clip = copied(folder, tmp_path / "clip")
     (clip / "config.json").write_text(json.dumps({"model_type": "clip"}))
     with pytest.raises(ValueError, match="holds a model of type 'clip', not 'blip'; pass a BLIP"):
         load_encoder("blip", str(clip))
+    clip = copied(folder, tmp_path / "bare")
     (clip / "model.safetensors").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"^[^\n]* does not hold [^\n]*; make or fetch that folder again.$"
+        FileNotFoundError,
+        match=r"^[^\n]* is no complete Hugging Face folder [^\n]*; make or fetch that folder again.$",
     ):
         load_encoder("blip", str(clip))
 
 
 def test_heads_are_asked_for_where_the_width_does_not_tell(load):
     with pytest.raises(
-        ValueError, match=r"is 32 wide in its ViT and 24 in its text encoder, [^\n]*; pass heads="
+        ValueError, match=r"^heads=0 does not divide a width of 24; pass the heads that this checkpoint"
     ):
         load(heads=None)
-    text = load(heads=(2, 1))
+    text = load(heads=1)
     assert largest(outputs(text)["query"], TENSORS["output.query"]) > 0.1
-    assert largest(outputs(load(heads=(1, 2)))["target"], TENSORS["output.target"]) > 0.01
+    assert largest(outputs(load(vision_heads=1))["target"], TENSORS["output.target"]) > 0.01
 
 
 def test_a_published_width_tells_its_heads():
     shapes = {
-        "words": (9, 768),
-        "positions": (512, 768),
-        "text_mlp": (5, 768),
-        "grid": (1, 577, 1024),
-        "patches": (1024, 3, 16, 16),
-        "vision_mlp": (7, 1024),
+        "text_encoder.embeddings.word_embeddings.weight": (9, 768),
+        "text_encoder.embeddings.position_embeddings.weight": (512, 768),
+        "text_encoder.encoder.layer.0.intermediate.dense.weight": (5, 768),
+        "vision_model.embeddings.position_embedding": (1, 577, 1024),
+        "vision_model.embeddings.patch_embedding.weight": (1024, 3, 16, 16),
+        "vision_model.encoder.layers.0.mlp.fc1.weight": (7, 1024),
+        "text_proj.weight": (6, 768),
     }
-    state = {_SIZED[what]: torch.empty(shape) for what, shape in shapes.items()} | {
-        "text_proj.weight": torch.empty(6, 768)
-    }
-    config = _config_of_weights(state, "file", None)
+    config = config_of({name: torch.empty(shape) for name, shape in shapes.items()}, "file")
     vision, text = config.vision_config, config.text_config
     assert (
         vision.num_attention_heads,
@@ -440,7 +440,7 @@ def test_positions_are_interpolated_bicubically(bse, load, size, tmp_path):
 def test_the_stored_image_size_changes_nothing_and_others_are_multiples_of_a_patch(bse, load):
     assert load(image_size=32).identity == bse.identity
     with pytest.raises(
-        ValueError, match="image_size is 30, but patches are 8 pixels wide; pass a multiple of that."
+        ValueError, match="image_size=30 is no multiple of a patch's 8 pixels; choose for example 32."
     ):
         load(image_size=30)
 
@@ -478,7 +478,7 @@ def test_dense_texts_stay_whole_where_there_are_positions(load):
 
 def test_texts_that_lose_tokens_are_counted(load):
     encoder = load(max_words=None, max_tokens=10)
-    said = f"2 of 3 texts lose 7 tokens, since max_tokens is 10; raise it (to {POSITIONS} at most) or shorten the texts."
+    said = f"2 of 3 texts lose 7 tokens, since max_tokens is 10; raise it or shorten the texts."
     with pytest.warns(UserWarning, match=f"^{re.escape(said)}$"):
         tokens = encoder.tokenise(["w5 " * 9, "w5 " * 8, "w5 " * 14], enc=False)
     assert (
@@ -547,8 +547,8 @@ def test_identity_is_of_what_decides_the_features(bse, load, folder, tmp_path):
         load(other).identity,
         load(prompt).identity,
         load(COVR).identity,
-        load(heads=(2, 1)).identity,
-        load(heads=(1, 2)).identity,
+        load(heads=1).identity,
+        load(vision_heads=1).identity,
         load(image_size=48).identity,
         load(max_words=None).identity,
         load(max_tokens=9).identity,

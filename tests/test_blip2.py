@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from transformers import BertTokenizer
 
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.encoders.blip2_files import LAVIS
-from tfcovr_utils.encoders.key_maps import rename
+from tfcovr_utils.encoders.key_maps import LAVIS, rename
 from tfcovr_utils.encoders.tokens import Tokens
 
 FIXTURE = Path(__file__).parent / "fixtures" / "blip2_qformer"
@@ -96,9 +95,7 @@ def outputs(encoder):
     return {
         "image_tokens": image,
         "text": encoder.read_text(TEXTS),
-        "vision_tokens": encoder.see_tokens(image),
-        "vision": encoder.see(image),
-        "multimodal_tokens": encoder.compose_tokens(image, TEXTS),
+        "vision": encoder.read_image(image),
         "composed": encoder.compose(image, TEXTS),
     }
 
@@ -113,8 +110,8 @@ def off(encoder, *names):
 @pytest.mark.parametrize("layout", ["lavis", "covr", "plain", "folder", "headless folder"])
 def test_has_the_features_of_the_official_classes(load, layout):
     encoder = load(layout)
-    assert off(encoder, "text", "vision_tokens", "vision", "composed") < TOLERANCE
-    assert off(encoder, "image_tokens", "multimodal_tokens") < TOKEN_TOLERANCE
+    assert off(encoder, "text", "vision", "composed") < TOLERANCE
+    assert off(encoder, "image_tokens") < TOKEN_TOLERANCE
     assert hasattr(encoder.model, "itm_head") == (layout not in ("covr", "headless folder"))
     assert encoder.image_size == SIZE and {parameter.dtype for parameter in encoder.parameters()} == {
         torch.float32
@@ -173,7 +170,9 @@ def test_padding_and_company_do_not_count(encoder):
         assert (
             encoder.compose(image[row : row + 1], alone) - TENSORS["output.composed"][row]
         ).abs().max() < TOLERANCE
-        assert (encoder.see(image[row : row + 1]) - TENSORS["output.vision"][row]).abs().max() < TOLERANCE
+        assert (
+            encoder.read_image(image[row : row + 1]) - TENSORS["output.vision"][row]
+        ).abs().max() < TOLERANCE
     seen = Tokens(TEXTS.input_ids, torch.ones_like(TEXTS.attention_mask))
     assert (encoder.read_text(seen) - TENSORS["output.text"]).abs().max() > FAR
     assert (encoder.compose(image, seen) - TENSORS["output.composed"]).abs().max() > FAR
@@ -200,9 +199,7 @@ def test_frames_and_clips(encoder):
     tokens = encoder.model.vision_model(pixels.flatten(0, 1)).last_hidden_state.unflatten(0, (2, 3))
     features = encoder.encode_frames(clips)
     assert (encoder.encode_tokens(clips) - tokens).abs().max() < TOKEN_TOLERANCE
-    assert (
-        features - encoder.see_tokens(tokens.flatten(0, 1)).mean(1).unflatten(0, (2, 3))
-    ).abs().max() < TOLERANCE
+    assert (features - encoder.read_image(tokens.flatten(0, 1)).unflatten(0, (2, 3))).abs().max() < TOLERANCE
     assert (features.norm(dim=-1) - 1).abs().min() > 0.01  # a mean of unit vectors is none
     assert (encoder.encode_clips(clips) - features.mean(1)).abs().max() < TOLERANCE
     alone = torch.stack(
@@ -283,7 +280,7 @@ def test_a_text_that_is_cut_is_told(load):
     encoder = load(max_tokens=6)
     with pytest.warns(
         UserWarning,
-        match=r"^2 of 3 texts are longer than max_tokens=6 and lost their last tokens; raise max_tokens[^\n]*$",
+        match=r"^2 of 3 texts lose 4 tokens, since max_tokens is 6; raise it or shorten the texts.$",
     ):
         cut = ids(encoder, *SENTENCES)
     assert [len(row) for row in cut] == [6, 3, 6] and cut[0][-1] == CONFIG["sep_id"]
@@ -304,7 +301,7 @@ def test_a_text_that_is_cut_is_told(load):
     ("part", "reaches", "frozen", "idle"),
     [
         ("text", lambda encoder, image: encoder.read_text(TEXTS), (), ()),
-        ("vision", lambda encoder, image: encoder.see(image), ("qformer.",), ()),
+        ("vision", lambda encoder, image: encoder.read_image(image), ("qformer.",), ()),
         (
             "composed",
             lambda encoder, image: encoder.compose(image, TEXTS),
@@ -393,7 +390,7 @@ def test_heads_that_do_not_fit_are_refused(tmp_path, paths):
         tmp_path / "more.pth", WEIGHTS, vision_heads=None
     )
     with pytest.raises(
-        ValueError, match="heads=2 and vision_heads=2 are for checkpoint files, .*; leave both out."
+        ValueError, match="has a config.json, which holds heads and vision_heads; leave them out."
     ):
         load_encoder("blip2", str(paths["folder"]), **HEADS)
 
@@ -442,7 +439,7 @@ def test_other_folders_and_files_that_are_not_there(tmp_path):
         load_encoder("blip2", str(tmp_path / "none.pth"))
     (tmp_path / "config.json").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"^[^\n]* does not hold what a Hugging Face folder of this kind does [^\n]*$"
+        FileNotFoundError, match=r"^[^\n]* is no complete Hugging Face folder of this kind [^\n]*$"
     ):
         load_encoder("blip2", str(tmp_path))
 

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from transformers import CLIPImageProcessor
 
 from tfcovr_utils.encoders import hub, load_encoder
-from tfcovr_utils.encoders.clip_openai import OPENAI_CLIP
-from tfcovr_utils.encoders.key_maps import rename
+from tfcovr_utils.encoders.key_maps import OPENAI_CLIP, rename
 from tfcovr_utils.training.pretraining.mini_clip import build_tokenizer
 
 WORDS = ["an athlete, tucked, over the pool", "show with 2.5 twists"]
@@ -279,10 +278,10 @@ def asked(monkeypatch):
         ("nobody/such-clip", "nobody/such-clip is neither .* run `hf download nobody/such-clip`", 1),
         (
             "data/weights/none",
-            "data/weights/none is no folder here and no hub id such as .*tfcovr_utils.training.pretraining.mini_clip",
+            "data/weights/none is neither a folder here nor a hub id such as .*tfcovr pretrain",
             0,
         ),
-        ("none/ViT-B-16.pt", "none/ViT-B-16.pt is not there; put a CLIP file of OpenAI's", 0),
+        ("none/ViT-B-16.pt", "none/ViT-B-16.pt does not exist; put a CLIP file of OpenAI's", 0),
     ],
 )
 def test_one_sentence_says_how_to_get_weights_that_are_not_there(asked, weights, said, requests):
@@ -298,7 +297,7 @@ def test_a_folder_that_lacks_a_file_is_told_so(asked, files, tmp_path):
             (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(
         FileNotFoundError,
-        match=r"^[^\n]* does not hold .* model.safetensors[^\n]*; make or fetch that folder again.$",
+        match=r"^[^\n]* is no complete .* model.safetensors[^\n]*; make or fetch that folder again.$",
     ):
         load_encoder("clip", str(tmp_path))
     assert asked == []
@@ -318,9 +317,9 @@ def test_the_cache_is_read_before_the_hub_is_asked(asked, files, load, tmp_path,
 def test_what_is_not_cached_is_fetched(monkeypatch):
     calls = []
 
-    def read(source, local_files_only):
-        calls.append((source, local_files_only))
-        if local_files_only:
+    def read(folder):
+        calls.append((folder.source, folder.local_files_only))
+        if folder.local_files_only:
             raise OSError("not cached")
         return "weights"
 

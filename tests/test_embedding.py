@@ -349,8 +349,7 @@ def test_frames_in_memory_are_bounded(originals, embed, monkeypatch):
 
 def run_command(arguments):
     """The command, with Tiny in the registry and shards of four."""
-    sys.modules["tfcovr_utils.encoders.tiny"] = sys.modules[__name__]
-    ENCODERS["tiny"] = "tiny:Tiny"
+    ENCODERS["tiny"] = Tiny.load
     embedding.SHARD_ROWS = 4
     return status_of("embed")(arguments)
 
@@ -600,8 +599,7 @@ def test_each_distinct_text_is_encoded_once(tmp_path, monkeypatch):
 
 @pytest.fixture
 def tiny_command(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "tfcovr_utils.encoders.tiny", sys.modules[__name__])
-    monkeypatch.setitem(ENCODERS, "tiny", "tiny:Tiny")
+    monkeypatch.setitem(ENCODERS, "tiny", Tiny.load)
     return lambda *options: status_of("embed")(
         ["--encoder", "tiny", "--weights", "0", "--out", str(tmp_path / "stores"), *map(str, options)]
     )

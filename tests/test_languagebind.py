@@ -296,7 +296,7 @@ def test_a_config_that_is_not_there_or_tells_too_little_is_refused(load, tmp_pat
     file = write(tmp_path, WEIGHTS, {**config(), "text_config": {}}, "model.pth")
     with pytest.raises(
         ValueError,
-        match="config.json lacks text_config.hidden_size, .*; pass a checkpoint of LanguageBind Video with",
+        match="config.json lacks text_config.hidden_act, text_config.hidden_size, .* and 3 more; pass a checkpoint of LanguageBind Video with",
     ):
         load_encoder("languagebind", file)
     made = config()
@@ -305,11 +305,11 @@ def test_a_config_that_is_not_there_or_tells_too_little_is_refused(load, tmp_pat
         load_encoder("languagebind", write(tmp_path, WEIGHTS, made, "model.pth"))
     (tmp_path / "config.json").unlink()
     with pytest.raises(
-        FileNotFoundError, match="config.json is not there, and model.pth does not tell its sizes; pass"
+        FileNotFoundError, match="config.json does not exist, and model.pth needs its sizes; pass"
     ):
         load_encoder("languagebind", file)
     with pytest.raises(
-        FileNotFoundError, match="none/model.pth is not there; pass a checkpoint of LanguageBind Video"
+        FileNotFoundError, match="none/model.pth does not exist; put a checkpoint of LanguageBind Video"
     ):
         load_encoder("languagebind", "none/model.pth")
 
@@ -353,7 +353,7 @@ def test_without_a_hub_one_sentence_says_how_to_get_it(folder, tmp_path, monkeyp
     (tmp_path / "pytorch_model.bin").unlink()
     with pytest.raises(
         FileNotFoundError,
-        match=r"^[^\n]* does not hold [^\n]*pytorch_model.bin[^\n]*; make or fetch that folder again.$",
+        match=r"^[^\n]* is no complete [^\n]*pytorch_model.bin[^\n]*; make or fetch that folder again.$",
     ):
         load_encoder("languagebind", str(tmp_path))
 
@@ -462,7 +462,7 @@ def test_wrong_calls_say_what_to_do(load):
     encoder = load()
     with pytest.raises(
         ValueError,
-        match="clips of 3 frames do not fit .* each of 4; read clips by policy 'ends' with frames=4.$",
+        match="clips have 3 frames, .* embeddings for 4; read clips by policy 'ends' with frames=4.$",
     ):
         encoder.encode_clips(clips()[:, :3])
     with pytest.raises(NotImplementedError, match="languagebind gives no features of single frames."):

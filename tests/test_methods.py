@@ -50,7 +50,7 @@ class Small(Encoder):
     name = "small"
     image_size = 8
     mean = std = (0.5, 0.5, 0.5)
-    identity = {"family": "small"}
+    identity = {"encoder": "small"}
 
     def __init__(self):
         super().__init__()

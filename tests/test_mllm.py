@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from tfcovr_utils.encoders import ENCODERS, hub, load_encoder, mllm
-from tfcovr_utils.encoders import catalogue as published_weights
+from tfcovr_utils.encoders.catalogue import PUBLISHED
 from tfcovr_utils.encoders.qwen_vl import GmeEncoder, Qwen3VlEmbeddingEncoder
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.machine import memory
@@ -402,12 +402,12 @@ def test_bfloat16_is_another_encoder_close_by(folders, encoders):
 def test_a_batch_is_as_large_as_memory_and_halves_where_a_gpu_is_full(folders, monkeypatch):
     encoder, seen = load_encoder("gme", str(folders["gme"])), []
     expected, read = encoder.encode_texts(TEXTS * 3), encoder.read
-    assert encoder.at_once == {(): mllm.AT_MOST}
+    assert encoder.batch_sizes == {(): mllm.MAX_BATCH}
     inputs = encoder.make_inputs([encoder.prompt(TEXTS[2], None, query=True)], None)
     monkeypatch.setattr(mllm, "free_memory", lambda device: 40e6)
-    assert 1 < mllm.fitting(encoder.model, inputs) < mllm.AT_MOST
+    assert 1 < mllm.estimate_batch_size(encoder.model, inputs) < mllm.MAX_BATCH
     monkeypatch.setattr(mllm, "free_memory", lambda device: 1)
-    assert mllm.fitting(encoder.model, inputs) == 1
+    assert mllm.estimate_batch_size(encoder.model, inputs) == 1
 
     def two_fit(inputs):
         seen.append(len(inputs["input_ids"]))
@@ -415,9 +415,9 @@ def test_a_batch_is_as_large_as_memory_and_halves_where_a_gpu_is_full(folders, m
             raise torch.cuda.OutOfMemoryError("full")
         return read(inputs)
 
-    encoder.read, encoder.at_once = two_fit, {(): 8}
+    encoder.read, encoder.batch_sizes = two_fit, {(): 8}
     torch.testing.assert_close(encoder.encode_texts(TEXTS * 3), expected, **CLOSE)
-    assert seen == [8, 4, 2, 2, 2, 2, 1] and encoder.at_once == {(): 2}
+    assert seen == [8, 4, 2, 2, 2, 2, 1] and encoder.batch_sizes == {(): 2}
 
 
 def test_what_memory_cannot_hold_is_refused_in_one_sentence(folders, monkeypatch):
@@ -434,8 +434,8 @@ def test_what_memory_cannot_hold_is_refused_in_one_sentence(folders, monkeypatch
 
 
 def test_size_and_licence_are_said_before_a_download(monkeypatch, capsys):
-    def read(source, local_files_only):
-        if local_files_only:
+    def read(folder):
+        if folder.local_files_only:
             raise OSError("not in the cache")
         return capsys.readouterr().err
 
@@ -451,7 +451,7 @@ def test_size_and_licence_are_said_before_a_download(monkeypatch, capsys):
 def test_every_published_default_is_known_with_its_licence():
     default = Profile("paper")
     for name in (*MAKERS, "languagebind"):
-        assert getattr(default, f"{name}_weights") in published_weights.PUBLISHED and name in ENCODERS
+        assert getattr(default, f"{name}_weights") in PUBLISHED and name in ENCODERS
 
 
 # ---- rows

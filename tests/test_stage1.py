@@ -9,7 +9,7 @@ import torch
 from torchvision import tv_tensors
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from tfcovr_utils.encoders.aim import Aim
+from tfcovr_utils.encoders.aim_model import Aim
 from tfcovr_utils.labels import parse_label
 from tfcovr_utils.sources.source import label_row
 from tfcovr_utils.training.label_accuracy import (

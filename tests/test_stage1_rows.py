@@ -17,7 +17,9 @@ from command import command
 from safetensors.torch import load_file
 from small_benchmark import small_setting
 
-from tfcovr_utils.encoders.aim import save_pretrained, start_aim
+from tfcovr_utils.encoders import load_encoder
+from tfcovr_utils.encoders.aim import save_pretrained
+from tfcovr_utils.encoders.aim_model import Aim
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, NotRun, features
 from tfcovr_utils.profiles import PROFILES
@@ -240,14 +242,15 @@ def test_stage_1_alone_does_not_see_test(here):
 def test_given_aim_weights_take_the_place_of_training(here, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "learn", lambda *_, **__: pytest.fail("stage 1 was trained"))
     torch.manual_seed(1)
-    aim = start_aim(here.weights["clip"], num_frames=5)
+    clip = load_encoder("clip", here.weights["clip"])
+    aim = Aim(clip.model.vision_model, num_frames=5, mean=clip.mean, std=clip.std)
     for block in aim.adapters:
         torch.nn.init.normal_(block.T_Adapter.D_fc2.weight, std=0.5)
     save_pretrained(aim, tmp_path)
     given = replace(here, weights=here.weights | {"aim": str(tmp_path)})
     for name in ("tfcovr-stage2-only", "tfcovr-base-shuffled-test", "tfcovr-base"):
         row = METHODS[name].fit(given)
-        assert row.facts["encoder"]["family"] == ("shuffled" if "shuffled" in name else "aim")
+        assert row.facts["encoder"]["encoder"] == ("shuffled" if "shuffled" in name else "aim")
     for name in (
         "tfcovr-ordered",
         "tfcovr-base-shuffled",

@@ -201,7 +201,7 @@ def test_what_a_release_lacks_is_one_sentence(released, tmp_path, monkeypatch):
 class Stub(Encoder):
     """Stands where an encoder is loaded; what it would embed is given below."""
 
-    name, identity = "stub", {"family": "stub"}
+    name, identity = "stub", {"encoder": "stub"}
 
     def __init__(self):
         super().__init__()
@@ -241,7 +241,7 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
         history["val"].iloc[-1] > 0.3 and Fusion.load(tmp_path / "out" / "fusion").config["video_dim"] == 32
     )
     told = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert told["encoder"] == {"family": "stub"} and told["profile"]["name"] == "smoke"
+    assert told["encoder"] == {"encoder": "stub"} and told["profile"]["name"] == "smoke"
 
 
 def test_clips_of_one_label_are_told_to_be_and_no_others(released):

@@ -19,7 +19,7 @@ HEAD_STD = 0.01  # official
 
 
 class Adapter(nn.Module):
-    """Two linear maps with a GELU between; without skip. Gives zeros until it is trained."""
+    """Two linear maps with a GELU between them and no skip connection. Its output is zero until it is trained."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -29,6 +29,7 @@ class Adapter(nn.Module):
             nn.init.zeros_(zero)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens (..., D) -> the same shape."""
         return self.D_fc2(F.gelu(self.D_fc1(x)))
 
     def after(self, linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
@@ -73,21 +74,18 @@ class AimBlock(nn.Module):
 def attend(attention: nn.Module, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     """CLIP's attention along axis 1 of (S, L, M, D), before its output map: (S, L of the queries, M, D).
 
-    The M places beside each other act as M times as many heads, so nothing is copied to bring an axis to its place.
+    The M places act as M times as many heads, so no axis has to be moved by copying.
     """
 
-    def heads(tokens):
+    def heads(tokens: torch.Tensor) -> torch.Tensor:
         return tokens.flatten(2).unflatten(2, (-1, attention.head_dim)).transpose(1, 2)
 
     q, k, v = heads(attention.q_proj(queries)), heads(attention.k_proj(keys)), heads(attention.v_proj(keys))
     if q.device.type == "cpu" and q.dtype == torch.bfloat16:
         # PyTorch's bfloat16 attention on a CPU is an order of magnitude slower than its float32 one.
         with torch.autocast("cpu", enabled=False):
-            return (
-                F.scaled_dot_product_attention(q.float(), k.float(), v.float())
-                .transpose(1, 2)
-                .reshape(queries.shape)
-            )
+            attended = F.scaled_dot_product_attention(q.float(), k.float(), v.float())
+            return attended.transpose(1, 2).reshape(queries.shape)
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(queries.shape)
 
 
@@ -96,20 +94,17 @@ def run_mlp(mlp: nn.Module, x: torch.Tensor) -> torch.Tensor:
     if not isinstance(mlp.activation_fn, QuickGELUActivation):
         return mlp(x)
     factor = 1.702
-    return F.linear(
-        F.silu(F.linear(x, mlp.fc1.weight * factor, mlp.fc1.bias * factor)),
-        mlp.fc2.weight / factor,
-        mlp.fc2.bias,
-    )
+    hidden = F.silu(F.linear(x, mlp.fc1.weight * factor, mlp.fc1.bias * factor))
+    return F.linear(hidden, mlp.fc2.weight / factor, mlp.fc2.bias)
 
 
 class Aim(nn.Module):
     """A CLIP vision tower with AIM's adapters. The tower is frozen but for its last layer norm, as officially.
 
-    Of a fresh Aim every frame feature is the frozen tower's own. num_tadapter: adapters of the temporal path, 1 or 2.
+    A fresh Aim gives the frozen tower's own frame features. num_tadapter: adapters of the temporal path, 1 or 2.
     scale: weight of the adapter beside the MLP. drop_path: rate at the last layer, rising linearly from 0 at the first.
-    mean, std: of the pixels the tower was trained on; source: where its weights came from; both are for those who feed it.
-    gradient_checkpointing (an attribute): recompute layers in the backward pass instead of keeping their insides.
+    mean, std: of the pixels the tower was trained on. source: where its weights came from. These three are only recorded.
+    gradient_checkpointing (an attribute): recompute layers in the backward pass instead of keeping their activations.
     """
 
     def __init__(
@@ -128,30 +123,17 @@ class Aim(nn.Module):
         super().__init__()
         if num_tadapter not in (1, 2):
             raise ValueError(f"num_tadapter is {num_tadapter}; AIM has 1 or 2 adapters on its temporal path.")
-        self.settings = {
-            "num_frames": num_frames,
-            "num_tadapter": num_tadapter,
-            "scale": scale,
-            "adapter_ratio": adapter_ratio,
-            "drop_path": drop_path,
-            "mean": list(mean),
-            "std": list(std),
-            "source": source,
-        }
+        self.settings = {"num_frames": num_frames, "num_tadapter": num_tadapter, "scale": scale}
+        self.settings |= {"adapter_ratio": adapter_ratio, "drop_path": drop_path}
+        self.settings |= {"mean": list(mean), "std": list(std), "source": source}
         self.gradient_checkpointing = False
         self.tower = tower.requires_grad_(False)
         self.tower.post_layernorm.requires_grad_(True)
         width, layers = tower.config.hidden_size, tower.config.num_hidden_layers
+        hidden, last = round(width * adapter_ratio), max(layers - 1, 1)
         self.temporal_embedding = nn.Parameter(torch.zeros(1, num_frames, width))
         self.adapters = nn.ModuleList(
-            AimBlock(
-                width,
-                round(width * adapter_ratio),
-                num_tadapter,
-                scale,
-                drop_path * depth / max(layers - 1, 1),
-            )
-            for depth in range(layers)
+            AimBlock(width, hidden, num_tadapter, scale, drop_path * depth / last) for depth in range(layers)
         )
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -159,9 +141,8 @@ class Aim(nn.Module):
         if pixels.ndim != 5 or pixels.shape[2] != 3:
             raise ValueError(f"pixels have shape {tuple(pixels.shape)}; pass clips as (B, T, 3, H, W).")
         tokens = self.tower.embeddings(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])  # (B, T, N, D)
-        x = self.tower.pre_layrnorm(
-            tokens + interpolate_time(self.temporal_embedding, pixels.shape[1]).unsqueeze(2)
-        )
+        over_time = interpolate_time(self.temporal_embedding, pixels.shape[1]).unsqueeze(2)
+        x = self.tower.pre_layrnorm(tokens + over_time)
         layers = self.tower.encoder.layers
         for block, layer in zip(self.adapters, layers):
             class_only = layer is layers[-1]  # nothing reads the other tokens after it
@@ -172,6 +153,7 @@ class Aim(nn.Module):
         return self.tower.post_layernorm(x[:, :, 0])
 
     def trainable_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that are not frozen."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
 

@@ -1,4 +1,4 @@
-"""What every encoder offers, and the registry of families.
+"""What every encoder offers, and the registry of encoders.
 
 An encoder sees decoded frames and plain texts. It decodes nothing, stores nothing and trains nothing.
 """
@@ -17,9 +17,9 @@ from ..video.frames import square
 
 
 class Encoder(torch.nn.Module):
-    """Base of all encoders. `identity` decides the address of its embeddings: family, weights' hash, what is read out."""
+    """Base of all encoders. `identity` is the address of its embeddings: encoder name, hash of the weights, every choice."""
 
-    name: str  # registry name of the family
+    name: str  # key in ENCODERS
     identity: dict  # JSON values only; two encoders with equal identities give equal embeddings
     image_size: int  # pixels, square
     mean: tuple[float, float, float]
@@ -32,6 +32,7 @@ class Encoder(torch.nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -39,11 +40,11 @@ class Encoder(torch.nn.Module):
         raise NotImplementedError(f"{self.name} gives no features of single frames.")
 
     def in_two_steps(self) -> tuple["Encoder", Callable[[torch.Tensor], torch.Tensor] | None]:
-        """The encoder whose frame features are kept, and what then makes of them this one's; itself and None where nothing does."""
+        """Return the encoder whose frame features are stored, and the map from those to this one's features (None: identity)."""
         return self, None
 
     def encode_clips(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Frames uint8 (N, T, H, W, 3) -> raw clip features (N, D): the mean over frames, unless an encoder says otherwise."""
+        """Frames uint8 (N, T, H, W, 3) -> raw clip features (N, D): by default the mean over frames."""
         return self.encode_frames(frames).mean(1)
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
@@ -52,7 +53,11 @@ class Encoder(torch.nn.Module):
 
 
 def normalise(pixels: torch.Tensor, mean: tuple, std: tuple) -> torch.Tensor:
-    """Pixels (..., 3, H, W), 0 to 255 -> zero mean and unit spread, by an encoder's own constants."""
+    """Scale pixels (..., 3, H, W) from 0..255 to 0..1, then subtract the mean and divide by the standard deviation.
+
+    >>> normalise(torch.full((3, 1, 1), 255), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).flatten().tolist()
+    [2.0, 2.0, 2.0]
+    """
     mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) * 255 for values in (mean, std))
     return (pixels.float() - mean) / std
 
@@ -62,40 +67,53 @@ def hash_weights(model: torch.nn.Module) -> str:
     return digest_tensors(model.state_dict(), scalars_as_text=True)[:16]
 
 
+def describe_towers(*configs) -> dict[str, list]:
+    """What decides the features of transformers and is not in their weights, for an identity."""
+    settings = {"heads": "num_attention_heads", "activation": "hidden_act", "norm_eps": "layer_norm_eps"}
+    return {key: [getattr(config, name) for config in configs] for key, name in settings.items()}
+
+
 def local_folder(weights: str) -> str:
-    """A path below the project's root as an absolute one; hub ids and other paths as they are."""
+    """Make a path below the project's root absolute; hub ids and other paths stay as they are."""
     return str(ROOT / weights) if (ROOT / weights).is_dir() else weights
 
 
-# Registry name -> "module:class"; a class is made by Class.load(weights, **options). Imported when asked for.
-ENCODERS = {
-    "clip": "clip:ClipEncoder",
-    "aim": "aim:AimEncoder",
-    "blip": "blip:BlipEncoder",
-    "blip2": "blip2:Blip2Encoder",
-    "languagebind": "languagebind:LanguageBindEncoder",
-    "captioner": "captioner:Captioner",
-    "gme": "qwen_vl:GmeEncoder",
-    "qwen3_vl_embedding": "qwen_vl:Qwen3VlEmbeddingEncoder",
-    "e5_v": "e5v:E5VEncoder",
-    "mm_embed": "mm_embed:MMEmbedEncoder",
-    "siglip2": "siglip2:Siglip2Encoder",
+def _import_later(module: str, cls: str) -> Callable[..., Encoder]:
+    """Return the `load` of a class whose module is imported at the first call, since transformers' models import slowly."""
+
+    def load(weights: str, **options) -> Encoder:
+        return getattr(import_module(f".{module}", __package__), cls).load(weights, **options)
+
+    return load
+
+
+# Encoder name -> function (weights, **options) -> Encoder.
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "clip": _import_later("clip", "ClipEncoder"),
+    "aim": _import_later("aim", "AimEncoder"),
+    "blip": _import_later("blip", "BlipEncoder"),
+    "blip2": _import_later("blip2", "Blip2Encoder"),
+    "languagebind": _import_later("languagebind", "LanguageBindEncoder"),
+    "captioner": _import_later("captioner", "Captioner"),
+    "gme": _import_later("qwen_vl", "GmeEncoder"),
+    "qwen3_vl_embedding": _import_later("qwen_vl", "Qwen3VlEmbeddingEncoder"),
+    "e5_v": _import_later("e5v", "E5VEncoder"),
+    "mm_embed": _import_later("mm_embed", "MMEmbedEncoder"),
+    "siglip2": _import_later("siglip2", "Siglip2Encoder"),
 }
 
 
 def load_encoder(name: str, weights: str, **options) -> Encoder:
-    """Load an encoder family from a hub id or a local path, in eval mode and without gradients."""
+    """Load an encoder from a hub id or a local path, in eval mode and without gradients."""
     if name not in ENCODERS:
         raise ValueError(f"encoder {name!r} is not known; choose one of {', '.join(ENCODERS)}.")
-    module, _, cls = ENCODERS[name].partition(":")
-    with without_bars():
-        encoder = getattr(import_module(f".{module}", __package__), cls).load(weights, **options)
-    return encoder.eval().requires_grad_(False)
+    with hide_progress_bars():
+        return ENCODERS[name](weights, **options).eval().requires_grad_(False)
 
 
 @contextmanager
-def without_bars() -> Iterator[None]:
-    """Files are read and written without transformers' bars, which fill a notebook; downloads keep those of the hub's client."""
+def hide_progress_bars() -> Iterator[None]:
+    """Read and write files without transformers' progress bars, which fill a notebook; downloads keep theirs."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

@@ -1,23 +1,21 @@
 """BLIP: frames and texts in one space, and an image and a modification read together by cross-attention, as in CoVR and BSE-CoVR."""
 
-import hashlib
 import json
-import warnings
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from .base import Encoder, hash_weights
-from .blip_files import BlipParts, read_blip, resize_positions, write_blip
-from .hub import from_hub
-from .tokens import Tokens, official_text, tokenise
+from ..machine.hashing import hash_text
+from .base import Encoder, describe_towers, hash_weights
+from .blip_files import EXPECTED, BlipParts, read_file, read_folder, write_blip
+from .hub import LateTokenizer, read_file_or_folder
+from .positions import resize_positions
+from .tokens import MAX_WORDS, Tokens, tokenise_officially
 
-ENC = "[ENC]"  # stands at position 0 of a text that is read together with an image
+ENC = "[ENC]"  # at position 0 of a text that is read together with an image
 
 
 class BlipEncoder(Encoder):
@@ -25,30 +23,34 @@ class BlipEncoder(Encoder):
 
     name = "blip"
 
-    def __init__(self, parts: BlipParts, tokenizer: str, max_words: int | None = 30, max_tokens: int = 64):
+    def __init__(
+        self, parts: BlipParts, tokenizer: str, max_words: int | None = MAX_WORDS, max_tokens: int = 64
+    ):
         super().__init__()
-        self.model, self.prompt_proj = parts.model, parts.prompt_proj
-        self.mean, self.std = tuple(parts.mean), tuple(parts.std)
-        self.tokenizer_source, self.max_words = tokenizer, max_words
-        if parts.tokenizer:
-            self.tokenizer = parts.tokenizer
+        self.model, self.prompt_proj, self.mean, self.std = (
+            parts.model,
+            parts.prompt_proj,
+            parts.mean,
+            parts.std,
+        )
         vision, text = self.model.config.vision_config, self.model.config.text_config
-        self.image_size = vision.image_size
-        self.max_tokens = min(max_tokens, text.max_position_embeddings)
+        self.tokenizer, self.max_words = LateTokenizer(tokenizer, parts.tokenizer), max_words
+        self.image_size, self.max_tokens = vision.image_size, min(max_tokens, text.max_position_embeddings)
         self.identity = {
-            "family": self.name,
+            "encoder": self.name,
             "weights": hash_weights(self.model),
             "image_size": self.image_size,
             "mean": self.mean,
             "std": self.std,
             "prompt_proj": hash_weights(self.prompt_proj) if self.prompt_proj else None,
-            "heads": [vision.num_attention_heads, text.num_attention_heads],
-            "activation": [vision.hidden_act, text.hidden_act],
-            "norm_eps": [vision.layer_norm_eps, text.layer_norm_eps],
+            **describe_towers(vision, text),
             "max_words": max_words,
             "max_tokens": self.max_tokens,
-            "tokenizer": _hash_vocabulary(parts.tokenizer) if parts.tokenizer else tokenizer,
+            "tokenizer": tokenizer,
         }
+        if parts.tokenizer:
+            vocabulary = sorted(parts.tokenizer.get_vocab().items())
+            self.identity["tokenizer"] = hash_text(json.dumps(vocabulary))
 
     @classmethod
     def load(
@@ -57,24 +59,19 @@ class BlipEncoder(Encoder):
         *,
         tokenizer: str = "Salesforce/blip-itm-base-coco",
         image_size: int | None = None,
-        max_words: int | None = 30,
+        max_words: int | None = MAX_WORDS,
         max_tokens: int = 64,
-        heads: tuple[int, int] | None = None,
+        **heads: int,
     ) -> "BlipEncoder":
-        """Load a Hugging Face folder or hub id of BlipForImageTextRetrieval, or an official file (.pth, .pt, .ckpt).
+        """Load a Hugging Face folder or hub id of BlipForImageTextRetrieval, or an official checkpoint file.
 
-        tokenizer: hub id or folder, for weights that have none beside them; read when the first text comes. image_size:
-        pixels, when not the checkpoint's. max_words, max_tokens: where texts are cut; None keeps all words, and no text can be
-        longer than the encoder has positions. heads: of ViT and text encoder, when they are not the width / 64.
+        tokenizer: hub id or folder, for weights without one; loaded when the first text comes. image_size: pixels, when not
+        the checkpoint's. max_words, max_tokens: where texts are cut; None keeps all words, and no text can be longer than the
+        encoder has positions. heads, vision_heads: of text encoder and ViT in a file, when they are not the width / 64.
         """
-        parts = read_blip(str(weights), heads)
-        if image_size is not None:
-            resize_positions(parts.model, image_size)
+        parts = read_file_or_folder(weights, EXPECTED, read_file, read_folder, **heads)
+        resize_positions(parts.model, image_size)
         return cls(parts, tokenizer, max_words, max_tokens)
-
-    @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        return from_hub(AutoTokenizer.from_pretrained, self.tokenizer_source, whole=False)
 
     @property
     def dim(self) -> int:
@@ -95,17 +92,13 @@ class BlipEncoder(Encoder):
 
     def tokenise(self, texts: list[str], enc: bool) -> Tokens:
         """Tokenise as the official loaders do; with `enc` [ENC] takes the place of [CLS]. Warns when tokens are cut."""
-        texts = [official_text(text, self.max_words) for text in texts]
-        lost = [len(ids) - self.max_tokens for ids in self.tokenizer(texts, verbose=False)["input_ids"]]
-        if cut := [tokens for tokens in lost if tokens > 0]:
-            warnings.warn(
-                f"{len(cut)} of {len(texts)} texts lose {sum(cut)} tokens, since max_tokens is {self.max_tokens}; raise it "
-                f"(to {self.model.config.text_config.max_position_embeddings} at most) or shorten the texts.",
-                stacklevel=2,
-            )
-        tokens = tokenise(texts, self.tokenizer, self.max_tokens)
+        tokens = tokenise_officially(texts, self.tokenizer, self.max_words, self.max_tokens)
         if enc:
-            tokens.input_ids[:, 0] = self._enc_id()
+            tokenizer = self.tokenizer.loaded
+            known = tokenizer.convert_tokens_to_ids(ENC)
+            # The hub's tokenizers do not know [ENC], which is the last word of the official ones.
+            last = self.model.config.text_config.vocab_size - 1
+            tokens.input_ids[:, 0] = last if known in (None, tokenizer.unk_token_id) else known
         return tokens
 
     def compose(
@@ -146,30 +139,27 @@ class BlipEncoder(Encoder):
         """Make the layer that BSE-CoVR adds to CoVR, for training."""
         if self.prompt_proj is not None:
             raise ValueError(
-                "this BLIP has a prompt_proj already; load a checkpoint without one, such as CoVR's, to begin anew."
+                "this BLIP has a prompt_proj already; load a checkpoint without one, such as CoVR's."
             )
-        config = self.model.config
-        self.prompt_proj = nn.Linear(
-            config.text_config.hidden_size, config.vision_config.hidden_size, device=self.device
-        )
-        # With zeros a description first adds nothing, so training begins at exactly CoVR's model; random weights would disturb
-        # every image token that its cross-attention has learnt to read. The layer itself gets gradients from the first step on.
+        widths = self.model.config.text_config.hidden_size, self.model.config.vision_config.hidden_size
+        self.prompt_proj = nn.Linear(*widths, device=self.device)
+        # With zeros a description adds nothing at first, so training begins at exactly CoVR's model; random weights would
+        # disturb every image token that its cross-attention has learnt to read. The layer gets gradients from the first step.
         nn.init.zeros_(self.prompt_proj.weight)
         nn.init.zeros_(self.prompt_proj.bias)
         self.identity["prompt_proj"] = hash_weights(self.prompt_proj)
 
     def trained_parameters(self, part: str = "composed") -> list[nn.Parameter]:
-        """What official training trains: the text encoder, its projection and prompt_proj. ViT and vision_proj stay frozen."""
+        """Return what official training trains: text encoder, its projection, prompt_proj. ViT and vision_proj are frozen."""
         if part != "composed":
             raise ValueError(f"part {part!r} is not known; choose composed.")
         modules = (self.model.text_encoder, self.model.text_proj, self.prompt_proj)
         return [parameter for module in modules if module is not None for parameter in module.parameters()]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that `load` reads back: weights, config, pixel statistics, and the tokenizer if it has been read."""
-        write_blip(
-            Path(folder), self.model, self.prompt_proj, self.mean, self.std, self.__dict__.get("tokenizer")
-        )
+        """Write a folder that `load` reads: weights, config, pixel statistics, and the tokenizer if it has been loaded."""
+        tokenizer = vars(self.tokenizer).get("loaded")
+        write_blip(Path(folder), BlipParts(self.model, self.prompt_proj, self.mean, self.std, tokenizer))
 
     def _read(self, texts: Tokens, image_tokens: torch.Tensor | None = None) -> torch.Tensor:
         """The text encoder's state at the first token (M, D)."""
@@ -180,16 +170,3 @@ class BlipEncoder(Encoder):
 
     def _project(self, states: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.model.text_proj(states), dim=-1)
-
-    def _enc_id(self) -> int:
-        """The hub's tokenizers do not know [ENC], which is the last word of the official ones."""
-        known = self.tokenizer.convert_tokens_to_ids(ENC)
-        return (
-            self.model.config.text_config.vocab_size - 1
-            if known in (None, self.tokenizer.unk_token_id)
-            else known
-        )
-
-
-def _hash_vocabulary(tokenizer: PreTrainedTokenizerBase) -> str:
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:16]

@@ -1,10 +1,10 @@
-"""Weights that others published: how large they are and under which licence, said before they are fetched."""
+"""Weights that others published: their sizes and licences, printed before a download."""
 
 from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """Parameters in millions, gigabytes as the owner's files hold them, and the licence that the owner names."""
+    """Parameters in millions, gigabytes of the owner's files, and the licence that the owner names."""
 
     parameters: int
     gigabytes: float
@@ -29,8 +29,12 @@ PUBLISHED = {
 }
 
 
-def said_of(hub_id: str) -> str:
-    """The one line, such as "nvidia/MM-Embed: 8180 million parameters, 16.4 GB, licence CC-BY-NC-4.0"."""
+def describe_published(hub_id: str) -> str:
+    """Describe published weights in one line.
+
+    >>> describe_published("nvidia/MM-Embed")
+    'nvidia/MM-Embed: 8180 million parameters, 16.4 GB, licence CC-BY-NC-4.0'
+    """
     if hub_id not in PUBLISHED:
         return f"{hub_id}: size and licence are on its page on the hub"
     parameters, gigabytes, licence = PUBLISHED[hub_id]

@@ -1,11 +1,11 @@
-"""E5-V: a LLaVA-NeXT that is asked for one word, and the state in front of that word."""
+"""E5-V: a LLaVA-NeXT that is asked for one word; its feature is the state in front of that word."""
 
 from transformers import LlavaNextForConditionalGeneration, LlavaNextModel, LlavaNextProcessor
 
 from .mllm import MllmEncoder
 
 TEMPLATE = "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n \n"
-# Ways its own code asks: "summary" of an image or a sentence, "modify" in composed retrieval. The last is misspelt there too.
+# How its own code asks: "summary" of an image or a sentence, "modify" in composed retrieval. The last is misspelt there too.
 ASKED = {
     "summary": "<image>\nSummary above image in one word: ",
     "modify": "<image>\n Describe this image in one word:",
@@ -25,30 +25,28 @@ class E5VEncoder(MllmEncoder):
             raise ValueError(f"asked {asked!r} is not known; choose summary or modify.")
         if instruction:
             raise ValueError(
-                f"E5-V has no instruction but the way it asks, and was given {instruction!r}; choose asked='modify' or "
-                "'summary' instead."
+                f"E5-V takes no instruction such as {instruction!r}; choose asked='modify' or 'summary'."
             )
         self.asked = asked
-        super().__init__(complete(model, processor), processor, asked=asked, **choices)
+        complete_processor(processor, model)
+        super().__init__(model, processor, asked=asked, **choices)
 
     def prompt(self, text: str | None, picture: str | None, query: bool) -> str:
+        """Write a prompt; queries and gallery items are asked for alike."""
         kind = self.asked if text is None else "text" if picture is None else "composed"
         return TEMPLATE.format(ASKED[kind].replace("{text}", text or ""))
 
 
-def complete(model: LlavaNextModel, processor: LlavaNextProcessor) -> LlavaNextModel:
-    """Tell a LLaVA-NeXT's processor what older files leave to the model's config, and check that both mean one image token."""
+def complete_processor(processor: LlavaNextProcessor, model: LlavaNextModel) -> None:
+    """Set what older files leave to the model's config, and check that both mean the same image token."""
     config, tokenizer = model.config, processor.tokenizer
-    processor.patch_size, processor.num_additional_image_tokens = (
-        config.vision_config.patch_size,
-        1,
-    )  # CLIP's class token
+    processor.patch_size = config.vision_config.patch_size
+    processor.num_additional_image_tokens = 1  # CLIP's class token
     processor.vision_feature_select_strategy = config.vision_feature_select_strategy
     if processor.image_token_id != config.image_token_id:
         raise ValueError(
-            f"the tokenizer writes {processor.image_token} as {processor.image_token_id} and the model reads "
+            f"the tokenizer writes {processor.image_token} as {processor.image_token_id}, but the model reads "
             f"{config.image_token_id} as an image; use the tokenizer that was published with these weights."
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model

@@ -1,63 +1,146 @@
-"""What others share by a hub id: from the cache, else from the hub, else within seconds one sentence that says how to get it."""
+"""Folders in Hugging Face's layout and hub ids: read from the disk or the cache, else fetched, else one sentence says what to do."""
 
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from huggingface_hub import model_info
 from safetensors import SafetensorError
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import cached_file
+from transformers.utils import logging as transformers_logging
 
+from ..machine.files import read_json
 from ..machine.memory import require_memory
 from .base import local_folder
-from .catalogue import PUBLISHED, said_of
+from .catalogue import PUBLISHED, describe_published
+from .loading import WrongWeights, check_names, find_file
 
-REACH_S = 5  # for the hub to answer; without it the hub's client tries again and again for half a minute
+REACH_S = 5  # for the hub to answer; without it the hub's client retries for half a minute
 
 
-def from_hub(read: Callable, weights: str, whole: bool = True):
-    """Give read(source, local_files_only=...) of a local folder, of what is cached of a hub id, or of the hub.
+@dataclass(frozen=True)
+class HubFolder:
+    """The files of a local folder or of a hub id. local_files_only: read a hub id from the cache alone."""
 
-    whole: with the weights, whose size and licence are then said before they are fetched, and which must fit into memory.
+    source: str
+    local_files_only: bool
+
+    def find(self, name: str) -> Path | None:
+        """Return the path of a file, or None where there is none."""
+        with suppress(OSError):
+            return self.path(name)
+        return None
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file; an OSError says that there is none."""
+        return Path(cached_file(self.source, name, local_files_only=self.local_files_only))
+
+    def pixel_statistics(self) -> tuple[tuple, tuple]:
+        """Return mean and standard deviation of the pixels that the model was trained on."""
+        preprocessing = read_json(self.path("preprocessor_config.json"))
+        return tuple(preprocessing["image_mean"]), tuple(preprocessing["image_std"])
+
+    def load(self, cls: type, **options):
+        """Return cls.from_pretrained of this folder. Code that it may hold is never run."""
+        return cls.from_pretrained(
+            self.source, local_files_only=self.local_files_only, trust_remote_code=False, **options
+        )
+
+    def load_model(
+        self,
+        cls: type[PreTrainedModel],
+        expected: str,
+        ignored: str = "",
+        optional: frozenset = frozenset(),
+        **options,
+    ) -> tuple[PreTrainedModel, set[str]]:
+        """Load a model and the names of `optional` that the folder lacks, if it lacks all of them.
+
+        Every other name must be the model's and the folder's, unless the pattern `ignored` matches it.
+        """
+        level = transformers_logging.get_verbosity()
+        transformers_logging.set_verbosity_error()
+        try:
+            model, report = self.load(cls, ignore_mismatched_sizes=True, output_loading_info=True, **options)
+        finally:
+            transformers_logging.set_verbosity(level)
+        lacks, more = (
+            {name for name in report[key] if not re.fullmatch(ignored, name)}
+            for key in ("missing_keys", "unexpected_keys")
+        )
+        absent = optional if optional <= lacks else frozenset()
+        misshapen = [str(name[0] if isinstance(name, tuple) else name) for name in report["mismatched_keys"]]
+        check_names(self.source, expected, lacks - absent, more, misshapen)
+        return model, absent
+
+
+def from_hub(read: Callable[[HubFolder], object], weights: str, whole: bool = True):
+    """Return read(HubFolder) of a local folder, of the cached files of a hub id, or of the hub.
+
+    whole: the weights are read too. Then they must fit into memory, and their size and licence are printed before a download.
     """
     source = local_folder(weights)
     if whole and source in PUBLISHED:
         require_memory(PUBLISHED[source].gigabytes * 1e9, source)
     try:
-        return read(source, local_files_only=True)
+        return read(HubFolder(source, local_files_only=True))
+    except WrongWeights:
+        raise
     except (OSError, ValueError, SafetensorError) as error:
         if Path(source).is_dir():
             reason = re.split(r"[.]?\s*\n|[.] ", str(error))[0]
             raise FileNotFoundError(
-                f"{weights} does not hold what a Hugging Face folder of this kind does ({reason}); "
-                "make or fetch that folder again."
+                f"{weights} is no complete Hugging Face folder of this kind ({reason}); make or fetch that folder again."
             ) from error
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", weights):
             raise FileNotFoundError(
-                f"{weights} is no folder here and no hub id such as openai/clip-vit-base-patch16; fetch it, or make "
+                f"{weights} is neither a folder here nor a hub id such as openai/clip-vit-base-patch16; fetch it, or make "
                 "the rendered benchmark's weights by `tfcovr pretrain clip --out FOLDER`."
             ) from error
     try:
         model_info(source, timeout=REACH_S)
         if whole:
-            print(f"{said_of(source)}; fetching what is not in the cache yet.", file=sys.stderr)
-        return read(source, local_files_only=False)
-    except MemoryError:
+            print(f"{describe_published(source)}; fetching what is not in the cache yet.", file=sys.stderr)
+        return read(HubFolder(source, local_files_only=False))
+    except (MemoryError, WrongWeights):
         raise
     except Exception as error:
         raise FileNotFoundError(
-            f"{weights} is neither a folder here nor in the hub's cache, and the hub did not give it "
+            f"{weights} is neither a folder here nor in the hub's cache, and the hub did not deliver it "
             f"({type(error).__name__}); where there is a network, run `hf download {weights}`."
         ) from error
 
 
-class LateTokenizer:
-    """A tokenizer by hub id or folder, read when the first text comes."""
+def read_file_or_folder(
+    weights: str | Path, expected: str, read_file: Callable, read_folder: Callable, **sizes: int
+):
+    """Read a checkpoint file with these sizes, which are in no weight, or a folder or hub id, whose config has them."""
+    file = find_file(weights, expected)
+    if file is not None:
+        return read_file(file, **sizes)
+    if sizes:
+        raise ValueError(f"{weights} has a config.json, which holds {' and '.join(sizes)}; leave them out.")
+    return from_hub(read_folder, str(weights))
 
-    def __init__(self, source: str):
-        self.source, self._tokenizer = source, None
+
+class LateTokenizer:
+    """A tokenizer by hub id or folder, loaded when the first text comes."""
+
+    def __init__(self, source: str, loaded: PreTrainedTokenizerBase | None = None):
+        self.source = source
+        if loaded is not None:
+            self.loaded = loaded
+
+    @cached_property
+    def loaded(self) -> PreTrainedTokenizerBase:
+        """The tokenizer itself."""
+        return from_hub(lambda folder: folder.load(AutoTokenizer), self.source, whole=False)
 
     def __call__(self, texts: list[str], **options):
-        self._tokenizer = self._tokenizer or from_hub(AutoTokenizer.from_pretrained, self.source, whole=False)
-        return self._tokenizer(texts, **options)
+        """Tokenise texts."""
+        return self.loaded(texts, **options)

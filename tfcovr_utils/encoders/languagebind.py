@@ -3,7 +3,6 @@
 Version 1.5, which embeds patches of several frames at once, is another model and is refused.
 """
 
-import json
 import math
 import re
 from pathlib import Path
@@ -15,46 +14,29 @@ from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.models.clip.modeling_clip import CLIPAttention
-from transformers.utils import cached_file
 
-from ..machine.tensors import read_weights
-from ..profiles import ROOT
-from .base import Encoder, hash_weights, normalise
-from .hub import LateTokenizer, from_hub
-from .key_maps import rename
-from .loading import fill, read_tensors
+from ..machine.files import read_json
+from .base import Encoder, describe_towers, hash_weights, normalise
+from .hub import HubFolder, LateTokenizer, from_hub
+from .key_maps import LANGUAGEBIND, rename
+from .loading import WrongWeights, check_names, fill, find_file, read_tensors
+from .tokens import pad_and_cut
 
 HUB_ID = "LanguageBind/LanguageBind_Video_FT"
 EXPECTED = f"a checkpoint of LanguageBind Video with its own config.json, such as {HUB_ID}"
-SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
-# How the short side comes to its size: "official" is what pytorchvideo's ShortSideScale does.
+# How the short side is resized: "official" is pytorchvideo's ShortSideScale, which does not smooth.
 RESIZES = {
     "bicubic": {"mode": "bicubic", "antialias": True},
     "official": {"mode": "bilinear", "antialias": False},
 }
-
 TOWER = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "hidden_act",
-    "layer_norm_eps",
+    *("hidden_size", "intermediate_size", "num_hidden_layers"),
+    *("num_attention_heads", "hidden_act", "layer_norm_eps"),
 )
 SIZES = {
     "vision_config": (*TOWER, "image_size", "patch_size", "num_frames"),
     "text_config": (*TOWER, "vocab_size", "max_position_embeddings"),
 }
-
-# Official names -> LanguageBindVideo.
-NAMES = [
-    (
-        r"vision_model\.encoder\.layers\.(\d+)\.(temporal_(?:embedding|attn\..+|layer_norm1\..+))",
-        r"temporal.\1.\2",
-    ),
-    (r"((?:vision_model|text_model)\..+|(?:visual|text)_projection\.weight|logit_scale)", r"clip.\1"),
-]
-DROPPED = r"(vision|text)_model\.embeddings\.position_ids"  # 0, 1, 2 and so on
 
 
 class TemporalAttention(nn.Module):
@@ -67,6 +49,7 @@ class TemporalAttention(nn.Module):
         self.temporal_layer_norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens (N, T, L, D) -> the same shape."""
         tokens = tokens + self.temporal_embedding.unsqueeze(2)
         places = self.temporal_layer_norm1(tokens).transpose(1, 2)  # (N, L, T, D)
         attended, _ = self.temporal_attn(places.flatten(0, 1))
@@ -80,9 +63,8 @@ class LanguageBindVideo(nn.Module):
         super().__init__()
         self.clip = CLIPModel(config)
         vision = self.clip.config.vision_config
-        self.temporal = nn.ModuleList(
-            TemporalAttention(vision, num_frames) for _ in range(vision.num_hidden_layers)
-        )
+        layers = (TemporalAttention(vision, num_frames) for _ in range(vision.num_hidden_layers))
+        self.temporal = nn.ModuleList(layers)
 
     def pool(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels (N, T, 3, S, S) -> the mean over frames of the normed class token, (N, width)."""
@@ -98,6 +80,7 @@ class LanguageBindEncoder(Encoder):
 
     name = "languagebind"
     policy = "ends"
+    mean, std = tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD)
 
     def __init__(
         self,
@@ -105,25 +88,16 @@ class LanguageBindEncoder(Encoder):
         tokenizer,
         resize: str = "official",
         video_scale: float | str = 1.0,
-        tokenizer_of: str | None = None,
+        tokenizer_source: str | None = None,
     ):
         super().__init__()
         self.model, self.tokenizer, self.resize = model, tokenizer, resize
         self.video_scale = model.clip.logit_scale.exp().item() if video_scale == "official" else video_scale
-        towers = (model.clip.config.vision_config, model.clip.config.text_config)
-        self.image_size, self.num_frames = towers[0].image_size, model.temporal[0].temporal_embedding.shape[1]
-        self.mean, self.std = tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD)
-        self.identity = {
-            "family": self.name,
-            "weights": hash_weights(model),
-            "resize": resize,
-            "mean": self.mean,
-            "std": self.std,
-            "heads": [tower.num_attention_heads for tower in towers],
-            "activation": [tower.hidden_act for tower in towers],
-            "norm_eps": [tower.layer_norm_eps for tower in towers],
-            "tokenizer": tokenizer_of,
-        }
+        vision, text = model.clip.config.vision_config, model.clip.config.text_config
+        self.image_size, self.num_frames = vision.image_size, model.temporal[0].temporal_embedding.shape[1]
+        chosen = {"resize": resize, "mean": self.mean, "std": self.std, "tokenizer": tokenizer_source}
+        towers = describe_towers(vision, text)
+        self.identity = {"encoder": self.name, "weights": hash_weights(model), **chosen, **towers}
 
     @classmethod
     def load(
@@ -133,12 +107,10 @@ class LanguageBindEncoder(Encoder):
         video_scale: float | str = 1.0,
         tokenizer: str = "openai/clip-vit-base-patch16",
     ) -> "LanguageBindEncoder":
-        """Load a hub id, a folder with config.json, pytorch_model.bin or model.safetensors and a tokenizer, or a file of
-        weights that has its config.json beside it.
+        """Load a hub id, a folder with config, weights and tokenizer, or a file of weights with its config.json beside it.
 
-        resize: "official", bilinear and not smoothed, or "bicubic", smoothed where it shrinks. video_scale: factor of
-        `scaled`, a number or "official", which is exp(logit_scale); no encoded value depends on it. tokenizer: hub id
-        or folder, for a file alone; read when the first text comes.
+        resize: a key of RESIZES. video_scale: factor of `scaled`, a number or "official" for exp(logit_scale); encoded
+        features do not depend on it. tokenizer: hub id or folder, for a file; loaded when the first text comes.
         """
         if resize not in RESIZES:
             raise ValueError(f"resize {resize!r} is not known; choose one of {', '.join(RESIZES)}.")
@@ -146,18 +118,14 @@ class LanguageBindEncoder(Encoder):
             raise ValueError(
                 f"video_scale is {video_scale!r}; give a number above 0, or 'official' for exp(logit_scale)."
             )
-        if Path(weights).suffix not in SUFFIXES:
-            config, file, its_own = from_hub(_read_hugging_face, weights)
-            return cls(build(config, file), its_own, resize, video_scale)
-        file = next((file for file in (ROOT / weights, Path(weights)) if file.is_file()), None)
+        file = find_file(weights, EXPECTED)
         if file is None:
-            raise FileNotFoundError(f"{weights} is not there; pass {EXPECTED}.")
-        return cls(
-            build(file.parent / "config.json", file), LateTokenizer(tokenizer), resize, video_scale, tokenizer
-        )
+            return cls(*from_hub(_read_folder, weights), resize, video_scale)
+        model = build(file.parent / "config.json", file)
+        return cls(model, LateTokenizer(tokenizer), resize, video_scale, tokenizer)
 
     def prepare(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Frames uint8 (..., H, W, 3) -> float (N, 3, S, S): normalised first, then the short side resized and the centre cut out."""
+        """Frames uint8 (..., H, W, 3) -> float (N, 3, S, S): normalise, resize the short side, cut out the centre."""
         pixels = torch.as_tensor(frames).to(self.device).flatten(0, -4).permute(0, 3, 1, 2)
         pixels = normalise(pixels, self.mean, self.std)
         short, size = min(pixels.shape[-2:]), self.image_size
@@ -171,22 +139,16 @@ class LanguageBindEncoder(Encoder):
         """Frames uint8 (N, T, H, W, 3) -> video features (N, E), not unit. T is `num_frames`."""
         if frames.shape[1] != self.num_frames:
             raise ValueError(
-                f"clips of {frames.shape[1]} frames do not fit this LanguageBind, which has an embedding for each of "
-                f"{self.num_frames}; read clips by policy {self.policy!r} with frames={self.num_frames}."
+                f"clips have {frames.shape[1]} frames, but this LanguageBind has embeddings for {self.num_frames}; read clips "
+                f"by policy {self.policy!r} with frames={self.num_frames}."
             )
-        return self.model.clip.visual_projection(
-            self.model.pool(self.prepare(frames).unflatten(0, frames.shape[:2]))
-        )
+        pooled = self.model.pool(self.prepare(frames).unflatten(0, frames.shape[:2]))
+        return self.model.clip.visual_projection(pooled)
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
-        """Texts -> text features (M, E), not unit, read at the first end token; what is beyond the context (77 tokens) is cut."""
-        tokens = self.tokenizer(
-            texts,
-            padding=True,
-            truncation=True,
-            max_length=self.model.clip.config.text_config.max_position_embeddings,
-            return_tensors="pt",
-        ).to(self.device)
+        """Texts -> text features (M, E), not unit, read at the first end token; what is beyond the context is cut."""
+        length = self.model.clip.config.text_config.max_position_embeddings
+        tokens = pad_and_cut(texts, self.tokenizer, length).to(self.device)
         return self.model.clip.get_text_features(**tokens).pooler_output
 
     def scaled(self, video_emb: torch.Tensor) -> torch.Tensor:
@@ -194,49 +156,45 @@ class LanguageBindEncoder(Encoder):
         return F.normalize(video_emb, dim=-1) * self.video_scale
 
 
-def build(config_path: str | Path, file: str | Path) -> LanguageBindVideo:
-    """Put official weights, merged with their LoRA where they have one, into a model of the sizes that config.json tells."""
-    config_path, file = Path(config_path), Path(file)
+def build(config_path: Path, file: Path) -> LanguageBindVideo:
+    """Put official weights, merged with their LoRA where they have one, into a model of the sizes in config.json."""
     if not config_path.is_file():
         raise FileNotFoundError(
-            f"{config_path} is not there, and {file.name} does not tell its sizes; pass {EXPECTED}."
+            f"{config_path} does not exist, and {file.name} needs its sizes; pass {EXPECTED}."
         )
-    config = json.loads(config_path.read_text())
-    lacking = [
+    config = read_json(config_path)
+    lacks = [
         f"{tower}.{key}" for tower, keys in SIZES.items() for key in keys if key not in config.get(tower, {})
     ]
-    if lacking or "projection_dim" not in config:
-        raise ValueError(f"{config_path} lacks {', '.join(lacking or ['projection_dim'])}; pass {EXPECTED}.")
+    check_names(
+        str(config_path), EXPECTED, lacks or [key for key in ("projection_dim",) if key not in config]
+    )
     vision, text = ({key: config[tower][key] for key in keys} for tower, keys in SIZES.items())
     last = text["vocab_size"] - 1  # CLIP's end token, always; published configs say 2, which is wrong
     text |= {"bos_token_id": last - 1, "eos_token_id": last, "pad_token_id": last}
     num_frames = vision.pop("num_frames")
 
-    state = read_weights(file) if file.suffix == ".safetensors" else read_tensors(file)
+    state = read_tensors(file)
     patches = state.get("vision_model.embeddings.patch_embedding.weight")
     if patches is not None and patches.ndim == 5:
-        raise ValueError(
+        raise WrongWeights(
             f"{file} is of LanguageBind Video 1.5, whose patch embedding is a Conv3d of shape {tuple(patches.shape)}; "
             f"pass one before it, such as {HUB_ID}."
         )
-    state = merge_lora(
-        state, str(file), config["vision_config"].get("lora_r"), config["vision_config"].get("lora_alpha")
-    )
-    state = {name: value for name, value in state.items() if not re.fullmatch(DROPPED, name)}
-    model = LanguageBindVideo(
-        CLIPConfig(vision_config=vision, text_config=text, projection_dim=config["projection_dim"]),
-        num_frames,
-    )
-    fill(model, *rename(state, NAMES), str(file), EXPECTED)
+    lora = config["vision_config"].get("lora_r"), config["vision_config"].get("lora_alpha")
+    state = merge_lora(state, str(file), *lora)
+    sizes = CLIPConfig(vision_config=vision, text_config=text, projection_dim=config["projection_dim"])
+    model = LanguageBindVideo(sizes, num_frames)
+    fill(model, *rename(state, LANGUAGEBIND), str(file), EXPECTED)
     return model
 
 
 def merge_lora(
     state: dict[str, torch.Tensor], given: str, rank: int | None, alpha: float | None
 ) -> dict[str, torch.Tensor]:
-    """Add alpha / rank * B A to each weight that has an A and a B; names as if there had been no LoRA.
+    """Add alpha / rank * B A to each weight that has an A and a B, and give it the name that it has without LoRA.
 
-    Halves that do not fit each other or their weight are left as they are, so that loading names them.
+    An A and a B that do not fit each other or their weight stay as they are, so that loading names them.
     """
     prefix = r"vision_model\.encoder\.base_model\.model\."
     state = {
@@ -247,26 +205,18 @@ def merge_lora(
         second, weight = first.replace(".lora_A.", ".lora_B."), re.sub(r"\.lora_A(\.default)?\.", ".", first)
         a, b, base = state[first], state.get(second), state.get(weight)
         if a.shape[0] != rank or alpha is None:
-            raise ValueError(
+            raise WrongWeights(
                 f"{given} has a LoRA of rank {a.shape[0]} in {first}, but its config.json says lora_r {rank} and "
                 f"lora_alpha {alpha}; pass {EXPECTED}."
             )
-        if (
-            b is not None
-            and base is not None
-            and (b.shape[0], *a.shape[1:]) == base.shape
-            and b.shape[1:] == a.shape[:1]
-        ):
+        if b is None or base is None:
+            continue
+        if (b.shape[0], a.shape[1]) == base.shape and b.shape[1] == a.shape[0]:
             state[weight] = base.float() + alpha / rank * b.float() @ a.float()
             del state[first], state[second]
     return state
 
 
-def _read_hugging_face(source: str, local_files_only: bool) -> tuple:
-    """Paths of the config and the weights, and the tokenizer."""
-    config = cached_file(source, "config.json", local_files_only=local_files_only)
-    try:
-        weights = cached_file(source, "model.safetensors", local_files_only=local_files_only)
-    except OSError:
-        weights = cached_file(source, "pytorch_model.bin", local_files_only=local_files_only)
-    return config, weights, CLIPTokenizer.from_pretrained(source, local_files_only=local_files_only)
+def _read_folder(folder: HubFolder) -> tuple:
+    weights = folder.find("model.safetensors") or folder.path("pytorch_model.bin")
+    return build(folder.path("config.json"), weights), folder.load(CLIPTokenizer)

@@ -1,25 +1,47 @@
-"""Checkpoint files of others: read without running anything that they name, and loaded with every key accounted for."""
+"""Checkpoint files that others published: read without running any code in them, and loaded with every key accounted for."""
 
 import pickle
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from ..machine.tensors import read_weights
+from ..profiles import ROOT
+
+SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+HEAD_WIDTH = 64  # of CLIP and BERT; the number of heads is in no weight
+MOST_NAMES = 5  # of weights in an error message
+
+
+class WrongWeights(ValueError):
+    """The weights belong to another model than the one they should fill."""
+
 
 class CosineSchedule:
-    """Stands in for the official scheduler: keeps the numbers, does nothing."""
+    """Replaces the official scheduler object in a checkpoint: it keeps the numbers and does nothing."""
+
+
+def find_file(weights: str | Path, expected: str) -> Path | None:
+    """Return the checkpoint file that `weights` names, below the project's root or anywhere; None for a folder or hub id."""
+    if Path(weights).suffix not in SUFFIXES:
+        return None
+    for path in (ROOT / weights, Path(weights)):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"{weights} does not exist; put {expected} there.")
 
 
 def read_checkpoint(path: Path) -> dict:
-    """Read a checkpoint of tensors and plain data; the official scheduler in it becomes an empty stand-in."""
+    """Read a checkpoint of tensors and plain data; the official scheduler in it becomes an empty object."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; expected a checkpoint file such as best_val_*.ckpt.")
     try:
         with torch.serialization.safe_globals([(CosineSchedule, "src.tools.scheduler.CosineSchedule")]):
-            read = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         reason = f"it names {named[1]}" if named else f"{type(error).__name__}"
@@ -27,24 +49,68 @@ def read_checkpoint(path: Path) -> dict:
             f"{path} holds more than tensors and plain data, or is cut short ({reason}), so it was refused and nothing of it "
             "was run; get the file again from its owner."
         ) from error
-    if not isinstance(read, dict):
+    if not isinstance(content, dict):
         raise ValueError(
-            f"{path} holds a {type(read).__name__}; expected a dict with the weights under 'model'."
+            f"{path} holds a {type(content).__name__}; expected a dict with the weights under 'model'."
         )
-    return read
+    return content
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read the state dict of a .pth or .ckpt, itself or under "state_dict" or "model", without the prefixes of parallel training."""
-    read = read_checkpoint(path)
+    """Read the weights of a file: of safetensors, or of a state dict, itself or under "state_dict" or "model".
+
+    Prefixes of parallel training are removed from the names.
+    """
+    state = read_weights(path) if Path(path).suffix == ".safetensors" else read_checkpoint(path)
     for key in ("state_dict", "model"):
-        if isinstance(read.get(key), dict):
-            read = read[key]
-    if not all(isinstance(value, torch.Tensor) for value in read.values()):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    if not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(
             f"{path} holds no state dict, nor one under 'state_dict' or 'model'; pass a checkpoint of weights."
         )
-    return {re.sub(r"^(_forward_module\.|module\.)+", "", name): value for name, value in read.items()}
+    return {re.sub(r"^(_forward_module\.|module\.)+", "", name): value for name, value in state.items()}
+
+
+def read_shapes(state: dict[str, torch.Tensor], names: Iterable[str], given: str, expected: str) -> list:
+    """Return the shapes of these weights, off which a model's sizes are read."""
+    check_names(given, expected, lacks=[name for name in names if name not in state])
+    return [state[name].shape for name in names]
+
+
+def count_layers(state: dict[str, torch.Tensor], layers: str) -> int:
+    """Count the layers whose names begin with `layers`, a dot and the layer's number.
+
+    >>> count_layers({"blocks.0.bias": 1, "blocks.1.bias": 1, "blocks.1.weight": 1, "norm.2.bias": 1}, "blocks")
+    2
+    """
+    return len(
+        {name.removeprefix(f"{layers}.").split(".")[0] for name in state if name.startswith(f"{layers}.")}
+    )
+
+
+def count_heads(width: int, given: int | None, option: str, head_width: int = HEAD_WIDTH) -> int:
+    """Return the number of heads: the option's value, else the usual number for this width."""
+    heads = width // head_width if given is None else given
+    if not heads or width % heads:
+        raise ValueError(
+            f"{option}={heads} does not divide a width of {width}; pass the {option} that this checkpoint was trained with."
+        )
+    return heads
+
+
+def check_names(
+    given: str, expected: str, lacks: Iterable = (), more: Iterable = (), misshapen: Iterable = ()
+) -> None:
+    """Raise WrongWeights if there is any name that `given` lacks, holds beyond its model's, or holds in another shape."""
+    wrong = {"lacks": sorted(lacks), "also holds": sorted(more), "has in another shape": sorted(misshapen)}
+    said = [
+        f"{what} {', '.join(names[:MOST_NAMES])}{f' and {len(names) - MOST_NAMES} more' * (len(names) > MOST_NAMES)}"
+        for what, names in wrong.items()
+        if names
+    ]
+    if said:
+        raise WrongWeights(f"{given} {'; '.join(said)}; pass {expected}.")
 
 
 def fill(
@@ -52,14 +118,8 @@ def fill(
 ) -> None:
     """Load weights of which none may be missing, left over or of another shape."""
     shapes = {name: value.shape for name, value in model.state_dict().items()}
-    wrong = {
-        "lacks": sorted(shapes.keys() - state.keys()),
-        "also holds": sorted([*unknown, *(state.keys() - shapes.keys())]),
-        "has in another shape": sorted(
-            name for name in shapes.keys() & state.keys() if shapes[name] != state[name].shape
-        ),
-    }
-    if any(wrong.values()):
-        said = "; ".join(f"{what} {', '.join(names)}" for what, names in wrong.items() if names)
-        raise ValueError(f"{given} {said}; pass {expected}.")
+    misshapen = [name for name in shapes.keys() & state.keys() if shapes[name] != state[name].shape]
+    check_names(
+        given, expected, shapes.keys() - state.keys(), [*unknown, *(state.keys() - shapes.keys())], misshapen
+    )
     model.load_state_dict(state)

@@ -14,34 +14,27 @@ from transformers import (
 
 from .mllm import MllmEncoder
 
-LIST_RATE = 2.0  # frames a second that Qwen's own loader takes a list of frames to have, which decides the times in the prompt
+LIST_RATE = 2.0  # frames a second that Qwen's own loader assumes of a list of frames; it decides the times in the prompt
 
 
 class QwenEncoder(MllmEncoder):
-    """image_tokens: least and most that a picture becomes."""
+    """A Qwen model that embeds the last token of a chat."""
 
     ending: str
-    image_tokens: tuple[int, int]
+    image_tokens: tuple[int, int]  # least and most for a picture
 
-    def __init__(
-        self,
-        model,
-        processor,
-        instruction: str | None = None,
-        image_tokens: tuple[int, int] | None = None,
-        **choices,
-    ):
-        self.image_tokens = tuple(image_tokens or self.image_tokens)
+    def __init__(self, model, processor, instruction: str | None = None, **choices):
         images = processor.image_processor
         least, most = (tokens * (images.patch_size * images.merge_size) ** 2 for tokens in self.image_tokens)
         images.size = {"shortest_edge": least, "longest_edge": most}
         super().__init__(model, processor, instruction, **choices)
 
     def prompt(self, text: str | None, picture: str | None, query: bool) -> str:
-        seen = f"<|vision_start|><|{picture}_pad|><|vision_end|>" if picture else ""
+        """Write a chat; only a query has the instruction."""
+        shown = f"<|vision_start|><|{picture}_pad|><|vision_end|>" if picture else ""
         instruction = self.instruction if query else self.document_instruction
         return (
-            f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{seen}{text or ''}<|im_end|>\n"
+            f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{shown}{text or ''}<|im_end|>\n"
             f"<|im_start|>assistant\n{self.ending}"
         )
 
@@ -62,23 +55,13 @@ class Qwen3VlEmbeddingEncoder(QwenEncoder):
     model_class, processor_class = Qwen3VLForConditionalGeneration, Qwen3VLProcessor
     document_instruction = "Represent the user's input."
     ending, image_tokens = "", (4, 1800)
-    frame_tokens, most_tokens = (
-        (128, 768),
-        15360,
-    )  # least and most of a video's frame, and of all of its frames
+    frame_tokens = (128, 768)  # least and most for a video's frame
+    video_tokens = 15360  # most for all frames of a video
 
-    def __init__(
-        self,
-        model,
-        processor,
-        instruction: str | None = None,
-        frame_tokens: tuple[int, int] | None = None,
-        **choices,
-    ):
-        self.frame_tokens = tuple(frame_tokens or self.frame_tokens)
+    def __init__(self, model, processor, instruction: str | None = None, **choices):
         if instruction and not unicodedata.category(instruction.strip()[-1]).startswith("P"):
             instruction = instruction.strip() + "."  # as officially
-        processor.video_processor.cap_pixels_per_frame = False  # the sizes that make_inputs gives do that
+        processor.video_processor.cap_pixels_per_frame = False  # make_inputs gives sizes that do this
         super().__init__(model, processor, instruction, **choices)
         self.identity["frame_tokens"] = self.frame_tokens
 
@@ -87,30 +70,25 @@ class Qwen3VlEmbeddingEncoder(QwenEncoder):
         return self.read_all([self.prompt(None, "video", query=False)] * len(frames), np.asarray(frames))
 
     def compose(self, frames: np.ndarray | torch.Tensor, texts: Sequence[str]) -> torch.Tensor:
-        """As an image where there is one frame, else as a video."""
+        """Frames uint8 (N, T, H, W, 3), read as an image where T is 1 and else as a video, and N texts -> unit queries (N, D)."""
         if frames.shape[1] == 1 or len(frames) != len(texts):
             return super().compose(frames, texts)
         return self.read_all([self.prompt(text, "video", query=True) for text in texts], np.asarray(frames))
 
     def make_inputs(self, prompts: list[str], pictures: np.ndarray | None):
+        """Make the model's inputs; pictures are images (B, H, W, 3) or videos (B, T, H, W, 3)."""
         if pictures is None or pictures.ndim == 4:
             return super().make_inputs(prompts, pictures)
-        videos, frames = self.processor.video_processor, pictures.shape[1]
-        a_token = (videos.patch_size * videos.merge_size) ** 2
-        size = {
-            "shortest_edge": self.frame_tokens[0] * frames * a_token,
-            "longest_edge": min(self.frame_tokens[1] * frames, self.most_tokens) * a_token,
-        }
-        metadata = [
-            {"fps": LIST_RATE, "frames_indices": list(range(frames)), "total_num_frames": frames}
-            for _ in prompts
-        ]
+        processor, frames = self.processor.video_processor, pictures.shape[1]
+        pixels = (processor.patch_size * processor.merge_size) ** 2  # of a token
+        least, most = (tokens * frames for tokens in self.frame_tokens)
+        metadata = {"fps": LIST_RATE, "frames_indices": list(range(frames)), "total_num_frames": frames}
         return self.processor(
             text=prompts,
             videos=[torch.from_numpy(video).permute(0, 3, 1, 2) for video in pictures],
-            video_metadata=metadata,
+            video_metadata=[metadata] * len(prompts),
             do_sample_frames=False,
-            size=size,
+            size={"shortest_edge": least * pixels, "longest_edge": min(most, self.video_tokens) * pixels},
             padding=True,
             padding_side="left",
             return_tensors="pt",

@@ -1,6 +1,7 @@
-"""Texts as the official loaders write them, and as a tokenizer gives them."""
+"""Texts as the official loaders write them, and as a tokenizer returns them."""
 
 import re
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ MAX_WORDS, MAX_TOKENS = 30, 32  # pre_caption and max_txt_len of the official co
 
 @dataclass(frozen=True)
 class Tokens:
-    """Texts as a tokenizer gives them, padded on the right: both (M, L) int64. Indexing takes rows."""
+    """Texts as a tokenizer returns them, padded on the right: both (M, L) int64. Indexing takes rows."""
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
@@ -24,14 +25,18 @@ class Tokens:
         return Tokens(self.input_ids[rows], self.attention_mask[rows])
 
     def to(self, device: torch.device) -> "Tokens":
+        """Move both tensors."""
         return Tokens(self.input_ids.to(device), self.attention_mask.to(device))
 
 
 def official_text(text: str, max_words: int | None = MAX_WORDS) -> str:
-    """Write a text as the official loaders hand it to the tokenizer.
+    """Write a text as the official loaders pass it to the tokenizer.
 
-    Counts up to 7 in half steps are spelled ("2.5" is "two and a half", "0.25" stays), all is lower case,
-    some punctuation is dropped, and what follows the 30th word is cut (`max_words`; None keeps all).
+    Counts up to 7 in half steps are spelled, all is lower case, some punctuation is dropped, and words after the 30th are cut
+    (`max_words`; None keeps all).
+
+    >>> official_text("Show with 2.5 twists, not 0.25!")
+    'show with two and a half twists, not 0.25'
     """
     return " ".join(re.sub(r'[!"()*#:;~]', " ", spell_numbers(text).lower()).split()[:max_words])
 
@@ -40,3 +45,21 @@ def tokenise(texts: list[str], tokenizer, max_tokens: int = MAX_TOKENS) -> Token
     """Tokenise texts once, padded to the longest of them and cut at `max_tokens`, officially 32."""
     rows = tokenizer(texts, padding="longest", truncation=True, max_length=max_tokens, return_tensors="pt")
     return Tokens(rows["input_ids"], rows["attention_mask"])
+
+
+def tokenise_officially(texts: list[str], tokenizer, max_words: int | None, max_tokens: int) -> Tokens:
+    """Write texts as the official loaders do and tokenise them; warn if texts lose tokens."""
+    texts = [official_text(text, max_words) for text in texts]
+    lost = [len(ids) - max_tokens for ids in tokenizer(texts, verbose=False)["input_ids"]]
+    if cut := [tokens for tokens in lost if tokens > 0]:
+        warnings.warn(
+            f"{len(cut)} of {len(texts)} texts lose {sum(cut)} tokens, since max_tokens is {max_tokens}; raise it or shorten "
+            "the texts.",
+            stacklevel=3,
+        )
+    return tokenise(texts, tokenizer, max_tokens)
+
+
+def pad_and_cut(texts: list[str], tokenizer, length: int, padding: bool | str = True):
+    """Tokenise texts for a tower of CLIP's kind, which reads `length` tokens at most."""
+    return tokenizer(list(texts), padding=padding, truncation=True, max_length=length, return_tensors="pt")

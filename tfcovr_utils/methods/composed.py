@@ -65,7 +65,7 @@ class Composed(nn.Module):
         if self.way.part == "text":
             return unit(encoder.read_text(texts))
         if self.way.part == "vision":
-            return unit(encoder.see(encoder.encode_tokens(seen)[:, 0]))
+            return unit(encoder.read_image(encoder.encode_tokens(seen)[:, 0]))
         if described == "averaged":
             return unit(
                 ECDE * encoder.compose(seen, texts) + (1 - ECDE) * encoder.compose(seen, descriptions)

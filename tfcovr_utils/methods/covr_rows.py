@@ -12,7 +12,7 @@ from functools import partial
 import pandas as pd
 import torch
 
-from ..encoders.base import without_bars
+from ..encoders.base import hide_progress_bars
 from ..encoders.tokens import Tokens
 from ..machine.tensors import read_weights, write_weights
 from ..training.fusion import unit
@@ -126,7 +126,7 @@ def _save(model: Composed, folder) -> None:
     # mean.
     (folder / "config.json").unlink(missing_ok=True)
     write_weights({"target_mean": model.target_mean}, folder / MEAN_FILE)
-    with without_bars():
+    with hide_progress_bars():
         model.encoder.save_pretrained(folder)
 
 

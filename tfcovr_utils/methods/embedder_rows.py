@@ -10,7 +10,7 @@ from functools import partial
 import pandas as pd
 import torch
 
-from ..encoders.catalogue import said_of
+from ..encoders.catalogue import describe_published
 from ..training.fusion import unit
 from .base import Fitted, Method, NotRun, Setting, look_up
 from .encoder_features import MIDDLE
@@ -26,7 +26,7 @@ class PromptedFeatures(Features):
         if profile.clips_per_label is not None and encoder_name not in setting.weights:
             raise NotRun(
                 f"The profile {profile.name} has no small weights in place of "
-                f"{said_of(setting.weights_of(encoder_name))}.",
+                f"{describe_published(setting.weights_of(encoder_name))}.",
                 "tfcovr score --benchmark DIR --clips DIR --method NAME --profile paper --out DIR",
             )
         super().__init__(setting, encoder_name, **options)

@@ -62,7 +62,7 @@ class ImageTokens(Encoder):
 
     def __init__(self, encoder: Encoder):
         super().__init__()
-        self.encoder, self.identity = encoder, {"family": self.name, "of": encoder.identity}
+        self.encoder, self.identity = encoder, {"encoder": self.name, "of": encoder.identity}
         self.eval()
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -77,7 +77,7 @@ class Pixels(ImageTokens):
 
     def __init__(self, encoder: Encoder):
         super().__init__(encoder)
-        self.identity = {"family": self.name, "size": encoder.image_size}
+        self.identity = {"encoder": self.name, "size": encoder.image_size}
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Resize frames uint8 (N, T, H, W, 3) to (N, T, S, S, 3)."""

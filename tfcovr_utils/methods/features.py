@@ -184,7 +184,7 @@ class ShuffledFrames(Encoder):
     def __init__(self, encoder: Encoder):
         super().__init__()
         self.encoder = encoder
-        self.identity = {"family": self.name, "of": encoder.identity}
+        self.identity = {"encoder": self.name, "of": encoder.identity}
         self.eval()
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:

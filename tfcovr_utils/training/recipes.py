@@ -17,7 +17,8 @@ import torch
 from ..benchmark.benchmark import Benchmark
 from ..embedding.embed import Embedded, embed_clips
 from ..encoders import Encoder, load_encoder
-from ..encoders.aim import Aim, AimEncoder, load_pretrained, save_pretrained
+from ..encoders.aim import AimEncoder, load_pretrained, save_pretrained
+from ..encoders.aim_model import Aim
 from ..machine import processes
 from ..machine.files import read_json, write_json, write_table
 from ..machine.hashing import hash_rooms, hash_text

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..encoders.aim import Aim
+from ..encoders.aim_model import Aim
 from ..machine import processes
 from ..machine.tensors import read_checkpoint, write_checkpoint
 from .losses import supervised_contrast
