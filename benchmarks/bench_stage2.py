@@ -29,7 +29,8 @@ from tfcovr_utils.encoders.tokens import MAX_TOKENS, official_text, tokenise
 from tfcovr_utils.profiles import ROOT
 from tfcovr_utils.training.fusion import Fusion, unit
 from tfcovr_utils.training.losses import info_nce
-from tfcovr_utils.training.stage2 import STAGE2, fit_fusion
+from tfcovr_utils.training.settings import STAGE2
+from tfcovr_utils.training.stage2 import Stage2Data, fit_fusion
 from tfcovr_utils.training.towers import TextTower, tower_config
 
 TRIPLETS, CLIPS, DIM = 180_000, 36_000, 768
@@ -118,14 +119,9 @@ def ours(made, precision="float32"):
         precision=precision,
         text_tower="trained" if trained else "frozen",
     )
-    _, history = fit_fusion(
-        made["video"],
-        made["read"],
-        made["video"],
-        torch.from_numpy(made["triplets"]),
-        settings,
-        tower=tower if trained else None,
-    )
+    triplets = torch.from_numpy(made["triplets"])
+    data = Stage2Data(made["video"], made["read"], made["video"], triplets, tower=tower if trained else None)
+    _, history = fit_fusion(data, settings)
     return median(np.diff(history["seconds"]))
 
 

@@ -42,10 +42,11 @@ from tfcovr_utils.rendering.shortcuts import probe_frame
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
 from tfcovr_utils.evaluation.rows import embed_in_shares
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.training.recipes import RECIPES, embed_frames, learn
+from tfcovr_utils.training.recipes import RECIPES, embed_frames
 from tfcovr_utils.training.label_accuracy import accuracies, accuracy_by_attribute, confusions, flatten, neighbours
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.machine.workers import run_in_parallel
+from tfcovr_utils.training.teaching import TrainingClips, learn
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -77,8 +78,8 @@ pd.Series({name: RECIPES[name].about for name in recipes}, name="what is trained
 
 # %%
 by_length = sorted([*recipes, *few.values()], key=lambda name: RECIPES[name].adapters, reverse=True)
-run_in_parallel(learn, [(name, benchmark, folder, profile, seed, stage1 / name) for name in by_length if not RECIPES[name].start])
-learned = {name: learn(name, benchmark, folder, profile, seed, stage1 / name) for name in recipes}
+run_in_parallel(learn, [(name, TrainingClips(benchmark, folder, profile), seed, stage1 / name) for name in by_length if not RECIPES[name].start])
+learned = {name: learn(name, TrainingClips(benchmark, folder, profile), seed, stage1 / name) for name in recipes}
 curves = pd.concat([one.curve.assign(recipe=name, **{"seconds in all": one.curve.seconds.cumsum(), "top-1": 100 * one.curve.val_top1}) for name, one in learned.items()])
 training_curves = plots.curves(curves, "epoch", {"loss": "training loss", "val_loss": "loss on val", "top-1": "top-1 on val, per cent"}, by="recipe")
 training_curves
@@ -146,7 +147,7 @@ space
 # The same ordered reader of frozen frames, taught and asked with fewer of them.
 
 # %%
-learned_of_few = {name: learn(name, benchmark, folder, profile, seed, stage1 / name) for name in few.values()} | learned
+learned_of_few = {name: learn(name, TrainingClips(benchmark, folder, profile), seed, stage1 / name) for name in few.values()} | learned
 by_frames = pd.concat([accuracy_by_attribute(
     learned_of_few[name].logits(embed_frames(RECIPES[name], learned_of_few[name].encoder, clips.iloc[rows["test"]], folder, profile, progress=False).values),
     label_idx[rows["test"]], labels).assign(frames=n) for n, name in {**few, profile.frames: "frozen-ordered"}.items()])

@@ -38,10 +38,10 @@ from tfcovr_utils.profiles import ROOT, get_profile, provenance, runs_dir
 from tfcovr_utils.evaluation.results import HEADLINES, by_factor, by_kind, compare, read_results, summarise, training_cost, training_curve, write_results_csv
 from tfcovr_utils.evaluation.rows import run_rows
 from tfcovr_utils.sources import load_source
-from tfcovr_utils.training.recipes import learn
 from tfcovr_utils.training.settings import STAGE2, paper_and_code
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.machine.workers import run_in_parallel
+from tfcovr_utils.training.teaching import TrainingClips, learn
 
 # %% tags=["parameters"]
 profile = "mini"  # smoke, mini or sim
@@ -72,7 +72,7 @@ pd.Series({name: METHODS[name].about for name in rows}, name="query and gallery"
 
 # %%
 recipes = ["aim", "frozen-ordered", "frozen-set", "frozen-mlp"]  # trained here only where 04 has not run
-run_in_parallel(learn, [(name, benchmark, folder, profile, seed, setting.folder / "stage1" / name) for name in recipes])
+run_in_parallel(learn, [(name, TrainingClips(benchmark, folder, profile), seed, setting.folder / "stage1" / name) for name in recipes])
 run_rows({name: replace(setting, folder=setting.folder / name) for name in reversed(rows)}, ["full", "capped"], results)
 table = summarise(results, protocols=["full"])
 table = table[table.method.isin(rows)]

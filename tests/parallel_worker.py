@@ -86,7 +86,6 @@ def stage1(folder: Path) -> dict:
     settings = replace(
         QUICK,
         epochs=3,
-        accumulate=2,
         label_smoothing=0.1,
         contrast_weight=0.3,
         factor_weight=0.5,
@@ -98,7 +97,7 @@ def stage1(folder: Path) -> dict:
 
 def stage1_pixels(folder: Path) -> dict:
     """AIM's adapters, with supervised contrast."""
-    from test_stage1 import QUICK, PixelClips, Stage1, fit_stage1, tiny_aim
+    from test_stage1 import QUICK, PixelClips, Stage1, Stage1Data, fit_stage1, tiny_aim
 
     from tfcovr_utils.training.readers import ClipReader, Readout
 
@@ -108,7 +107,8 @@ def stage1_pixels(folder: Path) -> dict:
     model = Stage1(ClipReader(Readout("mean", 16, num_frames=3), ["dark", "bright"], dropout=0.0), tiny_aim())
     settings = replace(QUICK, epochs=3, batch=8, lr=1e-2, contrast_weight=0.3, precision="float32")
     clips = PixelClips(frames, (0.5,) * 3, (0.25,) * 3)
-    curve = fit_stage1(model, clips, label_idx, np.arange(32), np.arange(32, 48), settings)
+    data = Stage1Data(clips, label_idx, np.arange(32), np.arange(32, 48))
+    curve = fit_stage1(model, data, settings)
     return curve[["loss", "val_loss", "val_top1"]].to_dict("list") | {"weights": model.state_dict()}
 
 

@@ -47,12 +47,12 @@ from tfcovr_utils.machine.tensors import read_checkpoint, read_weights, write_ch
 from tfcovr_utils.machine.workers import make_pool
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.texts.llm.cache import Answers
-from tfcovr_utils.training import recipes
+from tfcovr_utils.training import teaching
 from tfcovr_utils.training.fusion import Fusion
 from tfcovr_utils.training.readers import ClipReader, Readout
-from tfcovr_utils.training.recipes import learn
+from tfcovr_utils.training.settings import Stage1Settings
 from tfcovr_utils.training.single_stage import SingleStage
-from tfcovr_utils.training.stage1 import Stage1Settings
+from tfcovr_utils.training.teaching import TrainingClips, learn
 from tfcovr_utils.video import write_clip
 
 ROOT = Path(__file__).parents[1]
@@ -510,21 +510,12 @@ def test_an_encoder_half_replaced_is_not_taken_for_the_one_before(here, monkeypa
     settings = Stage1Settings(epochs=1, batch=16, lr=3e-3)
 
     def taught(**changes):
-        learned = learn(
-            "frozen-mlp",
-            here.benchmark,
-            here.clips_dir,
-            here.profile,
-            0,
-            folder,
-            settings=replace(settings, **changes),
-            clip_weights=here.weights["clip"],
-            store_dir=here.store_dir,
-        )
+        clips = here.benchmark, here.clips_dir, here.profile, here.weights["clip"], here.store_dir
+        learned = learn("frozen-mlp", TrainingClips(*clips), 0, folder, replace(settings, **changes))
         return learned.model.reader.state_dict()
 
     first = taught()
-    kill_at(monkeypatch, recipes, "write_table", 1)
+    kill_at(monkeypatch, teaching, "write_table", 1)
     with pytest.raises(Killed):
         taught(lr=1e-1)  # its reader is in the folder, and nothing that says so
     monkeypatch.undo()

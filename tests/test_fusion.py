@@ -208,13 +208,11 @@ def test_a_text_of_many_clips_is_read_once_and_gives_the_same_queries():
 
 
 @torch.no_grad()
-def test_a_control_does_not_see_the_other_input():
+def test_the_control_does_not_see_the_clip():
     video, texts = inputs()
-    for option, same in (("use_video", "video"), ("use_text", "text")):
-        fusion = small_fusion(**{option: False})
-        other = {"video": fusion(video.flip(0), texts), "text": fusion(video, texts.flip(0))}
-        assert torch.equal(other.pop(same), fusion(video, texts))
-        assert distance(other.popitem()[1], fusion(video, texts)) > 0.01
+    fusion = small_fusion(use_video=False)
+    assert torch.equal(fusion(video.flip(0), texts), fusion(video, texts))
+    assert distance(fusion(video, texts.flip(0)), fusion(video, texts)) > 0.01
 
 
 @torch.no_grad()

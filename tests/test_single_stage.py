@@ -13,15 +13,10 @@ from tfcovr_utils.methods import METHODS, features
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training import recipes
 from tfcovr_utils.training.losses import info_nce
-from tfcovr_utils.training.recipes import RECIPES, embed_frames, learn
-from tfcovr_utils.training.single_stage import (
-    SINGLE_STAGE,
-    SingleStage,
-    SingleStageSettings,
-    fit_single_stage,
-    loss_of,
-)
-from tfcovr_utils.training.stage1 import Stage1Settings
+from tfcovr_utils.training.recipes import RECIPES, embed_frames
+from tfcovr_utils.training.settings import SINGLE_STAGE, SingleStageSettings, Stage1Settings
+from tfcovr_utils.training.single_stage import SingleStage, fit_single_stage, loss_of
+from tfcovr_utils.training.teaching import TrainingClips, learn
 
 QUICK = SingleStageSettings(
     steps=60, batch=32, lr=3e-3, projection_dim=16, hidden_dim=32, select_every=20, label_smoothing=0.0
@@ -245,16 +240,8 @@ def test_posteriors_stand_beside_the_clips(here, first):
     torch.testing.assert_close(
         both[:, width:].norm(dim=1), torch.full((len(ids),), features.POSTERIOR_WEIGHT)
     )
-    learned = learn(
-        "frozen-ordered",
-        here.benchmark,
-        here.clips_dir,
-        here.profile,
-        here.seed,
-        settings=here.stage1,
-        clip_weights=here.weights["clip"],
-        store_dir=here.store_dir,
-    )
+    clips = here.benchmark, here.clips_dir, here.profile, here.weights["clip"], here.store_dir
+    learned = learn("frozen-ordered", TrainingClips(*clips), here.seed, settings=here.stage1)
     guess = learned.logits(features.AimFeatures(here).frames(ids)).argmax(1)
     assert torch.equal(both[:, width:].argmax(1), guess) and both.shape[1] == width + len(
         here.benchmark.labels

@@ -21,14 +21,9 @@ from tfcovr_utils.training.label_accuracy import (
     neighbours,
 )
 from tfcovr_utils.training.readers import ClipReader, Readout
-from tfcovr_utils.training.stage1 import (
-    Stage1,
-    Stage1Settings,
-    fit_stage1,
-    learning_rate,
-    parameter_groups,
-    predict,
-)
+from tfcovr_utils.training.loop import Plan, Run, learning_rate
+from tfcovr_utils.training.settings import Stage1Settings
+from tfcovr_utils.training.stage1 import Stage1, Stage1Data, fit_stage1, parameter_groups, read_clips
 from tfcovr_utils.training.stage1_clips import FeatureClips, PixelClips, make_augmentation, may_flip
 
 QUICK = Stage1Settings(epochs=6, batch=16, lr=3e-3, warm_up=0.1)
@@ -57,22 +52,14 @@ def fit(kind: str, features, label_idx, settings=QUICK, seed=0, factors=None, **
     reader.readout.set_statistics(features)
     model = Stage1(reader)
     train, val = np.arange(120), np.arange(120, len(features))
-    history = fit_stage1(
-        model,
-        FeatureClips(features),
-        label_idx,
-        train,
-        val,
-        settings,
-        seed,
-        factor_idx={"parity": label_idx % 2} if factors else None,
-        **keywords,
-    )
-    return model, history
+    factor_idx = {"parity": label_idx % 2} if factors else None
+    data = Stage1Data(FeatureClips(features), label_idx, train, val, factor_idx)
+    return model, fit_stage1(model, data, settings, seed, Run(**keywords))
 
 
 def top1(model, features, label_idx) -> float:
-    return accuracies(predict(model, FeatureClips(features), np.arange(120, 160)), label_idx[120:])["top-1"]
+    logits = read_clips(model, FeatureClips(features), np.arange(120, 160))[1]
+    return accuracies(logits, label_idx[120:])["top-1"]
 
 
 def test_only_a_readout_that_knows_order_reads_order():
@@ -102,7 +89,7 @@ def test_the_same_seed_gives_the_same_curve_and_another_another():
 @pytest.mark.parametrize("epochs_before", [1, 3])
 def test_a_run_goes_on_to_the_same_weights(tmp_path, epochs_before):
     features, label_idx = ordered_clips()
-    settings = replace(QUICK, accumulate=2, save_every_s=0.0)
+    settings = replace(QUICK, save_every_s=0.0)
     whole, curve = fit("ordered", features, label_idx, settings, factors=True)
 
     class Stop(Exception):
@@ -113,7 +100,7 @@ def test_a_run_goes_on_to_the_same_weights(tmp_path, epochs_before):
 
         def batch(self, rows, rng=None):
             self.looks += rng is not None
-            if self.looks > 3 * 2 * epochs_before + 3:  # in the middle of a later epoch
+            if self.looks > 7 * epochs_before + 3:  # in the middle of a later epoch
                 raise Stop
             return super().batch(rows, rng)
 
@@ -128,7 +115,7 @@ def test_a_run_goes_on_to_the_same_weights(tmp_path, epochs_before):
     assert resumed["loss"].tolist() == curve["loss"].tolist()
     clips = resumed["clips_per_s"] * resumed["seconds"]
     assert clips.tolist() == pytest.approx(
-        [6 * settings.batch] * len(clips)
+        [7 * settings.batch] * len(clips)
     )  # of an epoch that was cut off the first part counts too
     for name, value in whole.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
@@ -144,18 +131,8 @@ def _fit_on(clips, features, label_idx, settings, checkpoint, resume):
     )
     reader.readout.set_statistics(features)
     model = Stage1(reader)
-    history = fit_stage1(
-        model,
-        clips,
-        label_idx,
-        np.arange(120),
-        np.arange(120, 160),
-        settings,
-        factor_idx={"parity": label_idx % 2},
-        checkpoint=checkpoint,
-        resume=resume,
-    )
-    return model, history
+    data = Stage1Data(clips, label_idx, np.arange(120), np.arange(120, 160), {"parity": label_idx % 2})
+    return model, fit_stage1(model, data, settings, run=Run(checkpoint, resume))
 
 
 def test_another_run_s_checkpoint_is_refused(tmp_path):
@@ -195,9 +172,8 @@ def test_the_tower_stays_frozen_and_the_adapters_learn():
     model = Stage1(ClipReader(Readout("mean", 16, num_frames=3), ["dark", "bright"], dropout=0.0), tiny_aim())
     before = {name: value.clone() for name, value in model.state_dict().items()}
     clips = PixelClips(frames, (0.5,) * 3, (0.25,) * 3, augment="crop")
-    history = fit_stage1(
-        model, clips, label_idx, np.arange(32), np.arange(32, 48), replace(QUICK, epochs=8, batch=8, lr=1e-2)
-    )
+    data = Stage1Data(clips, label_idx, np.arange(32), np.arange(32, 48))
+    history = fit_stage1(model, data, replace(QUICK, epochs=8, batch=8, lr=1e-2))
     assert history["val_top1"].max() == 1.0
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved and all(("tower" not in name) or "post_layernorm" in name for name in moved), moved
@@ -218,8 +194,8 @@ def test_groups_hold_each_trained_parameter_once():
 
 
 def test_the_rate_warms_up_and_ends_near_zero():
-    settings = Stage1Settings(lr=1.0, warm_up=0.1)
-    rates = [learning_rate(settings, step, 100) for step in range(100)]
+    plan = Plan(100, 1.0, None, None, schedule="cosine_after_warm_up", warm_up=10)
+    rates = [learning_rate(plan, step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == rates[10] == 1.0 and rates[-1] < 1e-3
     assert all(a <= b for a, b in zip(rates[:10], rates[1:11])) and all(
         a >= b for a, b in zip(rates[10:], rates[11:])
@@ -292,15 +268,9 @@ def test_what_cannot_be_trained_is_refused(change, message):
     given = {"label_idx": label_idx, "settings": QUICK, "factor_idx": None} | change
     model = Stage1(ClipReader(Readout("mean", 6, num_frames=3), list("abcd")))
     with pytest.raises(ValueError, match=message):
-        fit_stage1(
-            model,
-            FeatureClips(features),
-            given["label_idx"],
-            np.arange(120),
-            np.arange(120, 160),
-            given["settings"],
-            factor_idx=given["factor_idx"],
-        )
+        rows = np.arange(120), np.arange(120, 160)
+        data = Stage1Data(FeatureClips(features), given["label_idx"], *rows, given["factor_idx"])
+        fit_stage1(model, data, given["settings"])
 
 
 def test_a_reader_is_the_same_after_a_file(tmp_path):
@@ -312,7 +282,7 @@ def test_a_reader_is_the_same_after_a_file(tmp_path):
         assert torch.equal(model.reader(features)[0], read(features)[0])
     longer = torch.cat([features, features], 1)  # another number of frames: positions are interpolated
     assert read(longer)[0].shape == (160, 16)
-    with pytest.raises(FileNotFoundError, match="stage1"):
+    with pytest.raises(FileNotFoundError, match="tfcovr teach"):
         ClipReader.load(tmp_path / "nothing")
 
 

@@ -23,9 +23,10 @@ from tfcovr_utils.encoders.aim_model import Aim
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, NotRun, features
 from tfcovr_utils.profiles import PROFILES
-from tfcovr_utils.training import recipes, stage1
-from tfcovr_utils.training.recipes import RECIPES, learn
-from tfcovr_utils.training.stage1 import STAGE1, STAGE1_READERS, Stage1Settings
+from tfcovr_utils.training import loop, teaching
+from tfcovr_utils.training.recipes import RECIPES
+from tfcovr_utils.training.settings import STAGE1, STAGE1_READERS, Stage1Settings
+from tfcovr_utils.training.teaching import TrainingClips, learn
 
 STAGE_1 = Stage1Settings(epochs=2, batch=16, lr=3e-3, augment="none", adapter_ratio=0.25, drop_path=0.0)
 TAUGHT = [name for name in METHODS if name.startswith(("tfcovr-", "labels-"))]
@@ -36,11 +37,17 @@ def here(tmp_path_factory):
     return small_setting(tmp_path_factory, stage1=STAGE_1)
 
 
+def teach(here, name, folder=None, settings=STAGE_1, clips_dir=None, benchmark=None, seed=0):
+    clips = benchmark or here.benchmark, clips_dir or here.clips_dir
+    given = TrainingClips(*clips, here.profile, here.weights["clip"], here.store_dir)
+    return learn(name, given, seed, folder, settings)
+
+
 @pytest.mark.parametrize("name", TAUGHT)
 def test_a_row_runs_and_its_encoder_is_kept(here, name, monkeypatch):
     first = evaluate(METHODS[name].fit(here), here.benchmark)
     assert first["ap@50"].notna().all() and (first["coverage"] == 1).all()
-    monkeypatch.setattr(recipes, "fit_stage1", lambda *_, **__: pytest.fail("stage 1 was trained again"))
+    monkeypatch.setattr(teaching, "fit_stage1", lambda *_, **__: pytest.fail("stage 1 was trained again"))
     assert (
         evaluate(METHODS[name].fit(here), here.benchmark)["retrieved"].tolist() == first["retrieved"].tolist()
     )
@@ -49,55 +56,30 @@ def test_a_row_runs_and_its_encoder_is_kept(here, name, monkeypatch):
 def test_other_settings_teach_anew(here, monkeypatch):
     taught = []
     monkeypatch.setattr(
-        recipes, "fit_stage1", lambda *_, **__: taught.append(1) or pd.DataFrame({"seconds": [0.0]})
+        teaching, "fit_stage1", lambda *_, **__: taught.append(1) or pd.DataFrame({"seconds": [0.0]})
     )
     folder = here.folder.parent / "stage1" / "frozen-mlp"
-    learn(
-        "frozen-mlp",
-        here.benchmark,
-        here.clips_dir,
-        here.profile,
-        0,
-        folder,
-        settings=STAGE_1,
-        clip_weights=here.weights["clip"],
-        store_dir=here.store_dir,
-    )
+    teach(here, "frozen-mlp", folder)
     before = len(taught)
-    learn(
-        "frozen-mlp",
-        here.benchmark,
-        here.clips_dir,
-        here.profile,
-        0,
-        folder,
-        settings=replace(STAGE_1, lr=1e-4),
-        clip_weights=here.weights["clip"],
-        store_dir=here.store_dir,
-    )
+    teach(here, "frozen-mlp", folder, replace(STAGE_1, lr=1e-4))
     assert len(taught) == before + 1
 
 
 def test_other_clips_teach_anew_and_other_code_is_told(here, tmp_path, monkeypatch):
     clips = shutil.copytree(here.clips_dir, tmp_path / "clips")
-    given = {
-        "folder": tmp_path / "aim",
-        "settings": replace(STAGE_1, epochs=1),
-        "clip_weights": here.weights["clip"],
-        "store_dir": here.store_dir,
-    }
-    first = learn("aim", here.benchmark, clips, here.profile, **given)
+    given = {"folder": tmp_path / "aim", "settings": replace(STAGE_1, epochs=1), "clips_dir": clips}
+    first = teach(here, "aim", **given)
     with (
         monkeypatch.context() as patch,
         pytest.warns(UserWarning, match="before the code changed, and is used as it is"),
     ):
-        patch.setattr(recipes, "hash_rooms", lambda *rooms: "changed")
-        patch.setattr(recipes, "fit_stage1", lambda *_, **__: pytest.fail("stage 1 was trained again"))
-        assert learn("aim", here.benchmark, clips, here.profile, **given).facts == first.facts
+        patch.setattr(teaching, "hash_rooms", lambda *rooms: "changed")
+        patch.setattr(teaching, "fit_stage1", lambda *_, **__: pytest.fail("stage 1 was trained again"))
+        assert teach(here, "aim", **given).facts == first.facts
     one, other = here.benchmark.clips.loc[here.benchmark.clips["split"] != "test", "path"].iloc[[0, -1]]
     shutil.copyfile(clips / other, clips / one)
     with pytest.warns(UserWarning, match="other files; it is trained anew"):
-        again = learn("aim", here.benchmark, clips, here.profile, **given)
+        again = teach(here, "aim", **given)
     assert (
         again.facts["made_of"]["files"] != first.facts["made_of"]["files"]
         and again.curve["loss"].tolist() != first.curve["loss"].tolist()
@@ -106,27 +88,22 @@ def test_other_clips_teach_anew_and_other_code_is_told(here, tmp_path, monkeypat
 
 def test_a_checkpoint_of_other_clips_is_not_gone_on_from(here, tmp_path, monkeypatch):
     clips = shutil.copytree(here.clips_dir, tmp_path / "clips")
-    given = {
-        "folder": tmp_path / "aim",
-        "settings": replace(STAGE_1, save_every_s=0.0),
-        "clip_weights": here.weights["clip"],
-        "store_dir": here.store_dir,
-    }
-    real = stage1._save
+    given = {"folder": tmp_path / "aim", "settings": replace(STAGE_1, save_every_s=0.0), "clips_dir": clips}
+    real = loop.save_checkpoint
 
     def save_and_stop(*state):
         real(*state)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stage1, "_save", save_and_stop)
-        learn("aim", here.benchmark, clips, here.profile, **given)
+        patch.setattr(loop, "save_checkpoint", save_and_stop)
+        teach(here, "aim", **given)
     one, other = here.benchmark.clips.loc[here.benchmark.clips["split"] != "test", "path"].iloc[[0, -1]]
     shutil.copyfile(clips / other, clips / one)
     with pytest.raises(
         ValueError, match="written by a run with other files; resume with what it began with, or remove it"
     ):
-        learn("aim", here.benchmark, clips, here.profile, **given)
+        teach(here, "aim", **given)
 
 
 def test_a_broken_clip_is_counted_and_the_others_are_learned_from(here, tmp_path):
@@ -134,19 +111,10 @@ def test_a_broken_clip_is_counted_and_the_others_are_learned_from(here, tmp_path
     table = here.benchmark.clips
     lost = table[table["split"] == "train"].iloc[3]
     (clips / lost["path"]).write_bytes(b"no video")
-    given = {
-        "settings": replace(STAGE_1, epochs=1),
-        "clip_weights": here.weights["clip"],
-        "store_dir": here.store_dir,
-    }
-    broken = learn("aim", here.benchmark, clips, here.profile, **given)
-    without = learn(
-        "aim",
-        replace(here.benchmark, clips=table[table["clip_id"] != lost["clip_id"]]),
-        here.clips_dir,
-        here.profile,
-        **given,
-    )
+    brief = replace(STAGE_1, epochs=1)
+    rest = replace(here.benchmark, clips=table[table["clip_id"] != lost["clip_id"]])
+    broken = teach(here, "aim", settings=brief, clips_dir=clips)
+    without = teach(here, "aim", settings=brief, benchmark=rest)
     wanted = (table["split"] != "test").sum()
     assert broken.facts["coverage"] == (wanted - 1) / wanted and without.facts["coverage"] == 1
     assert broken.curve["loss"].tolist() == without.curve["loss"].tolist()
@@ -171,45 +139,19 @@ def test_a_checkpoint_is_read_with_the_encoder_beside_it(here, tmp_path, monkeyp
 
 
 def test_a_folder_that_held_adapters_gives_the_reader_that_was_trained_last(here, tmp_path):
-    given = {
-        "folder": tmp_path,
-        "settings": replace(STAGE_1, epochs=1),
-        "clip_weights": here.weights["clip"],
-        "store_dir": here.store_dir,
-    }
-    learn("aim", here.benchmark, here.clips_dir, here.profile, **given)
+    given = {"folder": tmp_path, "settings": replace(STAGE_1, epochs=1)}
+    teach(here, "aim", **given)
     with pytest.warns(UserWarning, match="trained anew"):
-        learn("frozen-ordered", here.benchmark, here.clips_dir, here.profile, **given)
-    assert (
-        learn("frozen-ordered", here.benchmark, here.clips_dir, here.profile, **given).model.backbone is None
-    )
+        teach(here, "frozen-ordered", **given)
+    assert teach(here, "frozen-ordered", **given).model.backbone is None
 
 
 def test_adapters_begin_where_the_reader_ended(here, monkeypatch):
     monkeypatch.setitem(RECIPES, "aim-ordered", replace(RECIPES["aim-ordered"], changes=()))
     folder = here.folder.parent / "chained"
     still = replace(STAGE_1, epochs=1, lr=1e-12)
-    one = learn(
-        "aim-ordered",
-        here.benchmark,
-        here.clips_dir,
-        here.profile,
-        0,
-        folder / "aim-ordered",
-        settings=still,
-        clip_weights=here.weights["clip"],
-        store_dir=here.store_dir,
-    )
-    below = learn(
-        "frozen-ordered",
-        here.benchmark,
-        here.clips_dir,
-        here.profile,
-        0,
-        folder / "frozen-ordered",
-        clip_weights=here.weights["clip"],
-        store_dir=here.store_dir,
-    )
+    one = teach(here, "aim-ordered", folder / "aim-ordered", still)
+    below = teach(here, "frozen-ordered", folder / "aim-ordered" / "start", None)
     assert one.facts["made_of"]["start"] == "frozen-ordered"
     torch.testing.assert_close(
         one.model.reader.readout.enter.weight, below.model.reader.readout.enter.weight, atol=1e-5, rtol=0
@@ -222,16 +164,8 @@ def test_stage_1_alone_does_not_see_test(here):
     swapped = clips.assign(
         label_id=np.where(clips["split"] == "test", clips["label_id"].iloc[0], clips["label_id"])
     )
-    settings = {"settings": STAGE_1, "clip_weights": here.weights["clip"], "store_dir": here.store_dir}
     one, other = (
-        learn(
-            "frozen-ordered",
-            replace(here.benchmark, clips=table),
-            here.clips_dir,
-            here.profile,
-            3,
-            **settings,
-        )
+        teach(here, "frozen-ordered", benchmark=replace(here.benchmark, clips=table), seed=3)
         for table in (clips, swapped)
     )
     assert all(
@@ -386,5 +320,5 @@ def test_a_setting_that_the_recipe_decides_is_refused(here, tmp_path):
 def test_every_recipe_is_a_row_s_and_is_known_to_every_profile():
     assert set(STAGE1) == set(PROFILES)
     with pytest.raises(ValueError, match="frozen-ordered"):
-        learn("ordered", None, None, PROFILES["smoke"])
+        learn("ordered", None)
     assert {recipe.start for recipe in RECIPES.values()} <= {"", *RECIPES}

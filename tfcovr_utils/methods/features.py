@@ -15,7 +15,8 @@ from ..embedding.embed import Embedded, embed_clips, embed_texts
 from ..encoders import Encoder, load_encoder
 from ..machine import processes
 from ..training.fusion import unit
-from ..training.recipes import RECIPES, Learned, embed_frames, learn, read_learned
+from ..training.recipes import RECIPES, embed_frames
+from ..training.teaching import Learned, TrainingClips, learn, read_learned
 from ..video.hashes import clip_exists
 from .base import NotRun, Setting, look_up
 
@@ -141,17 +142,10 @@ class LearnedFeatures(AimFeatures):
                 "tfcovr score --weights aim=WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out "
                 "DIR",
             )
-        return learn(
-            recipe,
-            setting.benchmark,
-            setting.clips_dir,
-            setting.profile,
-            setting.seed,
-            setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None,
-            settings=setting.stage1,
-            clip_weights=setting.weights_of("clip"),
-            store_dir=setting.store_dir,
-        )
+        clips = setting.benchmark, setting.clips_dir, setting.profile
+        given = TrainingClips(*clips, setting.weights_of("clip"), setting.store_dir)
+        folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
+        return learn(recipe, given, setting.seed, folder, setting.stage1)
 
     def embed(self, rows: pd.DataFrame, encoder: Encoder | None = None, **sampling) -> Embedded:
         """Embed rows of a table of clips as the recipe samples them."""

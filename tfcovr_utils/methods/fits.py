@@ -8,8 +8,9 @@ import torch
 
 from ..sources.release.released import GALLERY
 from ..training.fusion import Fusion, unit, unit_average
-from ..training.single_stage import SINGLE_STAGE, SingleStage, fit_single_stage
-from ..training.stage2 import STAGE2, fit_fusion
+from ..training.settings import SINGLE_STAGE, STAGE2
+from ..training.single_stage import SingleStage, fit_single_stage
+from ..training.stage2 import fit_fusion
 from ..training.stage2_inputs import Inputs
 from .base import Fitted, NotRun, Setting
 from .features import AimFeatures, Features
@@ -80,7 +81,7 @@ def fit_jointly(setting: Setting, *, pooling: str = "mean") -> Fitted:
         labels = setting.benchmark.labels["label_id"].tolist()
         label_idx = pd.Index(labels).get_indexer(features.clips_table.loc[inputs.clip_ids, "label_id"])
         label_idx = torch.from_numpy(label_idx).to(features.device)
-        given = (inputs.target, inputs.texts, inputs.triplets(), label_idx, labels)
+        given = (inputs.target, inputs.texts, inputs.training_data().triplets, label_idx, labels)
         model, curve = fit_single_stage(*given, settings, setting.seed, validate)
         model, facts = model.cpu(), facts_of("single_stage", settings, inputs, curve)
         if setting.folder is not None:
@@ -109,14 +110,8 @@ def _train(
 ) -> tuple[Fusion, dict]:
     inputs, validate = read_inputs(features, read_video, features.clips, setting)
     settings = replace(setting.stage2 or STAGE2[setting.profile.name], use_video=use_video)
-    fusion, curve = train_stage2(inputs, settings, setting.seed, validate)
+    fusion, curve = fit_fusion(inputs.training_data(), settings, setting.seed, validate)
     return fusion.cpu(), facts_of("stage2", settings, inputs, curve)
-
-
-def train_stage2(inputs: Inputs, settings, seed: int, validate: Callable, model=None):
-    """Run `fit_fusion` on inputs; return the model and the curve of its training."""
-    given = (inputs.query_video, inputs.texts, inputs.target, inputs.triplets())
-    return fit_fusion(*given, settings, seed, validate, model=model, target_labels=inputs.target_labels())
 
 
 def read_inputs(

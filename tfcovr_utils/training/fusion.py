@@ -1,7 +1,8 @@
-"""How a query clip and a modification become one embedding: their unit average, or the paper's MLP.
+"""How a query clip and a modification become one embedding: z_qm = MLP(z_q, z_m) of the paper's section 4.
 
-The MLP path is the official one unless an option says otherwise: raw clip vector, unit text vector, unit
-result. Options are departures, each by name.
+`Combiner` is that MLP, `Fusion` the MLP with the text projection z_m = P(E_text(T_m)); `unit_average` needs
+no training. `Fusion` computes what the official code does unless an option says otherwise: raw clip vector,
+unit text vector, unit result.
 """
 
 from pathlib import Path
@@ -17,7 +18,11 @@ from .towers import TextTower, read_tokens, tower_config
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
-    """Scale rows to length 1, in float32 at least; a row of zeros stays one."""
+    """Scale rows to length 1, in float32 at least; a row of zeros stays one.
+
+    >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
     return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=-1)
 
 
@@ -35,13 +40,13 @@ class Combiner(nn.Module):
         self.image_projection_layer = nn.Linear(feature_dim, projection_dim)
         self.combiner_layer = nn.Linear(2 * projection_dim, hidden_dim)
         self.output_layer = nn.Linear(hidden_dim, feature_dim)
-        self.dynamic_scalar = nn.Sequential(
+        gate = (
             nn.Linear(2 * projection_dim, hidden_dim),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(hidden_dim, 1),
-            nn.Sigmoid(),
         )
+        self.dynamic_scalar = nn.Sequential(*gate, nn.Sigmoid())
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, video: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
@@ -56,9 +61,9 @@ class Combiner(nn.Module):
 class Fusion(nn.Module):
     """Text projection and combiner: what stage 2 trains, with the text tower where that is trained too.
 
-    centre takes the training means (see `set_means`) from clips, targets and text features first;
-    unit_video makes the query's clip vector unit. use_video and use_text False put zeros in an input's
-    place: a control of the same size.
+    centre: subtract the training means (see `set_means`) from clips, targets and text features. unit_video:
+    scale the query's clip vector to length 1. use_video=False puts zeros in its place: a control of the same
+    size.
     """
 
     def __init__(
@@ -72,21 +77,12 @@ class Fusion(nn.Module):
         centre: bool = False,
         unit_video: bool = False,
         use_video: bool = True,
-        use_text: bool = True,
         tower: nn.Module | None = None,
     ):
         super().__init__()
-        self.config = {
-            "video_dim": video_dim,
-            "text_dim": text_dim,
-            "projection_dim": projection_dim,
-            "hidden_dim": hidden_dim,
-            "dropout": dropout,
-            "centre": centre,
-            "unit_video": unit_video,
-            "use_video": use_video,
-            "use_text": use_text,
-        }
+        sizes = {"video_dim": video_dim, "text_dim": text_dim, "projection_dim": projection_dim}
+        sizes |= {"hidden_dim": hidden_dim, "dropout": dropout}
+        self.config = {**sizes, "centre": centre, "unit_video": unit_video, "use_video": use_video}
         self.tower = tower
         self.text_projection = nn.Linear(text_dim, video_dim)
         self.combiner = Combiner(video_dim, projection_dim, hidden_dim, dropout)
@@ -94,7 +90,8 @@ class Fusion(nn.Module):
             self.register_buffer(name, torch.zeros(size))
 
     def set_means(self, video: torch.Tensor, target: torch.Tensor, text: torch.Tensor | None) -> None:
-        """Keep the means of training vectors (N, D) each; a trained tower's features have no fixed mean (None)."""
+        """Keep the means of training vectors (N, D) each; a trained tower's features have no fixed mean
+        (None)."""
         for mean, vectors in ((self.video_mean, video), (self.target_mean, target), (self.text_mean, text)):
             if vectors is not None:
                 mean.copy_(vectors.mean(0))
@@ -102,10 +99,11 @@ class Fusion(nn.Module):
     def forward(
         self, video: torch.Tensor, texts: torch.Tensor | Tokens, text_idx: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Compose unit queries (B, D) from raw clip vectors (B, D) and texts: features (M, Dt), or tokens for the tower.
+        """Compose unit queries (B, D) from clip vectors (B, D) and texts: features (M, Dt), or tokens for the
+        tower.
 
-        text_idx: (B,) the text of each clip; without it they go together row by row. A text that many clips
-        share is read once, and in training they then share the tower's dropout.
+        text_idx: (B,) the text of each clip; without it, row i of the clips goes with row i of the texts. A
+        text that many clips share is read once, and in training they then share the tower's dropout.
         """
         if self.config["centre"]:
             video = video - self.video_mean
@@ -113,12 +111,11 @@ class Fusion(nn.Module):
             video = unit(video)
         if not self.config["use_video"]:
             video = torch.zeros_like(video)
-        if not self.config["use_text"]:
-            return self.combiner(video, torch.zeros_like(video))
         if text_idx is None:
             return self.combiner(video, self.embed_text(texts))
         rows, place = text_idx.unique(return_inverse=True)
-        # index_select and not [place]: its gradient is summed in one order, so that the same seed gives the same numbers.
+        # index_select sums its gradient in one order, unlike [place], so the same seed gives the same
+        # numbers.
         return self.combiner(video, self.embed_text(texts[rows]).index_select(0, place))
 
     def embed_text(self, texts: torch.Tensor | Tokens) -> torch.Tensor:
@@ -127,11 +124,11 @@ class Fusion(nn.Module):
         return unit(self.text_projection(features - self.text_mean))
 
     def embed_target(self, video: torch.Tensor) -> torch.Tensor:
-        """Give targets and galleries (G, D) as the queries meet them: unit, centred where the queries are."""
+        """Make targets and galleries (G, D) comparable with queries: unit, centred where the queries are."""
         return unit(video - self.target_mean)
 
     def target_views(self, video: torch.Tensor) -> list[tuple[float, torch.Tensor]]:
-        """What queries are trained towards, with its weight in the loss: the targets (B, D) as galleries have them."""
+        """Give what queries are trained towards, with weights in the loss: here the targets (B, D) alone."""
         return [(1.0, self.embed_target(video))]
 
     def save_pretrained(self, folder: Path) -> None:
@@ -150,6 +147,7 @@ class Fusion(nn.Module):
                 f"{folder} holds no config.json of a trained fusion; train one there with `tfcovr train`."
             )
         config = read_json(folder / "config.json")
+        config.pop("use_text", None)  # True in files of earlier versions
         sizes = config.pop("tower")
         fusion = cls(**config, tower=None if sizes is None else TextTower(tower_config(**sizes)))
         fusion.load_state_dict(read_weights(folder / "model.safetensors"))

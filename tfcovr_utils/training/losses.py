@@ -1,9 +1,10 @@
-"""Contrastive losses between a batch of composed queries and their targets.
+"""Contrastive losses between a batch of composed queries and their targets: the paper's L_v (section 4), and
+variants.
 
 Row i of the targets answers row i of the queries; every other row is a negative. Similarities and
-log-sum-exps are taken in float32 at least (float64 for float64 input), autocast or not, and no
-similarity is exponentiated bare, so bf16 and fp16 embeddings train at a temperature of 0.01.
-Embeddings are not normalised here, and rows are not gathered from other processes.
+log-sum-exps are computed in float32 at least, also under autocast, and no similarity is exponentiated alone,
+so bf16 and fp16 embeddings train at a temperature of 0.01. Embeddings are not normalised here, and rows of
+other ranks are not gathered.
 """
 
 import math
@@ -15,51 +16,49 @@ TEMPERATURE = 0.07  # CLIP, section 2.3; the paper keeps it
 
 
 def info_nce(query_emb, target_emb, temperature=TEMPERATURE):
-    """Sum the cross-entropies query -> target and target -> query, each a mean over the batch.
+    """Sum the cross-entropies query -> target and target -> query, each a mean over the batch: L_v at beta =
+    0.
 
-    query_emb, target_emb: (B, D), unit norm expected. Returns a scalar, the paper's loss at beta = 0:
-    the sum of both directions, twice `symmetric_cross_entropy`.
+    query_emb, target_emb: (B, D), unit norm expected. Returns a scalar, twice the official code's plain
+    cross-entropy, which averages both directions.
+
+    >>> round(info_nce(torch.eye(2), torch.eye(2), temperature=0.5).item(), 4)  # 2 log(1 + exp(-2))
+    0.2539
     """
     return _both_cross_entropies(_scale_similarities(query_emb, target_emb, temperature))
 
 
-def symmetric_cross_entropy(query_emb, target_emb, temperature=TEMPERATURE):
-    """Average the two directions of `info_nce`, as the released code's plain cross-entropy does."""
-    return info_nce(query_emb, target_emb, temperature) / 2
+def hn_nce(query_emb, target_emb, temperature=TEMPERATURE, beta=0.0):
+    """Compute the hard-negative NCE of the paper, L_v, with s_ij = <q_i, t_j> / temperature and alpha = 1.
 
-
-def hn_nce(query_emb, target_emb, temperature=TEMPERATURE, beta=0.0, alpha=1.0):
-    """Compute the hard-negative NCE of the paper, s_ij = <q_i, t_j> / temperature.
-
-    loss = mean_i [ log sum_j w_ij exp(s_ij) + log sum_j v_ji exp(s_ji) - 2 s_ii ] with
-    w_ij = (B - 1) exp(beta s_ij) / sum_{k != i} exp(beta s_ik) along the row, v_ij the same along the
-    column, w_ii = v_ii = alpha. beta > 0 stresses hard negatives; beta = 0, alpha = 1 is `info_nce`.
-    Exchanging queries and targets changes nothing. A batch of one gives 2 log(alpha).
+    loss = mean_i [ log sum_j w_ij exp(s_ij) + log sum_j v_ji exp(s_ji) - 2 s_ii ] with w_ij = (B - 1)
+    exp(beta s_ij) / sum_{k != i} exp(beta s_ik) along the row, v_ij the same along the column, and w_ii =
+    v_ii = 1. beta > 0 stresses hard negatives; beta = 0 is `info_nce`. Exchanging queries and targets changes
+    nothing. A batch of one gives 0.
     """
     scores = _scale_similarities(query_emb, target_emb, temperature)
     row_norm = _logsumexp_of_negatives(beta * scores, dim=1)  # (B, 1), one per query
-    return _weighted_nce(scores, beta, alpha, row_norm)
+    return _weighted_nce(scores, beta, row_norm)
 
 
-def hn_nce_official(query_emb, target_emb, temperature=TEMPERATURE, beta=0.0, alpha=1.0):
-    """Compute what the released HardNegativeNCE computes, which is `hn_nce` only at beta = 0.
+def hn_nce_official(query_emb, target_emb, temperature=TEMPERATURE, beta=0.0):
+    """Compute what the official HardNegativeNCE computes, which is `hn_nce` only at beta = 0.
 
-    Its row sums lack keepdim, so w_ij is divided by the sum of row j instead of row i. Exchanging
-    queries and targets therefore changes the value. Its overflow at small temperatures is not kept.
+    Its row sums lack keepdim, so w_ij is divided by the sum of row j instead of row i. Exchanging queries and
+    targets therefore changes the value. Its overflow at small temperatures is not reproduced.
     """
     scores = _scale_similarities(query_emb, target_emb, temperature)
     row_norm = _logsumexp_of_negatives(beta * scores, dim=1)
-    return _weighted_nce(scores, beta, alpha, row_norm.transpose(0, 1))
+    return _weighted_nce(scores, beta, row_norm.transpose(0, 1))
 
 
 def multi_positive_nce(query_emb, target_emb, positives, temperature=TEMPERATURE, pull_all=False):
     """Compute `info_nce` without counting other right answers of the batch as negatives.
 
     positives: (B, B) bool, [i, j] True where target j also answers query i; the diagonal always does.
-    pull_all=False attracts row i to its own target only and leaves the other positives out of both
-    softmaxes. pull_all=True attracts it to each of its positives, averaged over them, each against
-    the negatives alone. A row whose whole batch is positive adds 0. Without a positive off the
-    diagonal both are `info_nce`.
+    pull_all=False attracts row i to its own target only and leaves the other positives out of both softmaxes.
+    pull_all=True attracts it to each of its positives, averaged over them, each against the negatives alone.
+    A row whose whole batch is positive adds 0. Without a positive off the diagonal both are `info_nce`.
     """
     scores = _scale_similarities(query_emb, target_emb, temperature)
     positives = torch.as_tensor(positives, device=scores.device)
@@ -72,7 +71,6 @@ def multi_positive_nce(query_emb, target_emb, positives, temperature=TEMPERATURE
     positives = positives | own_target
     if not pull_all:
         return _both_cross_entropies(scores.masked_fill(positives & ~own_target, -torch.inf))
-
     negatives = scores.masked_fill(positives, -torch.inf)
     loss = scores.new_zeros(())
     for dim in (1, 0):
@@ -83,15 +81,15 @@ def multi_positive_nce(query_emb, target_emb, positives, temperature=TEMPERATURE
 
 
 def supervised_contrast(embeddings, label_idx, temperature=0.1):
-    """Pull together what shares a label within one batch (Khosla et al., 2020, eq. 2).
+    """Pull together the rows of a batch that share a label (Khosla et al., 2020, eq. 2); used in stage 1.
 
-    embeddings: (B, D), unit norm expected; label_idx: (B,) int. Mean over the rows that have a positive of the mean
-    over their positives of -log softmax over all other rows; 0 where no row has one.
+    embeddings: (B, D), unit norm expected; label_idx: (B,) int. Each row with a positive gives the mean over
+    its positives of -log softmax over all other rows; the loss is the mean of these rows, 0 where there is
+    none.
     """
-    scores = _scale_similarities(embeddings, embeddings, temperature).masked_fill(
-        _diagonal(embeddings), -torch.inf
-    )
-    positives = (label_idx[:, None] == label_idx) & ~_diagonal(embeddings)
+    own = _diagonal(embeddings)
+    scores = _scale_similarities(embeddings, embeddings, temperature).masked_fill(own, -torch.inf)
+    positives = (label_idx[:, None] == label_idx) & ~own
     log_share = scores - scores.logsumexp(1, keepdim=True)
     of_row = torch.where(positives, log_share, 0.0).sum(1) / positives.sum(1).clamp_min(1)
     return -of_row.sum() / positives.any(1).sum().clamp_min(1)
@@ -100,13 +98,11 @@ def supervised_contrast(embeddings, label_idx, temperature=0.1):
 def _scale_similarities(query_emb, target_emb, temperature):
     if query_emb.ndim != 2 or query_emb.shape != target_emb.shape or not len(query_emb):
         raise ValueError(
-            f"query_emb has shape {tuple(query_emb.shape)} and target_emb {tuple(target_emb.shape)}; pass two "
-            "(B, D) batches of one shape whose rows belong together."
+            f"query_emb has shape {tuple(query_emb.shape)} and target_emb {tuple(target_emb.shape)}; "
+            "pass two (B, D) batches of one shape whose rows belong together."
         )
     if not temperature > 0:
-        raise ValueError(
-            f"temperature is {float(temperature)}; pass a value above 0, for example {TEMPERATURE}."
-        )
+        raise ValueError(f"temperature is {float(temperature)}; pass a value above 0, such as {TEMPERATURE}.")
     dtype = torch.promote_types(torch.promote_types(query_emb.dtype, target_emb.dtype), torch.float32)
     # Autocast would run this product in half precision again, whatever the dtype of its inputs.
     with torch.autocast(query_emb.device.type, enabled=False):
@@ -126,15 +122,11 @@ def _logsumexp_of_negatives(scores, dim):
     return scores.masked_fill(_diagonal(scores), -torch.inf).logsumexp(dim, keepdim=True)
 
 
-def _weighted_nce(scores, beta, alpha, row_norm):
-    if not alpha > 0:
-        raise ValueError(
-            f"alpha is {alpha}; pass the weight of the positive pair, above 0 (the paper uses 1)."
-        )
+def _weighted_nce(scores, beta, row_norm):
     log_num_negatives = math.log(max(len(scores) - 1, 1))
     own_target = _diagonal(scores)
     loss = -2 * scores.diagonal().mean()
     for dim, norm in ((1, row_norm), (0, _logsumexp_of_negatives(beta * scores, dim=0))):
-        log_weight = (log_num_negatives + beta * scores - norm).masked_fill(own_target, math.log(alpha))
+        log_weight = (log_num_negatives + beta * scores - norm).masked_fill(own_target, 0.0)  # log(alpha)
         loss = loss + (scores + log_weight).logsumexp(dim).mean()
     return loss

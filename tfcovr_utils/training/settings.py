@@ -1,7 +1,7 @@
-"""What stage 2 is trained with, and the settings of each profile.
+"""The settings of stage 1, stage 2 and the single stage, for each profile.
 
-`paper` is the paper's words: the text tower frozen, beta 0. Where the released code departs from them, the
-option says so; `dataclasses.replace` or `--set key=value` chooses it.
+`paper` follows the paper's words, and the official code where the paper gives no value. Where the two differ,
+a setting says so; `dataclasses.replace` or `--set key=value` chooses it.
 """
 
 import ast
@@ -21,37 +21,88 @@ CHOICES = {
 
 
 @dataclass(frozen=True)
-class Stage2Settings:
-    """Settings of stage 2; the defaults are the paper's, those it does not give the official code's."""
+class Stage1Settings:
+    """Settings of stage 1; the defaults are those of the official code, whose head starts from smaller
+    weights."""
 
-    loss: str = (
-        "info_nce"  # at beta 0 the paper's hn_nce; hn_nce_official is the released code's other formula
-    )
-    beta: float = 0.0  # of the hn_nce losses; the released configuration says .5, the paper's best is 0
-    pull_all: bool = (
-        False  # multi_positive: attract to every right answer of the batch, instead of only sparing them
-    )
+    epochs: int = 100
+    batch: int = 64
+    lr: float = 1e-5
+    weight_decay: float = 0.05  # not of parameters with one dimension, nor of embeddings over time
+    warm_up: float = 0.025  # share of the steps: 2.5 of 100 epochs
+    label_smoothing: float = 0.0
+    adapter_ratio: float = 0.25  # width of AIM's adapters, as a share of the tower's
+    num_tadapter: int = 1  # 2 as officially on Something-Something, with scale 1
+    scale: float = 0.5  # of the joint adapter
+    drop_path: float = 0.2
+    head_dropout: float = 0.5  # of the clip feature before the heads
+    gradient_checkpointing: bool = False  # recompute AIM's layers in the backward pass: saves memory
+    compile: bool = False  # AIM by torch.compile: minutes to start, faster steps on a GPU
+    augment: str = "crop"  # or none; pixels only
+    factor_weight: float = 0.0  # of the attributes' heads, where the reader has them
+    contrast_weight: float = 0.0  # of supervised contrast between clip features
+    contrast_temperature: float = 0.1
+    shuffle_frames: bool = False  # a control: a new order of the frames each time a clip is read
+    clip_norm: float = 1.0  # largest norm of the gradient
+    precision: str = "auto"  # float32, bf16, or bf16 where the machine computes it faster
+    save_every_s: float = 60.0  # seconds between checkpoints within an epoch
+
+
+# AIM's adapters, trained from pixels. "paper" is the official code's; the rest was chosen on val of the mini
+# benchmark.
+_ADAPTERS = Stage1Settings(
+    epochs=3,
+    batch=16,
+    lr=2.5e-3,
+    warm_up=0.05,
+    label_smoothing=0.1,
+    adapter_ratio=0.5,
+    drop_path=0.0,
+    head_dropout=0.2,
+    augment="none",
+)
+STAGE1 = {
+    "smoke": replace(_ADAPTERS, epochs=2),
+    "mini": _ADAPTERS,
+    "sim": replace(_ADAPTERS, epochs=12, batch=64, augment="crop"),
+    "released": Stage1Settings(),
+    "paper": Stage1Settings(),
+}
+# Readers of frame features in memory.
+_READERS = Stage1Settings(epochs=12, batch=64, lr=2e-3, warm_up=0.1, label_smoothing=0.1, head_dropout=0.2)
+STAGE1_READERS = {
+    "smoke": replace(_READERS, epochs=6, batch=32),
+    "mini": _READERS,
+    **dict.fromkeys(("sim", "released", "paper"), replace(_READERS, epochs=30, batch=256)),
+}
+
+
+@dataclass(frozen=True)
+class Stage2Settings:
+    """Settings of stage 2; the defaults are the paper's, and the official code's where the paper gives
+    none."""
+
+    loss: str = "info_nce"  # the paper's hn_nce at beta 0; hn_nce_official differs from both
+    beta: float = 0.0  # of the hn_nce losses; the official configuration has 0.5, the paper's best is 0
+    pull_all: bool = False  # multi_positive: attract all right answers of the batch, not only spare them
     temperature: float = TEMPERATURE
     lr: float = 1e-5
     weight_decay: float = 0.05  # of all parameters, biases too, as officially
     batch: int = 512
-    epochs: int = 5  # released configuration; its README tests with 100
+    epochs: int = 5  # official configuration; its README tests with 100
     steps: int = 0  # instead of epochs, where above 0
-    schedule: str = "cosine_epoch"  # to 0, the rate held for an epoch (official), or step by step (cosine)
+    schedule: str = "cosine_epoch"  # the rate changes each epoch (official); "cosine" each step
     warmup: int = 0  # steps of linear warm-up
     projection_dim: int = 3072
     hidden_dim: int = 6144
     dropout: float = 0.5
-    text_tower: str = "frozen"  # the paper's words; the released code trains it
+    text_tower: str = "frozen"  # the paper's words; the official code trains it
     train_words: bool = False  # a trained tower's word embeddings too; officially tied to a frozen head
-    centre: bool = False  # take the training means from clips, targets and text features
-    unit_video: bool = False  # the query's clip vector unit instead of raw
+    centre: bool = False  # subtract the training means of clips, targets and text features
+    unit_video: bool = False  # scale the query's clip vector to length 1
     use_video: bool = True  # False: a control that reads the text alone
-    use_text: bool = True  # False: a control that sees the clip alone
     select_every: int = 0  # steps between validations; 0 is an epoch
-    precision: str = (
-        "float32"  # bf16: mixed precision, as the official 16-mixed but with a range that needs no scaling
-    )
+    precision: str = "float32"  # bf16: mixed precision, without the scaling that the official 16-mixed needs
 
     def __post_init__(self):
         for name, choices in CHOICES.items():
@@ -81,7 +132,7 @@ STAGE2 = {
     "released": Stage2Settings(),
     "paper": Stage2Settings(),
 }
-# Of models that read clip and text together; "paper" is CoVR's and the paper's.
+# Models that read clip and text together; "paper" is CoVR's and the paper's.
 _SMALL_COMPOSED = Stage2Settings(
     lr=1e-3, batch=64, steps=300, schedule="cosine", warmup=20, centre=True, select_every=50
 )
@@ -94,9 +145,43 @@ COMPOSED = {
 }
 
 
+@dataclass(frozen=True)
+class SingleStageSettings:
+    """Settings of the single stage; sizes and rates are those of the two stages at mini's size."""
+
+    steps: int = 500
+    batch: int = 128  # triplets
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+    warm_up: float = 0.1  # share of the steps
+    multi_positive: bool = True  # targets of one label are no negatives of each other
+    temperature: float = TEMPERATURE
+    label_weight: float = 1.0  # of classification, added to contrast
+    label_smoothing: float = 0.1
+    pooling: str = "mean"  # of the query clip's frames; "text" weighs them by what the instruction asks
+    projection_dim: int = 256
+    hidden_dim: int = 512
+    dropout: float = 0.3  # of the fusion
+    clip_norm: float = 1.0  # largest norm of the gradient
+    select_every: int = 50  # steps between validations
+
+
+SINGLE_STAGE = {
+    "smoke": SingleStageSettings(steps=100, batch=64, select_every=20),
+    "mini": SingleStageSettings(),
+    **dict.fromkeys(
+        ("sim", "released", "paper"), SingleStageSettings(steps=3000, batch=256, select_every=250)
+    ),
+}
+
+
 def change(settings, changes: list[str]):
-    """Apply `key=value` strings to settings of either stage; a value must be of the kind of the one it replaces."""
-    known = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    """Apply `key=value` strings to settings of either stage; a value keeps the type of the one it replaces.
+
+    >>> change(STAGE2["mini"], ["lr=0.01", "centre=False"]).lr
+    0.01
+    """
+    known = {field.name: getattr(settings, field.name) for field in fields(settings)}
     changed = {}
     for text in changes:
         key, _, value = text.partition("=")
@@ -112,59 +197,30 @@ def change(settings, changes: list[str]):
         if kind is float and type(read) is int:
             read = float(read)
         if type(read) is not kind:
-            raise ValueError(
-                f"{text!r} is not a value of {key}; it is of kind {kind.__name__}, such as {key}={known[key]}."
-            )
+            example = f"type {kind.__name__}, such as {key}={known[key]}"
+            raise ValueError(f"{text!r} is not a value of {key}; give one of {example}.")
         changed[key] = read
     return replace(settings, **changed)
 
 
-# Where the paper's words and its released code part.
-_PAPER_AND_CODE = [
-    (
-        "hard-negative loss",
-        "each row weighted by its own negatives",
-        "a row's weights are divided by the sums of other rows",
-        "loss=hn_nce_official",
-    ),
-    ("beta", "0 is best and the method's", "0.5 by default", "beta=0.5"),
-    (
-        "text encoder",
-        "BLIP-2's, frozen",
-        "the Q-Former's text branch from BERT-base, trained",
-        "text_tower=trained",
-    ),
-    (
-        "word embeddings",
-        "frozen with the tower",
-        "tied to a frozen head, so frozen",
-        "train_words=True trains them",
-    ),
-    (
-        "query clip",
-        "the stage-1 vector",
-        "the vector as it is, not unit",
-        "unit_video=True makes it unit (default at mini's size)",
-    ),
-    ("means", "not taken off", "not taken off", "centre=True takes them off (default at mini's size)"),
-    (
-        "learning rate",
-        "cosine",
-        "cosine from epoch to epoch, held within one",
-        "schedule=cosine_epoch, or cosine for step by step",
-    ),
-    ("epochs", "not given", "5 in the configuration, 100 in the README", "epochs=100"),
-    (
-        "gallery",
-        "several right answers each",
-        "the column of one target a query, repetitions kept",
-        "protocol official",
-    ),
-]
+_PAPER_AND_CODE = """
+hard-negative loss | each row weighted by its own negatives | \
+a row's weights are divided by the sums of other rows | loss=hn_nce_official
+beta | 0 is best and the method's | 0.5 by default | beta=0.5
+text encoder | BLIP-2's, frozen | the Q-Former's text branch from BERT-base, trained | text_tower=trained
+word embeddings | frozen with the tower | tied to a frozen head, so frozen | train_words=True trains them
+query clip | the stage-1 vector | the vector as it is, not unit | \
+unit_video=True makes it unit (default at mini's size)
+means | not taken off | not taken off | centre=True takes them off (default at mini's size)
+learning rate | cosine | cosine from epoch to epoch, held within one | \
+schedule=cosine_epoch, or cosine for step by step
+epochs | not given | 5 in the configuration, 100 in the README | epochs=100
+gallery | several right answers each | the column of one target a query, repetitions kept | protocol official
+"""
 
 
 def paper_and_code() -> pd.DataFrame:
-    """Where the paper's words and its released code part, and the option here that follows the code."""
-    return pd.DataFrame(
-        _PAPER_AND_CODE, columns=["what", "the paper says", "the released code does", "option here"]
-    )
+    """List where the paper's words and its official code differ, and the option here that follows the
+    code."""
+    rows = [line.split(" | ") for line in _PAPER_AND_CODE.strip().splitlines()]
+    return pd.DataFrame(rows, columns=["what", "the paper says", "the released code does", "option here"])

@@ -1,12 +1,11 @@
-"""Both stages at once: a reader of frames and the fusion above it, trained together by classification and by contrast.
+"""Both stages at once: a reader of frames and the fusion above it, trained together by classification and by
+contrast.
 
 It reads frame features of a frozen encoder in memory; nothing is resumed, a run takes a minute.
 """
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,42 +16,14 @@ from torch.nn import functional as F
 from ..machine.files import read_json, replacing_files, write_json
 from ..machine.tensors import read_weights, write_weights
 from .fusion import Fusion
-from .losses import TEMPERATURE, multi_positive_nce
+from .loop import Plan, score_by, seeded, train
+from .losses import multi_positive_nce
 from .readers import ClipReader, Readout
-from .stage1 import learning_rate, parameter_groups
+from .settings import SingleStageSettings
+from .stage1 import parameter_groups
 
 POOLINGS = ("mean", "text")
-
-
-@dataclass(frozen=True)
-class SingleStageSettings:
-    """Settings of the single stage; the sizes and the rates are those of the two stages at mini's size."""
-
-    steps: int = 500
-    batch: int = 128  # triplets
-    lr: float = 2e-3
-    weight_decay: float = 0.05
-    warm_up: float = 0.1  # share of the steps
-    multi_positive: bool = True  # targets of one label are no negatives of each other
-    temperature: float = TEMPERATURE
-    label_weight: float = 1.0  # of classification beside contrast
-    label_smoothing: float = 0.1
-    pooling: str = "mean"  # of the query clip's frames; "text" weighs them by what the instruction asks
-    projection_dim: int = 256
-    hidden_dim: int = 512
-    dropout: float = 0.3  # of the fusion
-    clip_norm: float = 1.0  # largest norm of the gradient
-    select_every: int = 50  # steps between validations
-
-
-_LARGE = SingleStageSettings(steps=3000, batch=256, select_every=250)
-SINGLE_STAGE = {
-    "smoke": SingleStageSettings(steps=100, batch=64, select_every=20),
-    "mini": SingleStageSettings(),
-    "sim": _LARGE,
-    "released": _LARGE,
-    "paper": _LARGE,
-}
+CURVE = ["step", "loss", "val", "seconds"]
 
 
 class SingleStage(nn.Module):
@@ -96,15 +67,9 @@ class SingleStage(nn.Module):
         """Write config.json and model.safetensors."""
         with replacing_files(folder, "config.json") as temporary:
             write_weights(self.state_dict(), temporary / "model.safetensors")
-            write_json(
-                {
-                    "readout": self.reader.readout.config,
-                    "labels": self.reader.labels,
-                    "fusion": self.fusion.config,
-                    "pooling": self.pooling,
-                },
-                temporary / "config.json",
-            )
+            reader = {"readout": self.reader.readout.config, "labels": self.reader.labels}
+            config = {**reader, "fusion": self.fusion.config, "pooling": self.pooling}
+            write_json(config, temporary / "config.json")
 
     @classmethod
     def load(cls, folder: Path) -> "SingleStage":
@@ -112,7 +77,7 @@ class SingleStage(nn.Module):
         config = read_json(Path(folder) / "config.json")
         if "readout" not in config:
             raise ValueError(
-                f"{folder} holds another kind of model than a single stage's; give the folder that its own row was saved in."
+                f"{folder} holds another kind of model than a single stage; give the row's own folder."
             )
         model = cls(
             ClipReader(Readout(**config["readout"]), config["labels"]),
@@ -133,74 +98,43 @@ def fit_single_stage(
     seed: int = 0,
     validate: Callable[[SingleStage], float] | None = None,
 ) -> tuple[SingleStage, pd.DataFrame]:
-    """Train reader and fusion, and return them at their best step, in eval mode, with the curve.
+    """Train reader and fusion, and return them at their best step, in eval mode, with the curve (columns:
+    `CURVE`).
 
-    features: (N, T, D) frames of clips; texts: (M, Dt); triplets: (R, 3) int64 rows of query clip, text, target clip;
-    label_idx: (N,) int64, the clips' places in `labels`. `validate` scores a model, higher is better, every
-    `select_every` steps; without it the last step is returned. Curve columns: step, loss (mean since the row before), val,
-    seconds (of training alone).
+    features: (N, T, D) frames of clips; texts: (M, Dt); triplets: (R, 3) int64 rows of query clip, text,
+    target clip; label_idx: (N,) int64, the clips' places in `labels`. `validate` scores a model, higher is
+    better, every `select_every` steps; without it the last step is returned.
     """
     if label_idx.min() < 0:
         unknown = int((label_idx < 0).sum())
         raise ValueError(
-            f"{unknown} of {len(label_idx)} clips have none of {len(labels)} labels; give each clip its label."
+            f"{unknown} of {len(label_idx)} clips have none of {len(labels)} labels; give each its label."
         )
     device, batch = features.device, min(settings.batch, len(triplets))
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    plan = Plan(
+        steps=settings.steps,
+        lr=settings.lr,
+        draw=lambda step: triplets[torch.randperm(len(triplets), device=device)[:batch]],
+        losses=lambda rows: {"loss": loss_of(model, features, texts, rows, label_idx, settings)},
+        validate=score_by(validate),
+        validate_every=settings.select_every,
+        schedule="cosine_after_warm_up",
+        warm_up=max(1, round(settings.warm_up * settings.steps)),
+        clip_norm=settings.clip_norm,
+        split_batches=False,
+        name="single stage",
+    )
+    with seeded(seed, device):
         reader = ClipReader(Readout("ordered", features.shape[2], num_frames=features.shape[1]), labels)
         reader.readout.set_statistics(features[triplets[:, [0, 2]].unique()])
-        fusion = Fusion(
-            reader.readout.out_dim,
-            texts.shape[1],
-            settings.projection_dim,
-            settings.hidden_dim,
-            settings.dropout,
-            unit_video=True,
-        )
-        fusion.text_mean.copy_(
-            texts[triplets[:, 1].unique()].mean(0)
-        )  # the clips' means move while the reader learns
+        sizes = settings.projection_dim, settings.hidden_dim, settings.dropout
+        fusion = Fusion(reader.readout.out_dim, texts.shape[1], *sizes, unit_video=True)
+        # The texts' mean alone: the clips' means move while the reader learns.
+        fusion.text_mean.copy_(texts[triplets[:, 1].unique()].mean(0))
         model = SingleStage(reader, fusion, settings.pooling).to(device)
         optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), settings.lr)
-        curve, loss_sum, since, trained_s, best, best_score = [], 0.0, 0, 0.0, None, -math.inf
-        for step in range(settings.steps):
-            model.train()
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(settings, step, settings.steps)
-            started = time.perf_counter()
-            rows = triplets[torch.randperm(len(triplets), device=device)[:batch]]
-            loss = loss_of(model, features, texts, rows, label_idx, settings)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-            optimiser.step()
-            loss_sum += loss.item()
-            trained_s += time.perf_counter() - started
-            if (step + 1) % settings.select_every == 0 or step + 1 == settings.steps:
-                if not math.isfinite(loss_sum):
-                    raise ValueError(
-                        f"the loss is {loss_sum} at step {step + 1}; lower lr, which is {settings.lr}."
-                    )
-                with torch.no_grad():
-                    val = math.nan if validate is None else float(validate(model.eval()))
-                if val > best_score:
-                    best_score, best = (
-                        val,
-                        {name: value.clone() for name, value in model.state_dict().items()},
-                    )
-                curve.append(
-                    {
-                        "step": step + 1,
-                        "loss": loss_sum / (step + 1 - since),
-                        "val": val,
-                        "seconds": trained_s,
-                    }
-                )
-                loss_sum, since = 0.0, step + 1
-    if best is not None:
-        model.load_state_dict(best)
-    return model.eval(), pd.DataFrame(curve)
+        curve = train(model, optimiser, plan)
+    return model, curve.reindex(columns=CURVE)
 
 
 def loss_of(

@@ -1,18 +1,13 @@
-"""Stage 2: the fusion trained by contrast on embeddings in memory. No file, no tokenizer, no loader in the loop.
+"""Stage 2: the fusion learns by contrast, z_qm = MLP(z_q, z_m) towards z_t under L_v (the paper's section 4).
 
-Several processes share each batch and contrast across all of it: the batch of the settings is the global one.
-
-`fit_fusion` is for any source of embeddings; the files of a benchmark or of the official release are read in
-`inputs.py` and `released.py`.
+It trains on embeddings in memory; `stage2_inputs` reads those of a benchmark, `from_release` those of the
+authors. Several ranks share each batch and contrast across all of it: the batch of the settings is the global
+one.
 """
 
 import hashlib
-import math
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -21,176 +16,113 @@ from torch import nn
 
 from ..encoders.tokens import Tokens
 from ..machine import processes
-from ..machine.tensors import read_checkpoint, write_checkpoint
 from . import losses
 from .fusion import Fusion
-from .settings import STAGE2, Stage2Settings
+from .loop import Plan, Run, epoch_batches, score_by, seeded, train
+from .settings import Stage2Settings
 
-__all__ = ["STAGE2", "Stage2Settings", "fit_fusion"]
+CURVE = ["step", "epoch", "lr", "loss", "val", "seconds"]
+
+
+@dataclass(frozen=True)
+class Stage2Data:
+    """What stage 2 trains on; training runs on the device of the tensors.
+
+    query_video: (N, D) raw clip vectors; texts: (M, Dt) features, or tokens where `tower` trains, a module of
+    (input_ids, attention_mask) -> (M, Dt); target: (N2, D) raw; triplets: (R, 3) int64 rows of the three.
+    target_labels: (N2,) int64, needed by multi_positive: targets of one label answer the same queries.
+    """
+
+    query_video: torch.Tensor
+    texts: torch.Tensor | Tokens
+    target: torch.Tensor
+    triplets: torch.Tensor
+    target_labels: torch.Tensor | None = None
+    tower: nn.Module | None = None
 
 
 def fit_fusion(
-    query_video: torch.Tensor,
-    texts: torch.Tensor | Tokens,
-    target: torch.Tensor,
-    triplets: torch.Tensor,
+    data: Stage2Data,
     settings: Stage2Settings,
     seed: int = 0,
     validate: Callable[[Fusion], float] | None = None,
-    *,
-    tower: nn.Module | None = None,
     model: nn.Module | None = None,
-    target_labels: torch.Tensor | None = None,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    progress: bool = False,
+    run: Run | None = None,
 ) -> tuple[Fusion, pd.DataFrame]:
-    """Train a fusion and return it at its best step, in eval mode, with the curve.
+    """Train a fusion and return it at its best step, in eval mode, with the curve (columns: `CURVE`).
 
-    query_video: (N, D) raw clip vectors; texts: (M, Dt) features, or tokens where `tower` trains, a module of
-    (input_ids, attention_mask) -> (M, Dt); target: (N2, D) raw; triplets: (R, 3) int64 rows of the three. An
-    epoch is one permutation of the triplets, its last partial batch dropped. target_labels: (N2,) int64, needed
-    by multi_positive: targets of one label answer the same queries. `tower` is trained in place. `model` takes the place of a
-    new Fusion, of which it has forward, target_views and embed_target; what of it requires a gradient is trained, in place.
-
-    `validate` scores a fusion (higher is better) every `select_every` steps; the first best one is returned,
-    without `validate` the last. `checkpoint` is written as often, and with `resume` gone on from, to the same
-    curve. Everything runs where the tensors are. History columns: step, epoch, lr, loss (mean since the row
-    before), val (NaN without `validate`), seconds (of training alone). Several processes end with the weights that one would
-    have, but for dropout, which they draw apart; each holds all the tensors.
+    `validate` scores a fusion, higher is better, every `select_every` steps; without it the last step is
+    returned. A `tower` is trained in place. `model` takes the place of a new Fusion and is trained in place;
+    it has forward, target_views and embed_target.
     """
     if model is None:
-        _check_embeddings(query_video, texts, target, settings, tower)
-    _check(query_video, texts, target, triplets, settings, target_labels)
-    device = query_video.device
-    batch = min(settings.batch, len(triplets))
-    per_epoch = len(triplets) // batch
-    total = settings.steps or settings.epochs * per_epoch
-    select_every = settings.select_every or per_epoch
-    identity = _identity(query_video, texts, target, triplets, settings, seed)
-
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        fusion = (
-            model if model is not None else _new_fusion(query_video, texts, target, triplets, settings, tower)
-        )
-        processes.copy_weights_from_main(fusion)
-        processes.seed_ranks_apart(seed)
-        trained = [parameter for parameter in fusion.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-        state = {"step": 0, "history": [], "best_score": -math.inf, "best": None}
-        if resume and checkpoint is not None and processes.broadcast_from_main(checkpoint.exists()):
-            state = _restore(checkpoint, identity, fusion, optimizer)
-        order, loss_sum, since, started = None, 0.0, state["step"], time.perf_counter()
-        while state["step"] < total:
-            step = state["step"]
-            epoch, place = divmod(step, per_epoch)
-            if order is None or place == 0:
-                order = torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(len(triplets))).to(
-                    device
-                )
-            rows = triplets[order[place * batch : (place + 1) * batch]]
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step, total, per_epoch)
-
-            fusion.train()
-            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                own = processes.slice_of_rank(rows)
-                query_emb = processes.gather_with_gradient(
-                    fusion(query_video[own[:, 0]], texts, own[:, 1])
-                )  # (B, D)
-                loss = sum(
-                    weight
-                    * _loss(
-                        query_emb, processes.gather_with_gradient(view), settings, target_labels, rows[:, 2]
-                    )
-                    for weight, view in fusion.target_views(target[own[:, 2]])
-                )
-            optimizer.zero_grad()
-            loss.backward()
-            processes.sum_gradients(trained)
-            optimizer.step()
-
-            loss_sum = loss_sum + loss.detach()
-            state["step"] = step + 1
-            if state["step"] % select_every == 0 or state["step"] == total:
-                seconds = (
-                    (state["history"][-1]["seconds"] if state["history"] else 0.0)
-                    + time.perf_counter()
-                    - started
-                )
-                row = {
-                    "step": step + 1,
-                    "epoch": epoch,
-                    "lr": optimizer.param_groups[0]["lr"],
-                    "loss": float(loss_sum) / (step + 1 - since),
-                    "val": math.nan,
-                    "seconds": seconds,
-                }
-                if not math.isfinite(row["loss"]):
-                    raise ValueError(
-                        f"the loss is {row['loss']} at step {step + 1}; lower lr, which is {settings.lr}."
-                    )
-                if validate is not None:
-                    fusion.eval()
-                    with torch.no_grad():
-                        row["val"] = float(validate(fusion))
-                    if row["val"] > state["best_score"]:
-                        state["best_score"] = row["val"]
-                        state["best"] = {
-                            key: value.detach().clone() for key, value in fusion.state_dict().items()
-                        }
-                state["history"].append(row)
-                if checkpoint is not None:
-                    _save(checkpoint, identity, fusion, optimizer, state)
-                if progress and processes.is_main():
-                    left = (time.perf_counter() - started) / (step + 1 - since) * (total - step - 1)
-                    print(
-                        f"step {step + 1}/{total}  loss {row['loss']:.4f}  val {row['val']:.4f}  {left:.0f} s left",
-                        file=sys.stderr,
-                    )
-                loss_sum, since, started = 0.0, step + 1, time.perf_counter()
-    if state["best"] is not None:
-        fusion.load_state_dict(state["best"])
-    columns = ["step", "epoch", "lr", "loss", "val", "seconds"]
-    return fusion.eval(), pd.DataFrame(state["history"], columns=columns)
-
-
-def learning_rate(settings: Stage2Settings, step: int, total: int, per_epoch: int) -> float:
-    """The rate of a step: linear warm-up times the schedule; cosine to 0 over the epochs, or over the steps."""
-    done, all_of_it = (
-        (step // per_epoch, math.ceil(total / per_epoch))
-        if settings.schedule == "cosine_epoch"
-        else (step, total)
+        _check_embeddings(data, settings)
+    _check(data, settings)
+    device, batch = data.query_video.device, min(settings.batch, len(data.triplets))
+    per_epoch = len(data.triplets) // batch
+    next_rows = epoch_batches(np.arange(len(data.triplets)), batch, seed)
+    plan = Plan(
+        steps=settings.steps or settings.epochs * per_epoch,
+        lr=settings.lr,
+        draw=lambda step: data.triplets[torch.from_numpy(next_rows(step)).to(device)],
+        losses=lambda rows: {"loss": loss_of(fusion, data, rows, settings)},
+        validate=score_by(validate),
+        validate_every=settings.select_every or per_epoch,
+        per_epoch=per_epoch,
+        schedule=settings.schedule,
+        warm_up=settings.warmup + 1,
+        seed=seed,
+        name="stage 2",
+        identity={"settings": asdict(settings), "seed": seed, "data": _hash_data(data)},
     )
-    rate = settings.lr * min(1.0, (step + 1) / (settings.warmup + 1))
-    return rate if settings.schedule == "constant" else rate * (1 + math.cos(math.pi * done / all_of_it)) / 2
+    with seeded(seed, device):
+        fusion = _new_fusion(data, settings) if model is None else model
+        trained = [parameter for parameter in fusion.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(trained, settings.lr, weight_decay=settings.weight_decay, fused=True)
+        curve = train(fusion, optimiser, plan, run)
+    return fusion, curve.reindex(columns=CURVE)
 
 
-def _loss(query_emb, target_emb, settings, target_labels, target_rows):
+def loss_of(fusion: Fusion, data: Stage2Data, rows: torch.Tensor, settings: Stage2Settings) -> torch.Tensor:
+    """Compute the loss of a global batch of triplets (B, 3), of which this rank embeds its slice."""
+    with torch.autocast(rows.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        own = processes.slice_of_rank(rows)
+        query_emb = fusion(data.query_video[own[:, 0]], data.texts, own[:, 1])
+        query_emb = processes.gather_with_gradient(query_emb)  # (B, D)
+        label = None if data.target_labels is None else data.target_labels[rows[:, 2]]
+        return sum(
+            weight * contrast(query_emb, processes.gather_with_gradient(target_emb), settings, label)
+            for weight, target_emb in fusion.target_views(data.target[own[:, 2]])
+        )
+
+
+def contrast(
+    query_emb: torch.Tensor,
+    target_emb: torch.Tensor,
+    settings: Stage2Settings,
+    label: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Compute the contrastive loss that the settings name, of (B, D) queries and targets with labels (B,)."""
     if settings.loss == "info_nce":
         return losses.info_nce(query_emb, target_emb, settings.temperature)
     if settings.loss == "multi_positive":
-        label = target_labels[target_rows]
-        return losses.multi_positive_nce(
-            query_emb, target_emb, label[:, None] == label, settings.temperature, settings.pull_all
-        )
-    hard = losses.hn_nce if settings.loss == "hn_nce" else losses.hn_nce_official
-    return hard(query_emb, target_emb, settings.temperature, settings.beta)
+        same = label[:, None] == label
+        return losses.multi_positive_nce(query_emb, target_emb, same, settings.temperature, settings.pull_all)
+    hard_negative = losses.hn_nce if settings.loss == "hn_nce" else losses.hn_nce_official
+    return hard_negative(query_emb, target_emb, settings.temperature, settings.beta)
 
 
-def _new_fusion(query_video, texts, target, triplets, settings, tower):
-    if tower is None:
-        text_dim = texts.shape[1]
-    else:
-        words = getattr(getattr(tower, "embeddings", None), "word_embeddings", None)
-        tower.requires_grad_(True)
+def _new_fusion(data: Stage2Data, settings: Stage2Settings) -> Fusion:
+    text_dim = None if isinstance(data.texts, Tokens) else data.texts.shape[1]
+    if data.tower is not None:
+        words = getattr(getattr(data.tower, "embeddings", None), "word_embeddings", None)
+        data.tower.requires_grad_(True)
         if words is not None and not settings.train_words:
             words.requires_grad_(False)
         with torch.no_grad():
-            text_dim = tower(texts.input_ids[:1], texts.attention_mask[:1]).shape[1]
+            text_dim = data.tower(data.texts.input_ids[:1], data.texts.attention_mask[:1]).shape[1]
     fusion = Fusion(
-        query_video.shape[1],
+        data.query_video.shape[1],
         text_dim,
         settings.projection_dim,
         settings.hidden_dim,
@@ -198,69 +130,50 @@ def _new_fusion(query_video, texts, target, triplets, settings, tower):
         centre=settings.centre,
         unit_video=settings.unit_video,
         use_video=settings.use_video,
-        use_text=settings.use_text,
-        tower=tower,
-    ).to(query_video.device)
-    if settings.centre:
-        # Of what is trained on, each row once, whatever else the tensors hold.
-        used = [column.unique() for column in triplets.T]
-        fusion.set_means(query_video[used[0]], target[used[2]], texts[used[1]] if tower is None else None)
+        tower=data.tower,
+    ).to(data.query_video.device)
+    if settings.centre:  # on the means of the training rows, each counted once
+        query, text, target = (column.unique() for column in data.triplets.T)
+        text_emb = data.texts[text] if data.tower is None else None
+        fusion.set_means(data.query_video[query], data.target[target], text_emb)
     return fusion
 
 
-def _check_embeddings(query_video, texts, target, settings, tower):
-    if query_video.ndim != 2 or target.ndim != 2 or query_video.shape[1] != target.shape[1]:
+def _check_embeddings(data: Stage2Data, settings: Stage2Settings) -> None:
+    query, target = tuple(data.query_video.shape), tuple(data.target.shape)
+    if len(query) != 2 or len(target) != 2 or query[1] != target[1]:
         raise ValueError(
-            f"query_video is {tuple(query_video.shape)} and target {tuple(target.shape)}; pass (N, D) and (N2, D) of one encoder."
+            f"query_video is {query} and target {target}; pass (N, D) and (N2, D) of one encoder."
         )
-    if (tower is not None) != isinstance(texts, Tokens) or (tower is not None) != (
-        settings.text_tower == "trained"
-    ):
+    has_tower = data.tower is not None
+    if {isinstance(data.texts, Tokens), settings.text_tower == "trained"} != {has_tower}:
         raise ValueError(
-            f"text_tower is {settings.text_tower!r} with texts as {type(texts).__name__} and {'a' if tower else 'no'} tower; pass "
-            "Tokens and a tower where it is trained, features and no tower where it is frozen."
+            f"text_tower is {settings.text_tower!r} with texts as {type(data.texts).__name__} and "
+            f"{'a' if has_tower else 'no'} tower; pass Tokens and a tower where it is trained, features and no "
+            "tower where it is frozen."
         )
 
 
-def _check(query_video, texts, target, triplets, settings, target_labels):
+def _check(data: Stage2Data, settings: Stage2Settings) -> None:
+    triplets, sizes = data.triplets, (len(data.query_video), len(data.texts), len(data.target))
     if triplets.ndim != 2 or triplets.shape[1] != 3 or triplets.dtype != torch.int64 or len(triplets) < 2:
-        raise ValueError(
-            f"triplets is {triplets.dtype} of shape {tuple(triplets.shape)}; pass (R, 3) int64 rows, at least two."
-        )
-    sizes = (len(query_video), len(texts), len(target))
+        found = f"{triplets.dtype} of shape {tuple(triplets.shape)}"
+        raise ValueError(f"triplets is {found}; pass (R, 3) int64 rows, at least two.")
     low, high = triplets.min(0).values.tolist(), triplets.max(0).values.tolist()
     if min(low) < 0 or any(row >= size for row, size in zip(high, sizes)):
+        there = f"there are {sizes} clips, texts and targets, counted from 0"
+        raise ValueError(f"triplets name rows from {low} to {high}; {there}.")
+    if settings.loss == "multi_positive" and data.target_labels is None:
         raise ValueError(
-            f"triplets name rows from {low} to {high}; there are {sizes} clips, texts and targets, counted from 0."
-        )
-    if settings.loss == "multi_positive" and target_labels is None:
-        raise ValueError(
-            "loss is 'multi_positive' without target_labels; pass the label of each row of target, (N2,) int64."
+            "loss is 'multi_positive' without target_labels; pass the label of each target, (N2,) int64."
         )
 
 
-def _identity(query_video, texts, target, triplets, settings, seed) -> dict:
-    """What a checkpoint belongs to: another run must not go on from it."""
+def _hash_data(data: Stage2Data) -> str:
+    """Hash what is trained on: a run on other data must not resume from its checkpoint."""
     digest = hashlib.sha256()
-    for tensor in (query_video, target, triplets, texts.input_ids if isinstance(texts, Tokens) else texts):
+    texts = data.texts.input_ids if isinstance(data.texts, Tokens) else data.texts
+    for tensor in (data.query_video, data.target, data.triplets, texts):
         digest.update(str(tuple(tensor.shape)).encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
-    return {"settings": asdict(settings), "seed": seed, "data": digest.hexdigest()}
-
-
-def _save(path, identity, fusion, optimizer, state) -> None:
-    random = processes.random_states()
-    if processes.is_main():
-        write_checkpoint(
-            identity,
-            {"fusion": fusion.state_dict(), "optimizer": optimizer.state_dict(), "random": random, **state},
-            path,
-        )
-
-
-def _restore(path, identity, fusion, optimizer) -> dict:
-    saved = read_checkpoint(path, identity)
-    processes.set_random_states(saved["random"], path)
-    fusion.load_state_dict(saved["fusion"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return {key: saved[key] for key in ("step", "history", "best_score", "best")}
+    return digest.hexdigest()
