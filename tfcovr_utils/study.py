@@ -1,0 +1,309 @@
+"""The front door: `open_study` opens a benchmark; a `Study` trains, scores, compares, asks and exports on it.
+
+A notebook's cells are calls of these methods and what they show. Each method is a few calls into the rooms.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import torch
+from IPython.display import Markdown
+from pandas.io.formats.style import Styler
+
+from . import plots
+from .benchmark.benchmark import Benchmark
+from .benchmark.views import view_clips, view_labels, view_queries
+from .embedding.embed import Embedded
+from .encoders import Encoder, load_encoder
+from .evaluation import results
+from .evaluation.paper import beside_paper
+from .evaluation.rows import embed_in_shares, run_rows
+from .machine.workers import side_by_side
+from .methods import METHODS, Fitted, Setting, get_method
+from .metrics.intervals import PairedInterval
+from .metrics.ranking import rank_gallery
+from .profiles import Profile, annotations_dir, get_profile, provenance, runs_dir
+from .rendering.build import build
+from .sources import COMPLETE, SOURCES, load_source
+from .training.recipes import RECIPES, Learned, learn
+from .video.frames import read_clips
+
+RENDERED = ("mini", "smoke", "sim")  # sources that render themselves, each with the profile of its name
+PROFILE_OF = {"released": "released"} | {name: name for name in RENDERED}  # of other sources: mini
+SHUFFLED_SEARCH = "-shuffled-test"  # rows that search with another row's trained weights
+
+
+def open_study(
+    source: str = "mini",
+    seed: int = 0,
+    *,
+    profile: str | None = None,
+    render_seed: int = 0,
+    annotations: str | Path | None = None,
+    modifications: pd.DataFrame | None = None,
+) -> "Study":
+    """Open a benchmark, which is rendered or read first, and return a `Study` of it.
+
+    seed: of the training. profile: sizes and weights; the source's own where none is named.
+    render_seed: of a rendering. annotations: folder of the files of a source that is not rendered;
+    $TFCOVR_ANNOTATIONS where none is named. modifications: instructions in place of those written by rule.
+    """
+    known = sorted({*SOURCES, *COMPLETE, *RENDERED})
+    if source not in known:
+        raise ValueError(f"source {source!r} is not known; choose one of {', '.join(known)}.")
+    chosen = replace(get_profile(profile or PROFILE_OF.get(source, "mini")), render_seed=render_seed)
+    if source in RENDERED:
+        folder = build(chosen, progress=False)
+        benchmark = Benchmark.build(load_source("mini", folder), modifications=modifications)
+    else:
+        folder = annotations_dir(annotations)
+        if source in COMPLETE:
+            benchmark = Benchmark(**COMPLETE[source](folder))
+        else:
+            benchmark = Benchmark.build(load_source(source, folder), modifications=modifications)
+    return Study(source, benchmark, folder, chosen, seed)
+
+
+@dataclass(frozen=True)
+class Study:
+    """One benchmark, its clips, its settings, and the folder where results go."""
+
+    source: str
+    benchmark: Benchmark
+    clips_dir: Path  # where the clips' paths start
+    profile: Profile
+    seed: int = 0
+    protocols: tuple[str, ...] = ("full", "capped")  # what `score` scores; the first is the headline
+    options: dict = field(default_factory=dict)  # fields of every row's Setting, such as stage2
+
+    # ---- where things are
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the clips are rendered here: then their motion is known exactly."""
+        return self.source in RENDERED
+
+    @property
+    def out(self) -> Path:
+        """The run's folder."""
+        return runs_dir(self.profile, "mini" if self.rendered else self.source)
+
+    @property
+    def folder(self) -> Path:
+        """Where this seed's encoders and trained rows are kept."""
+        return self.out / f"seed-{self.seed}"
+
+    @property
+    def results_dir(self) -> Path:
+        """Where results are kept: one file a row and seed."""
+        return self.out / "results"
+
+    @property
+    def figures_dir(self) -> Path:
+        """Where figures go; a seed other than 0 has a folder of its own."""
+        return plots.figures_dir(self.out, self.seed)
+
+    @property
+    def headline(self) -> str:
+        """The protocol that tables show."""
+        return self.protocols[0]
+
+    # ---- what the benchmark holds
+
+    @cached_property
+    def labels(self) -> pd.DataFrame:
+        """The labels by label_id, with a column for each attribute."""
+        return view_labels(self.benchmark)
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The clips by clip_id, with their label's `text` and their `seconds`."""
+        return view_clips(self.benchmark)
+
+    @cached_property
+    def queries(self) -> pd.DataFrame:
+        """The test queries by query_id: text, label pair, kind, tier, changed, answers."""
+        return view_queries(self.benchmark, self.headline)
+
+    def summary(self, **more) -> Markdown:
+        """One line on what this study is, and below it how it was made."""
+        size = f"{len(self.benchmark.clips):,} clips, {len(self.benchmark.labels)} labels"
+        asked = f"{len(self.benchmark.triplets):,} training triplets, {len(self.queries)} test queries"
+        made = provenance(self.profile, self.seed, source=self.source, **more)
+        return Markdown(
+            f"source **{self.source}**, profile **{self.profile.name}**, seed {self.seed}: {size}, {asked}; "
+            f"torch {torch.__version__}, {torch.get_num_threads()} threads  \n`{made}`"
+        )
+
+    # ---- training
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What rows are fitted on."""
+        return Setting(self.benchmark, self.clips_dir, self.profile, self.seed, self.folder, **self.options)
+
+    def teach(self, *recipes: str) -> dict[str, Learned]:
+        """Stage 1: train encoders that are not there yet, in parallel; return all by recipe."""
+        given = (self.benchmark, self.clips_dir, self.profile, self.seed)
+        folder = self.folder / "stage1"
+        side_by_side(learn, [(name, *given, folder / name) for name in recipes if not _starts_late(name)])
+        return {name: learn(name, *given, folder / name) for name in recipes}
+
+    def score(
+        self,
+        rows: Iterable[str],
+        protocols: Sequence[str] | None = None,
+        *,
+        method: str | None = None,
+        changes: dict[str, dict] | None = None,
+    ) -> pd.DataFrame:
+        """Fit rows where they need it, score them, and return their table; finished results are kept.
+
+        method: the row that all of `rows` are variants of. changes: by name, the fields of a row's Setting
+        that differ from the study's.
+        """
+        settings = {}
+        for name in (rows := list(rows)):
+            changed = (changes or {}).get(name, {})
+            if name.endswith(SHUFFLED_SEARCH):
+                changed = {"checkpoint": self.folder / name.removesuffix(SHUFFLED_SEARCH)} | changed
+            settings[name] = replace(self.setting, folder=self.folder / name, **changed)
+        run_rows(settings, list(protocols or self.protocols), self.results_dir, method=method)
+        return self.table(rows)
+
+    def fit(self, method: str) -> Fitted:
+        """A row ready to answer: the trained one where `score` has trained it, else fitted now."""
+        trained = self.folder / method
+        checkpoint = trained if trained.exists() and any(trained.iterdir()) else None
+        return get_method(method).fit(replace(self.setting, folder=trained, checkpoint=checkpoint))
+
+    def embed(self, encoder: str | Encoder, **options) -> Embedded:
+        """Embed all clips once, one embedding a frame."""
+        if isinstance(encoder, str):
+            weights = getattr(self.profile, f"{encoder}_weights", self.profile.clip_weights)
+            encoder = load_encoder(encoder, weights, **({"read_out": "pooled"} if encoder == "clip" else {}))
+        given = {"frames": self.profile.frames, "progress": False} | options
+        return embed_in_shares(encoder, self.benchmark.clips, self.clips_dir, **given)
+
+    # ---- results
+
+    def results(self, rows: Sequence[str] | None = None) -> pd.DataFrame:
+        """Results under the headline protocol, one row a method, seed and query."""
+        found = results.read_results(self.results_dir)
+        found = found[found["protocol"] == self.headline]
+        return found if rows is None else found[found["method"].isin(rows)]
+
+    def table(self, rows: Sequence[str] | None = None, *, paper: bool = False) -> pd.DataFrame:
+        """mAP@K of rows in their order, with intervals, seeds, coverage; with `paper` the paper's mAP@50.
+
+        A row that has not run says why in `status`.
+        """
+        summary = results.summarise(self.results_dir, protocols=[self.headline])
+        if paper:
+            return beside_paper(summary, list(rows or summary["method"]))
+        table = summary.set_index("method").reindex(rows) if rows is not None else summary.set_index("method")
+        return table.fillna({"n_seeds": 0, "status": "not run: `make sweep` runs it"})
+
+    def compare(self, row: str, against: str) -> PairedInterval:
+        """The paired difference of two rows in points of mAP@50."""
+        found = self.results([row, against])
+        return results.compare(found[found["method"] == row], found[found["method"] == against])
+
+    def compare_all(self, questions: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
+        """`compare` for each (row, against, what it tells) whose rows have run: one line each."""
+        found = dict(list(self.results().groupby("method")))
+        lines = []
+        for row, against, tells in questions:
+            if row in found and against in found:
+                gap = results.compare(found[row], found[against])
+                line = {"what it buys": tells, "row": row, "against": against}
+                lines.append(line | {name: getattr(gap, name) for name in ("mean", "low", "high")})
+        return pd.DataFrame(lines, columns=["what it buys", "row", "against", "mean", "low", "high"])
+
+    def by_kind(self, rows: Sequence[str]) -> pd.DataFrame:
+        """mAP@50 of rows by kind of change."""
+        table = results.by_kind(self.results(rows)).pivot(index="method", columns="kind", values="mAP@50")
+        return table.reindex([row for row in rows if row in table.index])
+
+    def by_factor(self, rows: Sequence[str]) -> pd.DataFrame:
+        """How often the clip ranked first misses a changed attribute, by attribute, in per cent."""
+        return results.by_factor(self.results(rows)).rename(columns={"missed_changed": "missed"})
+
+    def curves(self, rows: Iterable[str]) -> pd.DataFrame:
+        """Training curves of rows that this seed has trained; `val` in per cent."""
+        there = [name for name in rows if (self.results_dir / name / f"seed-{self.seed}.json").exists()]
+        curves = [
+            results.training_curve(self.results_dir, name, self.seed).assign(row=name) for name in there
+        ]
+        return pd.concat(curves, ignore_index=True).assign(val=lambda curve: 100 * curve["val"])
+
+    def cost(self, rows: Iterable[str]) -> pd.DataFrame:
+        """Seconds of training and mAP@50 on val of rows that have run, means over seeds."""
+        return results.training_cost(self.results_dir, list(rows))
+
+    def ask(self, clip_id: str, text: str, k: int = 12, method: str = "clip-avg-zs") -> pd.DataFrame:
+        """Ask one question of the test clips; return the first k: rank, clip_id, score, label, right."""
+        if clip_id not in self.clips.index:
+            raise ValueError(f"clip {clip_id!r} is not in this benchmark; choose one of study.clips.clip_id.")
+        gallery = self.clips[self.clips["split"] == "test"]
+        fitted = self.fit(method)
+        asked = pd.DataFrame({"query_id": ["asked"], "query_clip": [clip_id], "text": [text]})
+        scores = (
+            fitted.embed_queries(asked).float() @ fitted.embed_gallery(gallery["clip_id"].tolist()).float().T
+        )
+        hidden = torch.from_numpy((gallery["clip_id"] == clip_id).to_numpy())
+        places = rank_gallery(scores.masked_fill(hidden, -torch.inf), min(k, len(gallery) - 1))[0]
+        same = self.queries[(self.queries["query_clip"] == clip_id) & (self.queries["text"] == text)]
+        found = gallery.iloc[places]
+        right = found["clip_id"].isin(same["answers"].iloc[0]).tolist() if len(same) else None
+        ranks = range(1, len(found) + 1)
+        ranked = {"rank": ranks, "clip_id": found["clip_id"], "score": scores[0, places].tolist()}
+        return pd.DataFrame(ranked | {"label": found["text"], "right": right}).reset_index(drop=True)
+
+    # ---- what a notebook shows and writes
+
+    def about(self, rows: Iterable[str]) -> Styler:
+        """What each row does, as a table with text to the left."""
+        return as_text(
+            pd.Series({name: METHODS[name].about for name in rows}, name="query and gallery").to_frame()
+        )
+
+    def frames(self, clip_id: str, frames: int = 12):
+        """Frames of one clip: uint8 (T, H, W, 3)."""
+        return read_clips([self.clips_dir / self.clips["path"][clip_id]], frames)[0]
+
+    def sheet(self, clips: dict[str, str], frames: int = 12):
+        """A figure with one row of frames a clip; `clips` has the clip_id by caption."""
+        return plots.contact_sheet({name: self.frames(clip_id, frames) for name, clip_id in clips.items()})
+
+    def export(self, notebook: str, **drawn) -> list[str]:
+        """Save what a notebook drew as `<notebook>_<name>`; return the names of the files.
+
+        drawn: a figure and the table it was drawn from, or a table alone.
+        """
+        written = []
+        for name, what in drawn.items():
+            if isinstance(what, pd.DataFrame):
+                written += plots.save_table(what, f"{notebook}_{name}", self.figures_dir)
+            else:
+                written += plots.save_figure(what[0], f"{notebook}_{name}", what[1], self.figures_dir)
+        return [path.name for path in written]
+
+    def export_results(self) -> list[str]:
+        """Write every seed's mAP as CSV, and beside it what it is computed from, one row a query."""
+        path = self.figures_dir / f"results_{self.out.name}.csv"
+        results.write_results_csv(self.results_dir, path)
+        return [path.name, f"{path.stem}_queries.parquet"]
+
+
+def as_text(table: pd.DataFrame) -> Styler:
+    """A table whose cells are sentences: aligned to the left."""
+    return table.style.set_properties(**{"text-align": "left"})
+
+
+def _starts_late(recipe: str) -> bool:
+    """Whether a recipe starts from another one's reader, and so cannot train beside it."""
+    return recipe in RECIPES and bool(RECIPES[recipe].start)
