@@ -21,7 +21,7 @@ from .encoders import Encoder, load_encoder
 from .evaluation import results
 from .evaluation.paper import beside_paper
 from .evaluation.rows import embed_in_shares, run_rows
-from .machine.workers import side_by_side
+from .machine.workers import require_main_guard, run_in_parallel
 from .methods import METHODS, Fitted, Setting, get_method
 from .metrics.intervals import PairedInterval
 from .metrics.ranking import rank_gallery
@@ -51,6 +51,7 @@ def open_study(
     render_seed: of a rendering. annotations: folder of the files of a source that is not rendered;
     $TFCOVR_ANNOTATIONS where none is named. modifications: instructions in place of those written by rule.
     """
+    require_main_guard()
     known = sorted({*SOURCES, *COMPLETE, *RENDERED})
     if source not in known:
         raise ValueError(f"source {source!r} is not known; choose one of {', '.join(known)}.")
@@ -149,7 +150,7 @@ class Study:
         """Stage 1: train encoders that are not there yet, in parallel; return all by recipe."""
         given = (self.benchmark, self.clips_dir, self.profile, self.seed)
         folder = self.folder / "stage1"
-        side_by_side(learn, [(name, *given, folder / name) for name in recipes if not _starts_late(name)])
+        run_in_parallel(learn, [(name, *given, folder / name) for name in recipes if not _starts_late(name)])
         return {name: learn(name, *given, folder / name) for name in recipes}
 
     def score(
@@ -254,7 +255,7 @@ class Study:
         scores = (
             fitted.embed_queries(asked).float() @ fitted.embed_gallery(gallery["clip_id"].tolist()).float().T
         )
-        hidden = torch.from_numpy((gallery["clip_id"] == clip_id).to_numpy())
+        hidden = torch.tensor((gallery["clip_id"] == clip_id).tolist())
         places = rank_gallery(scores.masked_fill(hidden, -torch.inf), min(k, len(gallery) - 1))[0]
         same = self.queries[(self.queries["query_clip"] == clip_id) & (self.queries["text"] == text)]
         found = gallery.iloc[places]
