@@ -1,7 +1,7 @@
-"""Which labels form a query and its answer: proposed by text similarity, verified by attributes.
+"""Label pairs: which labels form a query and its answer.
 
-Text similarity ranks well and decides badly, so it only proposes and breaks ties. The difference of
-the attributes verifies, and a person can overrule both.
+Text similarity proposes pairs and breaks ties, the difference of the attributes verifies them, and a
+person can overrule both.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,26 +24,30 @@ DECISION_COLUMNS = ["source_label", "target_label", "decision", "kind", "comment
 DECISIONS_PATH = ROOT / "data" / "pair_decisions.csv"
 KINDS = ("temporal", "event")
 NEAREST_HARD = 3  # neighbours a label gets in tier 3
-RECALL = 0.80  # of the verified pairs that a calibrated threshold must let through
-# Landings that any apparatus may end in; a swing is how every skill on the bars begins.
+RECALL = 0.80  # share of the verified pairs that a calibrated threshold must keep
 NEUTRAL_LANDINGS = {"", "step-out", "feet together", "cross position", "side position"}
-# Not changes of their own: the apparatus tells T from E, the family follows from the base.
+# Not changes of their own: the apparatus decides the kind, and the family follows from the base.
 _CONTEXT = ("apparatus", "family")
-_ATTRIBUTES = [f.name for f in fields(Attributes) if f.name not in _CONTEXT]
+_ATTRIBUTES = [field.name for field in fields(Attributes) if field.name not in _CONTEXT]
+_ENDS = ["source_label", "target_label"]
 
 Encoder = Callable[[list[str]], np.ndarray]
 
 
 def spell_out(text: str) -> str:
-    """Write the apparatus tag in full, as an encoder of text wants it."""
+    """Write the apparatus tag in full, as text encoders need it.
+
+    >>> spell_out("(FX) switch leap")
+    '(Floor Exercise) switch leap'
+    """
     return re.sub(r"^\((\w+)\)", lambda tag: f"({APPARATUS.get(tag[1], tag[1])})", text)
 
 
 def similarity_matrix(texts: list[str], encoder: Encoder | None = None) -> np.ndarray:
     """Return the (N, N) cosine similarity of label texts.
 
-    `encoder` maps N texts to (N, D) unit vectors; without one the similarity is "lexical": the mean
-    of the cosine of word-pair counts and of the share of words that stand in the same order.
+    `encoder` maps N texts to (N, D) unit vectors. Without one the similarity is lexical: the mean of the
+    cosine of word-pair counts and of the share of words in the same order.
     """
     spelled = [spell_out(text) for text in texts]
     if encoder is not None:
@@ -60,9 +64,12 @@ def similarity_matrix(texts: list[str], encoder: Encoder | None = None) -> np.nd
 
 
 def calibrate_threshold(similarity: np.ndarray, verified: np.ndarray, recall: float = RECALL) -> float:
-    """Return the largest cut that lets at least this share of the verified pairs through.
+    """Return the largest threshold that keeps at least this share of the verified pairs.
 
-    Both arrays hold one value a pair. A cut of one encoder means nothing to another.
+    Both arrays hold one value a pair. A threshold is valid for its encoder only.
+
+    >>> calibrate_threshold(np.array([0.9, 0.8, 0.1]), np.array([True, True, False]))
+    0.8
     """
     kept = np.sort(similarity[verified])[::-1]
     if not len(kept):
@@ -75,62 +82,41 @@ def pair_labels(
 ) -> pd.DataFrame:
     """Pair labels in tiers 1 to 3 and return the directed pairs, both ways of each.
 
-    Tier 1: one attribute differs on one apparatus, or none across two. Tier 2: a label still alone
-    with its nearest. Tier 3, harder: two attributes differ (three for dives), each label's three
-    most similar. `decisions` is a person's CSV; where it exists it is obeyed in both directions:
-    a rejected pair is left out, an accepted one stands in tier 1 whatever the rules say.
+    Tier 1: one attribute differs on one apparatus, or none across two. Tier 2: a label without such a pair,
+    with its nearest. Tier 3, harder: two attributes differ (or three, for dives), each label with its three
+    most similar. `decisions` is a person's CSV: a rejected pair is left out, and an accepted one that
+    the rules leave out joins tier 1.
     """
-    labels = labels.sort_values("label_id", ignore_index=True)
+    pairs = _all_pairs(labels, encoder)
     # Rounded, so that the last bits of a matrix product cannot change a choice or a file.
-    similarity = similarity_matrix(labels["text"].tolist(), encoder).round(6)
-    compared = _Comparison(labels)
-    pairs = _tiers(compared, similarity)
+    pairs["similarity"] = pairs["similarity"].round(6)
+    pairs["tier"] = _tiers(pairs)
     if decisions is not None and decisions.exists():
-        pairs = _obey(pairs, read_decisions(decisions), labels)
-    i_idx, j_idx = pairs["i"].to_numpy(), pairs["j"].to_numpy()
-    ids = labels["label_id"].to_numpy()
-    apparatus = np.array([attributes.apparatus for attributes in compared.attributes])
-    kind = np.where(apparatus[i_idx] == apparatus[j_idx], *KINDS)
-    pairs = pairs.assign(
-        kind=pairs["kind"].where(pairs["kind"] != "", kind),
-        changed=[compared.names(i, j) for i, j in zip(i_idx, j_idx)],
-        similarity=similarity[i_idx, j_idx],
-    )
-    there = pairs.assign(source_label=ids[i_idx], target_label=ids[j_idx])
-    back = pairs.assign(source_label=ids[j_idx], target_label=ids[i_idx])
-    both = pd.concat([there, back])[PAIR_COLUMNS].astype({"changed": str, "kind": str})
-    return both.sort_values(["source_label", "target_label"], ignore_index=True)
+        said = read_decisions(decisions)[[*_ENDS, "decision", "kind"]]
+        pairs = pairs.drop(columns=["decision", "kind"]).merge(said, on=_ENDS, how="left")
+        pairs = pairs.fillna({"decision": "", "kind": ""})
+        pairs["tier"] = pairs["tier"].mask((pairs["decision"] == "accept") & (pairs["tier"] == 0), 1)
+    pairs = pairs[(pairs["tier"] > 0) & (pairs["decision"] != "reject")]
+    pairs["kind"] = pairs["kind"].where(pairs["kind"] != "", np.where(pairs["across"], *KINDS[::-1]))
+    back = pairs.rename(columns=dict(zip(_ENDS, _ENDS[::-1])))
+    both = pd.concat([pairs, back])[PAIR_COLUMNS].astype({"changed": str, "kind": str})
+    return both.sort_values(_ENDS, ignore_index=True)
 
 
 def propose_pairs(labels: pd.DataFrame, encoder: Encoder | None = None) -> pd.DataFrame:
     """List every unordered pair of one dataset with its similarity, and whether it is proposed.
 
-    `verified` marks tier 1; the threshold is calibrated on it for each dataset, as text similarity
-    means something else among dives than among gymnastics labels.
+    `verified` marks tier 1. Each dataset has its own threshold, calibrated on its verified pairs, since
+    dives are more alike in text than gymnastics labels.
     """
-    labels = labels.sort_values("label_id", ignore_index=True)
-    similarity = similarity_matrix(labels["text"].tolist(), encoder)
-    compared = _Comparison(labels)
-    i_idx, j_idx = np.triu_indices(len(labels), 1)
-    dataset = labels["dataset"].to_numpy()
-    same = dataset[i_idx] == dataset[j_idx]
-    i_idx, j_idx = i_idx[same], j_idx[same]
-    ids = labels["label_id"].to_numpy()
-    table = pd.DataFrame(
-        {
-            "source_label": ids[i_idx],
-            "target_label": ids[j_idx],
-            "dataset": dataset[i_idx],
-            "similarity": similarity[i_idx, j_idx],
-            "verified": compared.tier_1[i_idx, j_idx],
-        }
-    )
-    cuts = {
+    pairs = _all_pairs(labels, encoder).query("same_dataset").reset_index(drop=True)
+    table = pairs[[*_ENDS, "dataset", "similarity", "verified"]]
+    thresholds = {
         name: calibrate_threshold(part["similarity"].to_numpy(), part["verified"].to_numpy())
         for name, part in table.groupby("dataset")
         if part["verified"].any()
     }
-    threshold = table["dataset"].map(cuts)
+    threshold = table["dataset"].map(thresholds)
     return table.assign(threshold=threshold, proposed=table["similarity"] >= threshold)
 
 
@@ -167,11 +153,7 @@ def record_decision(
 
 
 def _word_pair_cosine(words: list[list[str]]) -> np.ndarray:
-    pairs = [Counter(pairwise(line)) for line in words]
-    column = {pair: k for k, pair in enumerate(dict.fromkeys(p for line in pairs for p in line))}
-    counts = np.zeros((len(words), max(len(column), 1)))
-    for row, line in enumerate(pairs):
-        counts[row, [column[pair] for pair in line]] = list(line.values())
+    counts = pd.DataFrame([Counter(map(" ".join, pairwise(line))) for line in words]).fillna(0).to_numpy()
     lengths = np.linalg.norm(counts, axis=1, keepdims=True)
     unit = counts / np.where(lengths > 0, lengths, 1)
     return unit @ unit.T
@@ -188,89 +170,56 @@ def _same_order(words: list[list[str]]) -> np.ndarray:
     return ratio
 
 
-class _Comparison:
-    """What differs between every two labels: boolean matrices (N, N), and how many changes."""
-
-    def __init__(self, labels: pd.DataFrame):
-        self.attributes = [Attributes.from_json(text) for text in labels["attributes"]]
-        self.differs = {name: self._unequal(name) for name in _ATTRIBUTES}
-        self.n_changes = np.sum(list(self.differs.values()), axis=0)
-        apparatus = ~self._unequal("apparatus")
-        group = labels["set"].to_numpy(dtype=str)
-        dataset = labels["dataset"].to_numpy(dtype=str)
-        self.same_apparatus = apparatus & (dataset[:, None] == dataset)
+def _all_pairs(labels: pd.DataFrame, encoder: Encoder | None) -> pd.DataFrame:
+    """Compare every two labels: a row for each unordered pair, in the order of their ids."""
+    labels = labels.sort_values("label_id", ignore_index=True)
+    ids, datasets, sets = (labels[name].tolist() for name in ("label_id", "dataset", "set"))
+    attributes = [Attributes.from_json(text) for text in labels["attributes"]]
+    values = [tuple(getattr(one, name) for name in _ATTRIBUTES) for one in attributes]
+    rows = []
+    for i, j in combinations(range(len(labels)), 2):
+        a, b = attributes[i], attributes[j]
+        changed = [name for name, one, other in zip(_ATTRIBUTES, values[i], values[j]) if one != other]
+        across, same_dataset = a.apparatus != b.apparatus, datasets[i] == datasets[j]
         # Same set and same base, hence same family: only details differ.
-        self.same_skill = self.same_apparatus & (group[:, None] == group) & ~self.differs["base"]
-        entry = self._neutral("entry", lambda entry: not entry or "swing" in entry)
-        landing = self._neutral("finish", NEUTRAL_LANDINGS.__contains__)
-        ignored = (self.differs["entry"] & entry).astype(int) + (self.differs["finish"] & landing)
-        across = ~apparatus & (self.n_changes == ignored)
-        self.tier_1 = (self.same_skill & (self.n_changes == 1)) | across
-
-    def names(self, i: int, j: int) -> str:
-        """The attributes that change, e.g. "rotation" or "direction,shape"; across apparatus
-        only "apparatus" where nothing else that counts does."""
-        if self.attributes[i].apparatus != self.attributes[j].apparatus and self.tier_1[i, j]:
-            return "apparatus"
-        context = ["apparatus"] * (self.attributes[i].apparatus != self.attributes[j].apparatus)
-        return ",".join(context + [name for name in _ATTRIBUTES if self.differs[name][i, j]])
-
-    def _unequal(self, name: str) -> np.ndarray:
-        codes, _ = pd.factorize(pd.Series([str(getattr(a, name)) for a in self.attributes]))
-        return codes[:, None] != codes
-
-    def _neutral(self, name: str, is_neutral: Callable[[str], bool]) -> np.ndarray:
-        flags = np.array([is_neutral(getattr(a, name)) for a in self.attributes], dtype=bool)
-        return flags[:, None] & flags
+        same_skill = same_dataset and not across and sets[i] == sets[j] and a.base == b.base
+        verified = not _counted(changed, a, b) if across else same_skill and len(changed) == 1
+        if across:
+            changed = ["apparatus"] if verified else ["apparatus", *changed]
+        hard = same_skill and (len(changed) == 2 or (len(changed) == 3 and a.family == "dive"))
+        near = same_dataset and not across and bool(changed)
+        flags = (a.base != b.base, across, same_dataset, verified, hard, near)
+        rows.append((i, j, ids[i], ids[j], datasets[i], ",".join(changed), len(changed), *flags))
+    names = ["i", "j", *_ENDS, "dataset", "changed", "n_changes"]
+    flags = ["other_base", "across", "same_dataset", "verified", "hard", "near"]
+    table = pd.DataFrame(rows, columns=[*names, *flags]).astype(dict.fromkeys(flags, bool))
+    similarity = similarity_matrix(labels["text"].tolist(), encoder)
+    return table.assign(similarity=similarity[np.triu_indices(len(labels), 1)], decision="", kind="")
 
 
-def _tiers(compared: _Comparison, similarity: np.ndarray) -> pd.DataFrame:
-    """Unordered pairs i < j of the three tiers, by position."""
-    upper = np.triu(np.ones(similarity.shape, dtype=bool), 1)
-    first = compared.tier_1 & upper
-
-    # A label alone prefers its own skill, then the fewest changes, then the likest text.
-    alone = ~compared.tier_1.any(axis=1)
-    reachable = compared.same_apparatus & (compared.n_changes > 0)
-    by_nearness = [-similarity, compared.n_changes, compared.differs["base"]]
-    second = _nearest(reachable & alone[:, None], by_nearness, 1) & upper
-
-    is_dive = np.array([attributes.family == "dive" for attributes in compared.attributes], dtype=bool)
-    hard = compared.same_skill & (compared.n_changes == 2)
-    hard |= compared.same_skill & (compared.n_changes == 3) & is_dive
-    third = _nearest(hard, [-similarity], NEAREST_HARD) & upper & ~second
-
-    tiers = []
-    for tier, chosen in enumerate([first, second, third], start=1):
-        i_idx, j_idx = np.nonzero(chosen)
-        tiers.append(pd.DataFrame({"i": i_idx, "j": j_idx, "tier": tier}))
-    return pd.concat(tiers, ignore_index=True).assign(decision="", kind="")
+def _counted(changed: list[str], a: Attributes, b: Attributes) -> list[str]:
+    """Leave out the changes that the apparatus brings: how a skill on the bars begins, how any may end."""
+    ignored = set()
+    if all(not one.entry or "swing" in one.entry for one in (a, b)):
+        ignored.add("entry")
+    if {a.finish, b.finish} <= NEUTRAL_LANDINGS:
+        ignored.add("finish")
+    return [name for name in changed if name not in ignored]
 
 
-def _nearest(candidates: np.ndarray, keys: list[np.ndarray], n: int) -> np.ndarray:
-    """Mark the n best candidates of each row (both ways); the last key weighs most, ties go to
-    the first label."""
-    columns = np.arange(candidates.shape[1])
-    chosen = np.zeros_like(candidates)
-    for row in np.flatnonzero(candidates.any(axis=1)):
-        order = np.lexsort([columns, *(key[row] for key in keys), ~candidates[row]])
-        chosen[row, order[: min(n, candidates[row].sum())]] = True
-    return chosen | chosen.T
+def _tiers(pairs: pd.DataFrame) -> np.ndarray:
+    """Tier of each pair, 0 where it is in none."""
+    keyed = pairs.assign(unlike=-pairs["similarity"])
+    ways = [keyed.assign(label=keyed[one], other=keyed[other]) for one, other in ("ij", "ji")]
+    both = pd.concat(ways)
+    alone = ~both["label"].isin(both.loc[both["verified"], "label"])
 
+    def nearest(candidates: pd.Series, keys: list[str], n: int) -> pd.Index:
+        return both[candidates].sort_values(["label", *keys, "other"]).groupby("label").head(n).index
 
-def _obey(pairs: pd.DataFrame, decisions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """Apply decisions about labels that are here; others belong to another benchmark."""
-    position = {label_id: k for k, label_id in enumerate(labels["label_id"])}
-    ends = ["source_label", "target_label"]
-    here = decisions[decisions[ends].isin(list(position)).all(axis=1)]
-    places = np.sort(here[ends].map(position.get).to_numpy(dtype=int).reshape(-1, 2), axis=1)
-    here = pd.DataFrame({"i": places[:, 0], "j": places[:, 1]}).assign(
-        said=here["decision"].to_numpy(), said_kind=here["kind"].to_numpy()
-    )
-    merged = pairs.merge(here, on=["i", "j"], how="outer")
-    merged = merged[merged["said"] != "reject"]
-    return merged.assign(
-        tier=merged["tier"].fillna(1).astype(int),
-        kind=merged["said_kind"].fillna(""),
-        decision=merged["said"].fillna(""),
-    )[["i", "j", "tier", "decision", "kind"]]
+    tier = pd.Series(0, pairs.index)
+    tier[nearest(both["hard"], ["unlike"], NEAREST_HARD)] = 3
+    # A label alone prefers its own skill, then the fewest changes, then the most similar text.
+    tier[nearest(both["near"] & alone, ["other_base", "n_changes", "unlike"], 1)] = 2
+    tier[pairs["verified"]] = 1
+    return tier
