@@ -183,7 +183,7 @@ third = pd.factorize(clips.source_video)[0] % 3 == 0
 if rendered:
     half = clips[(groups["saltos"] >= 0) | (groups["twists"] >= 0)].groupby("label_id").sample(frac=.5, random_state=0).index
     middle = read_clips([folder / path for path in clips.path[half]], 1, "middle")
-    rows = shortcuts.run("one frame, the middle", middle, label_idx[half], {count: group[half] for count, group in groups.items()}, third[half],
+    rows = shortcuts.find_count_shortcuts("one frame, the middle", middle, label_idx[half], {count: group[half] for count, group in groups.items()}, third[half],
                      epochs=profile.probe_epochs, seed=seed)
 pd.DataFrame(rows).round(3)
 
@@ -196,7 +196,7 @@ hidden = pd.DataFrame()
 if rendered:
     sample = clips.groupby("label_id").sample(frac=min(1., 2000 / len(clips)), random_state=0).index
     halls = np.stack([rendering.render_hall(clips.apparatus[row], clips.clip_id[row], clips.source_video[row], render_seed) for row in sample])
-    hidden = shortcuts.run_hall(halls, clips.loc[sample], label_idx[sample], third[sample], epochs=profile.probe_epochs, seed=seed)
+    hidden = shortcuts.find_hall_shortcuts(halls, clips.loc[sample], label_idx[sample], third[sample], epochs=profile.probe_epochs, seed=seed)
 hidden.round(3)
 
 # %% [markdown]
@@ -209,7 +209,7 @@ if rendered:
     frames = embed_clips(load_encoder("clip", profile.clip_weights, read_out="pooled"), clips.iloc[aerial], folder, frames=profile.frames, progress=False).values.numpy()
     held_out = (clips.split != "train").to_numpy()[aerial]
     for name, shuffle in (("all frames, in order", False), ("all frames, shuffled", True)):
-        rows += shortcuts.run(name, frames, label_idx[aerial], {count: group[aerial] for count, group in groups.items()}, held_out,
+        rows += shortcuts.find_count_shortcuts(name, frames, label_idx[aerial], {count: group[aerial] for count, group in groups.items()}, held_out,
                           epochs=profile.probe_epochs, shuffle_frames=shuffle, seed=seed)
 probes = pd.DataFrame(rows)
 probes.round(3)

@@ -38,7 +38,7 @@ from IPython.display import Markdown, display
 
 from tfcovr_utils import rendering, plots
 from tfcovr_utils.embedding.embed import embed_clips
-from tfcovr_utils.rendering.shortcuts import probe_frame
+from tfcovr_utils.rendering.shortcuts import find_frame_shortcuts
 from tfcovr_utils.profiles import get_profile, provenance, runs_dir
 from tfcovr_utils.evaluation.rows import embed_in_shares
 from tfcovr_utils.sources import load_source
@@ -168,7 +168,7 @@ some = clips.iloc[np.concatenate([rows["train"][::6], rows["test"]])]
 middle = embed_clips(learned["frozen-ordered"].encoder, some, folder, frames=1, policy="middle", progress=False).values[:, 0]
 factors = pd.read_parquet(folder / "factors.parquet").set_index("clip_id").loc[some.clip_id].reset_index()
 facts = rendering.middle_frames(some, factors, profile.render_seed)
-one_frame = probe_frame(middle, factors, facts, (some.split == "train").to_numpy(), (some.split == "test").to_numpy())
+one_frame = find_frame_shortcuts(middle, factors, facts, (some.split == "train").to_numpy(), (some.split == "test").to_numpy())
 one_frame.round(1)
 
 # %% [markdown]

@@ -281,10 +281,10 @@ def test_command_line_says_what_is_wrong():
     )
 
 
-# ---- the probes that look for shortcuts
+# ---- the networks that look for shortcuts
 
 
-def test_a_probe_finds_a_shortcut_that_is_there_and_none_that_is_not():
+def test_a_network_finds_a_shortcut_that_is_there_and_none_that_is_not():
     """Groups of two labels; in one count's groups a bright corner gives the label away, in the other's nothing does."""
     rng = np.random.default_rng(0)
     label_idx = np.repeat(np.arange(4), 60)
@@ -293,7 +293,7 @@ def test_a_probe_finds_a_shortcut_that_is_there_and_none_that_is_not():
     group = np.where(label_idx < 2, 0, 1)
     held_out = np.arange(240) % 3 == 0
     found = [
-        shortcuts.run("x", frames, label_idx, {"count": np.where(group == g, 0, -1)}, held_out, epochs=40)[0]
+        shortcuts.find_count_shortcuts("x", frames, label_idx, {"count": np.where(group == g, 0, -1)}, held_out, epochs=40)[0]
         for g in (0, 1)
     ]
     assert found[0]["accuracy"] > 0.95 and abs(found[1]["accuracy"] - 0.5) < 0.2
