@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from comparing import compare, main, row
 
+from tfcovr_utils.embedding.batches import Compute
 from tfcovr_utils.embedding.embed import embed_clips
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.profiles import get_profile
@@ -71,7 +72,7 @@ def ahead(encoder, clips, folder, workers):
     kept.room = None
     with tempfile.TemporaryDirectory() as out:
         embedded = embed_clips(
-            encoder, clips, folder, frames=FRAMES, store_dir=Path(out), workers=workers, progress=False
+            encoder, clips, folder, frames=FRAMES, store_dir=Path(out), compute=Compute(workers=workers), progress=False
         )
     assert not embedded.missing, embedded.missing
     return embedded.values.sum(-1).numpy()

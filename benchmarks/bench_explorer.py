@@ -75,7 +75,7 @@ def fill_store(clips: pd.DataFrame, folder: Path, store_dir: Path, profile, num_
         "readout": "frames",
         "frames": profile.frames,
         "policy": "centre",
-        "decoder": embedding._decoders(clips["path"]),
+        "decoder": embedding.decoders(clips["path"]),
     }
     store = embedding.Store(
         store_dir, encoder.name, {"encoder": encoder.identity, "precision": "float32", **recipe}

@@ -1,4 +1,4 @@
-"""Clips and texts are embedded once, whatever stops the run, and nothing stale or damaged is ever read for them."""
+"""Clips and texts are embedded once, whatever stops the run; stale or damaged embeddings are never read."""
 
 import errno
 import hashlib
@@ -17,8 +17,9 @@ import pytest
 import torch
 from command import status_of
 
+from tfcovr_utils.embedding import batches, store
 from tfcovr_utils.embedding import embed as embedding
-from tfcovr_utils.embedding import store
+from tfcovr_utils.embedding.batches import Compute
 from tfcovr_utils.embedding.embed import embed_clips, embed_texts
 from tfcovr_utils.encoders import ENCODERS, Encoder
 from tfcovr_utils.video import hashes, read_clip, write_clip
@@ -207,7 +208,7 @@ def test_whatever_changes_the_values_changes_the_address(originals, embed, monke
             "frames": {"frames": FRAMES + 1},
             "policy": {"policy": "middle"},
             "readout": {"readout": "clips"},
-            "precision": {"precision": "bfloat16"},
+            "precision": {"compute": Compute(precision="bfloat16")},
         }.get(change, {})
     second = embed(originals, encoder, **options)
     assert encoder.encoded == 10
@@ -232,7 +233,7 @@ def test_the_manifest_says_what_the_values_are(originals, embed, tmp_path):
 
 
 def test_half_precision_is_near_and_kept_apart(originals, embed):
-    full, half = embed(originals), embed(originals, precision="bfloat16")
+    full, half = embed(originals), embed(originals, compute=Compute(precision="bfloat16"))
     torch.testing.assert_close(half.values, full.values, atol=0.05, rtol=0.05)
     assert half.values.dtype == torch.float32
 
@@ -289,7 +290,7 @@ def test_a_file_that_changes_while_it_is_read_gives_no_row(clips_dir, embed, mon
             path.write_bytes((path.parent / "4.mp4").read_bytes())
         return clip
 
-    monkeypatch.setattr(embedding, "read_cached", read_and_change)
+    monkeypatch.setattr(batches, "read_cached", read_and_change)
     missing = embed(clips_dir).missing
     assert list(missing) == ["id clips/3.mp4"] and "changed while it was read" in missing["id clips/3.mp4"]
 
@@ -307,14 +308,14 @@ def test_a_clip_shorter_than_the_sampling_repeats_frames(tmp_path, embed):
 def test_clips_of_several_sizes_are_embedded_together(clips_dir, embed):
     write_drawn(clips_dir / "clips" / "3.mp4", 3, size=48)
     write_drawn(clips_dir / "clips" / "6.mp4", 6, size=64)
-    for row, values in enumerate(embed(clips_dir, batch=3).values):
+    for row, values in enumerate(embed(clips_dir, compute=Compute(batch=3)).values):
         torch.testing.assert_close(values, expected(Tiny(), clips_dir / "clips" / f"{row}.mp4"))
 
 
 def test_a_batch_that_does_not_fit_is_halved_for_good(originals, embed, monkeypatch, tmp_path):
     monkeypatch.setattr(embedding, "SHARD_ROWS", 512)
     encoder = Tiny(limit=3)
-    values = embed(originals, encoder, batch=8).values
+    values = embed(originals, encoder, compute=Compute(batch=8)).values
     assert encoder.batches == [8, 4, 2, 2, 2, 2, 2]
     torch.testing.assert_close(values, embed(originals, Tiny(), store_dir=tmp_path / "whole").values)
     with pytest.raises(torch.cuda.OutOfMemoryError):
@@ -334,9 +335,9 @@ def test_frames_in_memory_are_bounded(originals, embed, monkeypatch):
         waiting.append(len(decoded) - encoder.encoded)
         return Tiny.encode_frames(encoder, frames)
 
-    monkeypatch.setattr(embedding, "read_cached", read)
+    monkeypatch.setattr(batches, "read_cached", read)
     monkeypatch.setattr(encoder, "encode_frames", encode)
-    monkeypatch.setattr(embedding, "PENDING_BYTES", 2 * one_clip)
+    monkeypatch.setattr(batches, "PENDING_BYTES", 2 * one_clip)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(embedding, "SHARD_ROWS", 512)
     embed(originals, encoder)
@@ -410,7 +411,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, embed):
     encoder = Tiny()
     resumed = embed(folder, encoder, store_dir=out)
     assert encoder.encoded == 0
-    assert torch.equal(resumed.values, embed(folder, batch=2).values)
+    assert torch.equal(resumed.values, embed(folder, compute=Compute(batch=2)).values)
 
 
 def test_two_processes_fill_one_store(originals, tmp_path, embed):
@@ -427,7 +428,7 @@ def test_two_processes_fill_one_store(originals, tmp_path, embed):
 
 def test_shards_share_the_clips_out(originals, embed):
     parts = [embed(originals, shard=(i, 3)) for i in range(3)]
-    assert sorted(sum((part.clip_ids for part in parts), [])) == table(originals)["clip_id"].tolist()
+    assert sorted(clip_id for part in parts for clip_id in part.clip_ids) == table(originals)["clip_id"].tolist()
     assert [len(part.clip_ids) for part in parts] == [4, 3, 3]
     assert embed(originals, shard=(10, 11)).clip_ids == []
 
@@ -524,7 +525,8 @@ def test_a_full_disk_is_said_and_what_was_written_is_kept(originals, embed, tmp_
 
     monkeypatch.setattr(Path, "write_bytes", write_while_there_is_room)
     with pytest.raises(
-        OSError, match=r"tiny-\w+ cannot take 2 embeddings \(No space left on device\); make room"
+        OSError,
+        match=r"tiny-\w+/shard-\w+\.safetensors cannot be written \(No space left on device\); make room",
     ):
         embed(originals)
     monkeypatch.undo()
@@ -536,7 +538,7 @@ def test_a_full_disk_is_said_and_what_was_written_is_kept(originals, embed, tmp_
 
 def test_a_folder_that_cannot_be_written_is_named(originals, embed, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file/stores/tiny-.* cannot take .* choose another folder"):
+    with pytest.raises(OSError, match="file/stores/tiny-.* cannot be written .* choose another folder"):
         embed(originals, store_dir=tmp_path / "file" / "stores")
 
 
@@ -558,7 +560,7 @@ def test_another_shape_under_the_same_recipe_is_refused(originals, clips_dir, em
     write_drawn(clips_dir / "clips" / "0.mp4", 100)
     encoder = Tiny()
     encoder.out = torch.nn.Linear(96, 9)
-    with pytest.raises(ValueError, match=r"shape \[4, 8\] and is given \[4, 9\] by the same recipe"):
+    with pytest.raises(ValueError, match=r"shape \[4, 8\], and the same recipe now gives \[4, 9\]"):
         embed(clips_dir, encoder)
 
 
@@ -572,10 +574,10 @@ def test_what_gives_no_sound_embedding_is_refused(originals, embed):
     encoder.encode_frames = lambda frames: torch.zeros(1, FRAMES, 8)
     with pytest.raises(ValueError, match=r"shape \(1, 4, 8\), 0 of them not finite, for 4 inputs"):
         embed(originals, encoder)
-    with pytest.raises(ValueError, match="policy 'random' does not take the same frames"):
+    with pytest.raises(ValueError, match="policy 'random' cannot be used here"):
         embed(originals, policy="random")
     with pytest.raises(ValueError, match="precision 'float16' is not known"):
-        embed(originals, precision="float16")
+        embed(originals, compute=Compute(precision="float16"))
 
 
 # Texts, and the command
@@ -628,7 +630,7 @@ def test_the_command_fills_the_store_that_the_function_reads(
 
 def test_the_command_says_what_is_wrong_in_a_sentence(originals, tmp_path, tiny_command, capsys):
     assert tiny_command("--benchmark", tmp_path) == 2
-    assert "clips.parquet is not there; give --benchmark a folder" in capsys.readouterr().err
+    assert "clips.parquet does not exist; give --benchmark a folder" in capsys.readouterr().err
     assert tiny_command("--benchmark", originals, "--clips", tmp_path) == 2
     assert f"none of 10 clips below {tmp_path} could be read" in capsys.readouterr().err
     for wrong in ("2/2", "1", "a/2", "-1/2"):

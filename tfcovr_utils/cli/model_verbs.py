@@ -47,6 +47,7 @@ def embed(options: argparse.Namespace) -> None:
     """Embed clips or texts; clips that cannot be read are named and the others are embedded."""
     import pandas as pd
 
+    from ..embedding.batches import Compute
     from ..embedding.embed import embed_clips, embed_texts
     from ..encoders import load_encoder
     from ..machine import processes
@@ -60,8 +61,8 @@ def embed(options: argparse.Namespace) -> None:
     rows, chosen = pd.read_parquet(path), get_profile(options.profile)
     weights = options.weights or getattr(chosen, f"{options.encoder}_weights", chosen.clip_weights)
     encoder = load_encoder(options.encoder, weights).to(processes.device())
-    given = {"store_dir": options.out, "precision": options.precision}
-    given |= {"batch": options.batch} if options.batch else {}
+    compute = Compute(options.batch, options.precision, options.workers)
+    given = {"store_dir": options.out, "compute": compute}
     if options.readout == "texts":
         said = f"{len(embed_texts(encoder, rows['text'].tolist(), **given))} texts are embedded."
     else:
@@ -73,7 +74,6 @@ def embed(options: argparse.Namespace) -> None:
             policy=options.policy or getattr(encoder, "policy", "centre"),
             readout=options.readout,
             shard=options.shard,
-            workers=options.workers,
             **given,
         )
         for clip_id, reason in embedded.missing.items() if processes.is_main() else ():

@@ -1,9 +1,9 @@
-"""Galleries of millions of clips: rows on disk, an exact search that streams them, and FAISS as an optional extra.
+"""Galleries of millions of clips: rows on disk, an exact search that streams them, and FAISS as an optional
+extra.
 
-    tfcovr search FOLDER --queries query_feat.npy --k 50 --out found.parquet [--index]
-
-A gallery is a folder: `rows.npy` (G, D), and `clips.parquet` with their ids. Up to some hundred thousand clips a product in
-memory (`metrics.rank_gallery`) is simpler and finds the same. Nothing here knows an encoder.
+A gallery is a folder: `rows.npy` (G, D), and `clips.parquet` with their ids. Up to some hundred thousand
+clips a product in memory (`metrics.ranking.rank_gallery`) is simpler and finds the same. `tfcovr search` is
+its command.
 """
 
 import time
@@ -22,14 +22,14 @@ from ..metrics.ranking import BLOCK, rank_gallery, recall_ranked
 
 DTYPES = ("float32", "float16")
 PART = 8192  # clips that `write_gallery` asks for at a time
-LISTS_PER_ROOT = 2  # inverted lists for each unit of the square root of G; FAISS advises 4 to 16, which takes as much longer to build
-TRAINING_ROWS = (39, 64)  # for each list: what FAISS asks for at least, and what is drawn
-PROBES = 32  # lists that a search reads unless told otherwise
-RECALL_QUERIES = 256  # that the command measures recall on
+LISTS_PER_ROOT = 2  # inverted lists per sqrt(G); FAISS advises 4 to 16, which take as much longer to build
+TRAINING_ROWS = (39, 64)  # per list: the least that FAISS asks for, and what is drawn
+PROBES = 32  # lists that a search reads by default
+RECALL_QUERIES = 256  # on which `search_files` measures recall
 
 
 class Found(NamedTuple):
-    """What a search gives, best first; a place without a candidate holds -1 and -infinity."""
+    """What a search finds, best first; a place without a candidate holds -1 and -infinity."""
 
     idx: np.ndarray  # (Q, k) int64, positions in the gallery
     scores: torch.Tensor  # (Q, k) float32
@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Gallery:
-    """(G, D) rows in a file, of which no more than a block is ever in memory."""
+    """(G, D) rows in a file, read one block at a time."""
 
     folder: Path
     shape: tuple[int, int]
@@ -46,25 +46,24 @@ class Gallery:
 
     @classmethod
     def open(cls, folder: Path) -> "Gallery":
-        """Open what `write_gallery` wrote, or a `rows.npy` from elsewhere with a `clips.parquet` (clip_id) beside it."""
+        """Open what `write_gallery` wrote, or any `rows.npy` with a `clips.parquet` (clip_id) beside it."""
         path = Path(folder) / "rows.npy"
         if not path.exists():
-            raise FileNotFoundError(
-                f"{path} is not there; write the gallery with tfcovr_utils.embedding.galleries.write_gallery first."
-            )
+            raise FileNotFoundError(f"{path} does not exist; write the gallery with `write_gallery` first.")
         try:
             rows = np.load(path, mmap_mode="r")
-        except ValueError as error:  # as numpy says of a file that is shorter than its header promises
+        except ValueError as error:  # numpy's, of a file that is shorter than its header promises
             raise ValueError(f"{path} cannot be read ({error}); write the gallery again.") from error
         if rows.ndim != 2 or rows.dtype not in DTYPES or not rows.flags.c_contiguous:
             raise ValueError(
-                f"{path} holds {rows.dtype} of shape {rows.shape}; expected rows (G, D) of {' or '.join(DTYPES)} in C order."
+                f"{path} holds {rows.dtype} of shape {rows.shape}; expected rows (G, D) of "
+                f"{' or '.join(DTYPES)} in C order."
             )
         return cls(Path(folder), rows.shape, rows.dtype, rows.offset)
 
     @property
     def clip_ids(self) -> np.ndarray:
-        """The ids of the rows (G,), read anew each time they are asked for."""
+        """The ids of the rows (G,), read from the file at each call."""
         ids = pd.read_parquet(self.folder / "clips.parquet")["clip_id"].to_numpy()
         if len(ids) != len(self):
             raise ValueError(
@@ -76,8 +75,8 @@ class Gallery:
         return self.shape[0]
 
     def blocks(self, rows: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield (first row, block (n, D) float32) through the file. A block's memory may be used again for the next one."""
-        # Read and not mapped: pages of a mapping would count as the process's memory until the system takes them.
+        """Yield (first row, block (n, D) float32) through the file; a block's memory may be used again for the next."""
+        # Read, not mapped: pages of a mapping count as the process's memory until the system takes them.
         rows = min(rows or max(1, BLOCK // self.shape[1]), max(len(self), 1))
         buffer = np.empty((rows, self.shape[1]), self.dtype)
         with open(self.folder / "rows.npy", "rb", buffering=0) as file:
@@ -86,7 +85,7 @@ class Gallery:
                 block = buffer[: len(self) - start]
                 if file.readinto(block) != block.nbytes:
                     raise OSError(
-                        f"{file.name} ended at row {start} of {len(self)}; it was cut off, so write the gallery again."
+                        f"{file.name} is cut off at row {start} of {len(self)}; write the gallery again."
                     )
                 yield start, torch.from_numpy(block).float()
 
@@ -99,16 +98,17 @@ class Gallery:
 def write_gallery(
     folder: Path, clip_ids: Sequence[str], embed: Callable[[list[str]], torch.Tensor], dtype: str = "float32"
 ) -> Gallery:
-    """Write the gallery of these clips, some thousand at a time; `embed` gives (n, D) for a list of ids, as `Fitted.embed_gallery` does.
+    """Write the gallery of these clips in parts; `embed` gives (n, D) for ids, as `Fitted.embed_gallery`
+    does.
 
-    float16 halves the disk and what is read; scores then differ in the fourth digit. A clip whose row is not finite, as of a file
-    that could not be read, is left out and named in a warning.
+    float16 halves the disk and what is read; scores then differ in the fourth digit. A clip without a finite
+    embedding, such as of an unreadable file, is left out and named in a warning.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}.")
-    folder, clip_ids, kept, left_out, dim = Path(folder), list(clip_ids), [], [], None
+    folder, clip_ids, finite, dim = Path(folder), list(clip_ids), [], None
     if not clip_ids:
-        raise ValueError("a gallery needs clips, and there is no clip id; pass at least one.")
+        raise ValueError("a gallery needs clips, and no clip id is given; pass at least one.")
     with replacing(folder / "rows.npy") as temporary:
         with open(temporary, "wb") as file:
             for start in range(0, len(clip_ids), PART):
@@ -116,32 +116,34 @@ def write_gallery(
                 rows = np.asarray(embed(part).detach().float().cpu())
                 if rows.ndim != 2 or len(rows) != len(part) or dim not in (None, rows.shape[1]):
                     raise ValueError(
-                        f"embed gave {rows.shape} for {len(part)} clips; expected a row of {dim or 'D'} numbers for each."
+                        f"embed gave {rows.shape} for {len(part)} clips; expected {dim or 'D'} numbers for "
+                        "each."
                     )
                 if dim is None:
                     dim = rows.shape[1]
                     _write_header(file, (len(clip_ids), dim), dtype)
                 with np.errstate(over="ignore"):  # too large for float16: infinite, so left out
                     rows = rows.astype(dtype)
-                finite = np.isfinite(rows).all(axis=1)
-                rows[finite].tofile(file)
-                kept += [clip_id for clip_id, fine in zip(part, finite) if fine]
-                left_out += [clip_id for clip_id, fine in zip(part, finite) if not fine]
+                finite.append(np.isfinite(rows).all(axis=1))
+                rows[finite[-1]].tofile(file)
+            finite = np.concatenate(finite)
             file.seek(0)
-            _write_header(
-                file, (len(kept), dim), dtype
-            )  # of the same length: numpy leaves room for any number of rows
-        if not kept:
+            _write_header(file, (int(finite.sum()), dim), dtype)  # numpy pads headers to one length
+        if not finite.any():
             raise ValueError(
-                f"none of {len(clip_ids)} clips has a finite embedding, such as {clip_ids[0]!r}; check the encoder."
+                f"none of {len(clip_ids)} clips has a finite embedding, such as {clip_ids[0]!r}; check the "
+                "encoder."
             )
-        # The rows come last: a folder is a gallery once they are there, and an index belongs to the rows it was built from.
+        # The rows come last: they make the folder a gallery, and an index belongs to the rows it was built
+        # from.
         for name in ("rows.npy", "index.faiss"):
             (folder / name).unlink(missing_ok=True)
-        write_table(pd.DataFrame({"clip_id": kept}), folder / "clips.parquet")
-    if left_out:
+        ids = np.array(clip_ids, dtype=object)
+        write_table(pd.DataFrame({"clip_id": ids[finite]}), folder / "clips.parquet")
+    if not finite.all():
+        left_out = ids[~finite]
         warnings.warn(
-            f"{len(left_out)} of {len(clip_ids)} clips have no finite embedding and are not in {folder}: "
+            f"{len(left_out)} of {len(ids)} clips have no finite embedding and are not in {folder}: "
             f"{', '.join(left_out[:5])}{', ...' if len(left_out) > 5 else ''}.",
             stacklevel=2,
         )
@@ -156,19 +158,19 @@ def _write_header(file, shape: tuple[int, int], dtype: str) -> None:
 def search_exact(
     query_emb: torch.Tensor, gallery: Gallery, k: int, exclude_idx: Sequence[int] | None = None
 ) -> Found:
-    """Find the k best rows by product for each query (Q, D), in one pass through the file and a few blocks of memory.
+    """Find the k best rows by product for each query (Q, D), in one pass through the file.
 
-    Equal scores stand in the gallery's order and exclude_idx (Q,) may not answer, as in `metrics.rank_gallery`, whose ranking this is;
-    a product of other shape may differ in the last bits. Computes where query_emb is.
+    The ranking is that of `metrics.ranking.rank_gallery`, also for equal scores and exclude_idx (Q,);
+    products of other shapes may differ in the last bits. It computes where query_emb is.
     """
     query_emb = _check_queries(query_emb, gallery.shape[1], k)
     num_queries = len(query_emb)
     exclude_idx = np.full(num_queries, -1) if exclude_idx is None else np.asarray(exclude_idx)
     scores = torch.full((num_queries, k), -torch.inf, device=query_emb.device)
     idx = np.full((num_queries, k), -1)
-    # Whichever is wider, the rows or their scores, stays within a block.
+    # A block holds the wider of the two, the rows or their scores.
     for start, block in gallery.blocks(max(1, BLOCK // max(gallery.shape[1], num_queries))):
-        # What was best so far comes first, so that it wins among equals.
+        # The best so far come first, so that they win among equals.
         both = torch.cat([scores, query_emb @ block.to(query_emb.device).T], 1)  # (Q, k + n)
         here = (start <= exclude_idx) & (exclude_idx < start + len(block))
         ranked = rank_gallery(both, k, np.where(here, exclude_idx - start + k, -1))
@@ -178,18 +180,17 @@ def search_exact(
 
 
 def build_index(gallery: Gallery, factory: str | None = None):
-    """Build a FAISS index of the gallery, keep it as `index.faiss` in its folder, and return it.
+    """Build a FAISS index of the gallery in memory, save it as `index.faiss` in its folder, and return it.
 
-    By default inverted lists by inner product, 2 sqrt(G) of them, the rows as they are (IVF-Flat): k-means on 64 rows a list, then
-    the file in blocks; a search reads `PROBES` lists. `factory` is any other in FAISS's own words: "HNSW32", or "IVF4096,SQ8" for
-    a quarter of the memory. The index is in memory whole.
+    factory: an index in FAISS's own words, such as "HNSW32", or "IVF4096,SQ8" for a quarter of the memory. By
+    default 2 sqrt(G) inverted lists of whole rows by inner product (IVF-Flat), of which a search reads
+    `PROBES`.
     """
     faiss = _faiss()
     lists = max(1, min(round(LISTS_PER_ROOT * len(gallery) ** 0.5), len(gallery) // TRAINING_ROWS[0]))
+    factory = factory or f"IVF{lists},Flat"
     try:
-        index = faiss.index_factory(
-            gallery.shape[1], factory or f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT
-        )
+        index = faiss.index_factory(gallery.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
         raise ValueError(
             f"FAISS knows no index {factory!r} for rows of {gallery.shape[1]}; choose one such as 'HNSW32'."
@@ -206,24 +207,26 @@ def build_index(gallery: Gallery, factory: str | None = None):
 
 
 def open_index(gallery: Gallery):
-    """Read the index that `build_index` left beside the rows."""
+    """Read the index that `build_index` saved beside the rows."""
     path = gallery.folder / "index.faiss"
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} is not there; build it with build_index, or give the command --index."
+            f"{path} does not exist; build it with `build_index` or `tfcovr search --index`."
         )
     index = _faiss().read_index(str(path))
     if (index.ntotal, index.d) != gallery.shape:
         raise ValueError(
-            f"{path} holds {index.ntotal} rows of {index.d} and the gallery is {gallery.shape}; delete it and build it again."
+            f"{path} holds {index.ntotal} rows of {index.d} and the gallery is {gallery.shape}; delete it "
+            "and build it again."
         )
     return index
 
 
 def search_index(query_emb: torch.Tensor, index, k: int, **settings: float) -> Found:
-    """Find about the k best of each query (Q, D) by a FAISS index; nothing is promised of equal scores.
+    """Find about the k best of each query (Q, D) by a FAISS index; equal scores come in any order.
 
-    `settings` are FAISS's own for this index and stay set: nprobe=64 reads twice the lists, efSearch=128 is HNSW's.
+    settings: FAISS's own for this index, which stay set; nprobe=64 reads twice the lists, efSearch=128 is
+    HNSW's.
     """
     query_emb, faiss = _check_queries(query_emb, index.d, k), _faiss()
     for name, value in settings.items():
@@ -233,7 +236,7 @@ def search_index(query_emb: torch.Tensor, index, k: int, **settings: float) -> F
 
 
 def recall(found: Found, exact: Found) -> np.ndarray:
-    """The share of each query's exact answers that were found (Q,)."""
+    """Return the share of each query's exact answers that were found (Q,)."""
     return recall_ranked(found.idx, exact.idx, [exact.idx.shape[1]])[:, 0]
 
 
@@ -255,7 +258,8 @@ def _faiss():
         import faiss
     except ImportError as error:
         raise ImportError(
-            f"FAISS is not installed ({error}); run `pip install 'tfcovr_utils[scale]'`, or search without it."
+            f"FAISS is not installed ({error}); run `pip install 'tfcovr_utils[scale]'`, or search without "
+            "it."
         ) from error
     return faiss
 
@@ -265,17 +269,17 @@ def search_files(
 ) -> tuple[pd.DataFrame, str]:
     """Search a gallery on disk with queries from a .npy file, (Q, D); return the ranked clips and a summary.
 
-    index: None searches exactly; "" answers by the FAISS index of the folder, which is built where there is none;
-    any other string is a FAISS factory, by which the index is built anew.
+    index: None searches exactly; "" uses the FAISS index of the folder, which is built if there is none; any
+    other string is a FAISS factory, with which the index is built again.
     """
     gallery, query_emb = Gallery.open(folder), torch.from_numpy(np.load(queries_path)).float()
     _check_queries(query_emb, gallery.shape[1], k)  # before an index is built for them
-    faiss_index, note = None, ""
+    search, target, note = search_exact, gallery, ""
     if index is not None:
-        there = not index and (folder / "index.faiss").exists()
-        faiss_index = open_index(gallery) if there else build_index(gallery, index or None)
+        exists = not index and (folder / "index.faiss").exists()
+        search, target = search_index, open_index(gallery) if exists else build_index(gallery, index or None)
     start = time.perf_counter()
-    found = search_exact(query_emb, gallery, k) if index is None else search_index(query_emb, faiss_index, k)
+    found = search(query_emb, target, k)
     seconds = time.perf_counter() - start
     if index is not None:
         some = slice(RECALL_QUERIES)
@@ -283,11 +287,6 @@ def search_files(
         shares = recall(Found(found.idx[some], found.scores[some]), exact)
         note = f"; recall@{k} against exact {100 * shares.mean():.2f} % on {len(shares)} queries"
     query, place = np.nonzero(found.idx >= 0)
-    ranked = {
-        "query": query,
-        "rank": place + 1,
-        "clip_id": gallery.clip_ids[found.idx[query, place]],
-        "score": found.scores.numpy()[query, place],
-    }
-    summary = f"{len(query_emb):,} queries of {len(gallery):,} clips in {seconds:.2f} s{note}."
-    return pd.DataFrame(ranked), summary
+    clip_ids, scores = gallery.clip_ids[found.idx[query, place]], found.scores.numpy()[query, place]
+    ranked = pd.DataFrame({"query": query, "rank": place + 1, "clip_id": clip_ids, "score": scores})
+    return ranked, f"{len(query_emb):,} queries of {len(gallery):,} clips in {seconds:.2f} s{note}."

@@ -1,9 +1,9 @@
-"""Embeddings on disk: rows under the hash of the content they were made from.
+"""Embeddings on disk: rows under the hash of the content that they were computed from.
 
-A store is a folder named by all that decides its values: `<name>-<address>/`, with a manifest that says it in words
-and `shard-<SHA-256 of the file>.safetensors` of some hundreds of rows each. No file is ever changed, so any number of
-processes write to one store, a killed run leaves whole shards, and a damaged one is told by its name. Which rows are
-done is what the shards hold, and is written nowhere else. Nothing here knows an encoder or a decoder.
+A store is a folder named by whatever decides its values, `<name>-<address>/`. It holds a manifest of the same
+in words and `shard-<SHA-256 of the file>.safetensors` of some hundreds of rows each. No file is ever changed.
+So any number of processes can write to one store, a killed run leaves whole shards, and a damaged shard
+contradicts its name. The shards alone say which rows are done.
 """
 
 import json
@@ -21,13 +21,13 @@ from safetensors.torch import load, save
 from ..machine.files import replacing, write_json
 from ..machine.hashing import digest
 
-FORMAT = 1  # part of every address; raise it when the same recipe comes to mean other values
+FORMAT = 1  # part of every address; raise it when the same recipe gives other values
 NAME_DIGITS = 32  # of a shard's hash, in its name
-KNOWN_SHARDS = 4096  # whose keys are remembered while a process runs
+CACHED_SHARDS = 4096  # whose keys a process keeps in memory
 
 
 class Store:
-    """Rows of one shape, float32, by key. `recipe` is all that decides the values, as JSON values."""
+    """Rows of one shape, float32, by key. recipe: whatever decides the values, as JSON values."""
 
     def __init__(self, store_dir: Path, name: str, recipe: dict):
         self.recipe = {"format": FORMAT, "name": name, **recipe}
@@ -35,9 +35,9 @@ class Store:
         self.folder = Path(store_dir) / f"{name}-{self.address}"
 
     def read(self, keys: Sequence[str]) -> tuple[torch.Tensor, np.ndarray]:
-        """Rows of `keys` that are here, (F, ...) in the order asked, and which of the keys they are, (N,) bool.
+        """Return the rows of `keys` that are here, (F, ...) in that order, and which are, (N,) bool.
 
-        Each shard that is used is checked; a damaged one is named in a warning and removed, and its rows are not here.
+        Shards are checked as they are read; a damaged one is named in a warning and removed.
         """
         places: dict[str, list[int]] = {}
         for place, key in enumerate(keys):
@@ -46,9 +46,8 @@ class Store:
         for path in sorted(self.folder.glob("shard-*.safetensors")):
             try:
                 # Keys first: a store holds the rows of many benchmarks, and most shards may not be wanted.
-                here = [
-                    (row, place) for row, key in enumerate(self._keys(path)) for place in places.get(key, ())
-                ]
+                rows = enumerate(self._keys(path))
+                here = [(row, place) for row, key in rows for place in places.get(key, ())]
                 if not here:
                     continue
                 shard = self._values(path)
@@ -56,7 +55,7 @@ class Store:
                 continue
             except (SafetensorError, KeyError, TypeError, ValueError) as error:
                 warnings.warn(
-                    f"{path} is damaged ({error}); it is removed, and what it held is to be made again.",
+                    f"{path} is damaged ({error}); it is removed, and its rows must be embedded again.",
                     stacklevel=2,
                 )
                 with suppress(OSError):  # a folder that may only be read keeps it
@@ -75,28 +74,22 @@ class Store:
         metadata = {"rows": json.dumps({"address": self.address, "keys": list(keys)})}
         content = save({"values": values.float().contiguous()}, metadata)
         path = self.folder / f"shard-{digest(content)[:NAME_DIGITS]}.safetensors"
-        try:
-            self._agree(manifest)
-            with replacing(path) as temporary:
-                temporary.write_bytes(content)
-        except OSError as error:
-            raise OSError(
-                f"{self.folder} cannot take {len(keys)} embeddings ({error.strerror or error}); make room or correct its "
-                "permissions, or choose another folder, and run again: what is written is kept."
-            ) from error
+        self._agree(manifest)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
 
     def _agree(self, manifest: dict) -> None:
-        """Write the manifest if there is none; values of another shape under the same recipe are refused."""
+        """Write the manifest if there is none; refuse values of another shape under the same recipe."""
         path = self.folder / "manifest.json"
         try:
             known = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):  # none, or not JSON any more
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # none, or damaged
             write_json(manifest, path)
             return
         if known != json.loads(json.dumps(manifest)):
             raise ValueError(
-                f"{self.folder} holds rows of shape {known.get('shape')} and is given {manifest['shape']} by the same "
-                "recipe; let the encoder's identity say what makes the difference, or delete that folder."
+                f"{self.folder} holds rows of shape {known.get('shape')}, and the same recipe now gives "
+                f"{manifest['shape']}; make the encoder's identity say what differs, or delete that folder."
             )
 
     def _keys(self, path: Path) -> list[str]:
@@ -109,9 +102,9 @@ class Store:
         return load(content)["values"]
 
 
-@lru_cache(maxsize=KNOWN_SHARDS)
+@lru_cache(maxsize=CACHED_SHARDS)
 def _read_keys(path: Path, address: str) -> list[str]:
-    """Keys of a shard; read once, since no shard is ever changed."""
+    """Return the keys of a shard; read once, since no shard is ever changed."""
     with safe_open(path, framework="pt") as shard:
         rows = json.loads(shard.metadata()["rows"])
     if rows["address"] != address:
