@@ -574,7 +574,7 @@ def test_what_gives_no_sound_embedding_is_refused(originals, embed):
     encoder.encode_frames = lambda frames: torch.zeros(1, FRAMES, 8)
     with pytest.raises(ValueError, match=r"shape \(1, 4, 8\), 0 of them not finite, for 4 inputs"):
         embed(originals, encoder)
-    with pytest.raises(ValueError, match="policy 'random' cannot be used here"):
+    with pytest.raises(ValueError, match="unknown policy 'random'; choose one of centre"):
         embed(originals, policy="random")
     with pytest.raises(ValueError, match="precision 'float16' is not known"):
         embed(originals, compute=Compute(precision="float16"))
@@ -636,13 +636,4 @@ def test_the_command_says_what_is_wrong_in_a_sentence(originals, tmp_path, tiny_
     for wrong in ("2/2", "1", "a/2", "-1/2"):
         with pytest.raises(SystemExit):
             tiny_command("--benchmark", originals, f"--shard={wrong}")
-        assert f"{wrong!r} is no shard; expected i/n" in capsys.readouterr().err
-
-
-def test_the_command_warns_without_a_line_of_code(originals, tmp_path, tiny_command, capsys):
-    assert tiny_command("--benchmark", originals) == 0
-    flip_last_byte(shards(tmp_path)[0])
-    capsys.readouterr()
-    assert tiny_command("--benchmark", originals) == 0
-    [line] = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
-    assert line.startswith(str(tmp_path))
+        assert f"{wrong!r} is not a shard; write i/n" in capsys.readouterr().err

@@ -182,7 +182,7 @@ def test_without_faiss_it_is_said_what_to_install(tmp_path, monkeypatch, capsys)
                 str(tmp_path / "x.parquet"),
             ]
         )
-        == 2
+        == 1
     )
     assert "tfcovr_utils[scale]" in capsys.readouterr().err
 

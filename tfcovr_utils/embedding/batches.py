@@ -73,7 +73,7 @@ class BatchEncoder:
         self.size, self.dtype = compute.batch or default_size, PRECISIONS[compute.precision_on(encoder)]
 
     def __call__(self, *inputs: list | np.ndarray) -> torch.Tensor:
-        """Encode N inputs, given as one list for each argument of the encoder: (N, ...) float32 on the CPU."""
+        """Encode N inputs, one list for each argument of the encoder: (N, ...) float32 on the CPU."""
         values: list[torch.Tensor] = []
         start, count = 0, len(inputs[0])
         # Not accelerate's find_executable_batch_size, which begins again with the first input.

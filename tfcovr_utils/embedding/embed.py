@@ -21,12 +21,12 @@ from ..machine.hashing import digest
 from ..profiles import data_dir
 from ..video import is_picture
 from ..video.hashes import hash_clips
+from ..video.request import POLICIES, check_choice
 from .batches import BatchEncoder, ClipFile, Compute, embed_files
 from .store import Store
 
 READOUTS = ("frames", "clips", "composed")
 SHARD_ROWS = 512  # a killed run loses at most so many embeddings
-POLICIES = ("centre", "centre-half", "ends", "middle")  # of video.sample_indices, those without chance
 IMAGES_PER_BATCH = {"cpu": 96, "cuda": 256}  # fits a CPU's cache; takes 1 GB of a GPU with a ViT-B/16
 TEXTS_PER_BATCH = 256
 VISIBLE_S = 90  # a network disk may show one machine's files to another only after a minute
@@ -64,9 +64,8 @@ def embed_clips(
     An embedding belongs to a file's content: equal files are embedded once, a changed file again. After a
     kill the same call resumes behind the last whole shard. All ranks call this together and read everything.
     """
-    for given, known, name in ((policy, POLICIES, "policy"), (readout, READOUTS, "readout")):
-        if given not in known:
-            raise ValueError(f"{name} {given!r} cannot be used here; choose one of {', '.join(known)}.")
+    check_choice("policy", policy, POLICIES)
+    check_choice("readout", readout, READOUTS)
     # The tower takes most of the time, and stage 1 reads it before the projection: one pass serves both.
     encoder, project = encoder.in_two_steps() if readout == "frames" else (encoder, None)
     clips_dir, frames = Path(clips_dir), 1 if policy == "middle" else frames

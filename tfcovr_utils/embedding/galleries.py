@@ -75,7 +75,7 @@ class Gallery:
         return self.shape[0]
 
     def blocks(self, rows: int | None = None) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield (first row, block (n, D) float32) through the file; a block's memory may be used again for the next."""
+        """Yield (first row, block (n, D) float32) through the file; a block's memory may be used again."""
         # Read, not mapped: pages of a mapping count as the process's memory until the system takes them.
         rows = min(rows or max(1, BLOCK // self.shape[1]), max(len(self), 1))
         buffer = np.empty((rows, self.shape[1]), self.dtype)
