@@ -17,8 +17,9 @@ from tfcovr_utils.labels import parse_label
 from tfcovr_utils.labels.pairing import pair_labels, spell_out
 from tfcovr_utils.sources.source import label_row
 from tfcovr_utils.texts import Asking, check_table, dry_run, make_jobs, write_by_model, write_by_rule
+from tfcovr_utils.texts.llm.bill import PRICES, cost
 from tfcovr_utils.texts.llm.cache import Answers
-from tfcovr_utils.texts.llm.prompt import PRICES, cost, prompt_sha, request_body
+from tfcovr_utils.texts.llm.prompt import prompt_sha, request_body
 
 TWISTS = [f"(FX) salto backward stretched with {n} twist" for n in (0.5, 1, 1.5, 2)]
 PLAIN = "(FX) salto backward stretched"
@@ -323,8 +324,8 @@ def test_a_batch_end_to_end(jobs, tmp_path):
 @pytest.mark.parametrize("lost", ["nothing", "the id", "everything"])
 def test_a_batch_left_alone_is_found_again(lost, jobs, tables, tmp_path):
     with FakeOpenAI(polls=10**6) as server:
-        command = _command(tmp_path, server, "--batch")
-        _kill_when(command, lambda: any(b["looks"] for b in server.batches.values()), tmp_path)
+        given = _command(tmp_path, server, "--batch")
+        _kill_when(given, lambda: any(b["looks"] for b in server.batches.values()), tmp_path)
         path = tmp_path / "answers.jsonl"
         lines = path.read_text().splitlines()
         assert [json.loads(line)["state"] for line in lines] == ["intended", "created"]
@@ -334,7 +335,7 @@ def test_a_batch_left_alone_is_found_again(lost, jobs, tables, tmp_path):
             path.write_text(lines[0] + "\n")
             server.batches.clear()
         server.polls = 1
-        command("write")(command[4:])
+        command("write")(given[4:])
         assert len(server.batches) == 1 and max(server.billed.values()) == 1
     assert set(pd.read_parquet(tmp_path / "out.parquet")["writer"]) == {"openai"}
 

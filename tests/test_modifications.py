@@ -307,7 +307,7 @@ def test_the_command_writes_the_same_bytes_twice(tmp_path, capsys):
 
 
 def test_the_command_says_what_is_missing(tmp_path):
-    with pytest.raises(SystemExit, match="pairs.parquet is not there|labels.parquet is not there"):
+    with pytest.raises(SystemExit, match="labels.parquet does not exist; .tfcovr build"):
         command("write")(["--pairs", str(tmp_path / "pairs.parquet"), "--out", str(tmp_path / "out.csv")])
 
 

@@ -1,8 +1,8 @@
-"""Modification texts for label pairs: what leads from one label to the other.
+"""Modification texts of label pairs: the instruction that leads from one label to the other.
 
-`rules` writes them short, `dense` long, `model` has a language model do it; `checks` looks at every text,
-whoever wrote it, and `reader` reads one back. `words`, `counts` and `synonyms` are the vocabulary; `prompt`,
-`dialogue`, `cache`, `bill` and `batch` are what asking a model takes; `tables` goes from pairs to texts.
+`rules` writes short texts and `dense` long ones; `checks` checks every text; `words` holds the vocabulary;
+`writing` goes from pairs to a table of texts. `reading/` turns a text back into attributes, and `llm/` asks a
+language model. This room knows labels, not clips.
 """
 
 from .checks import LENGTHS, check_table
@@ -14,21 +14,6 @@ from .rules import describe, write_rules
 from .words import count_words
 from .writing import MODIFICATION_COLUMNS, describe_labels, make_jobs, read_table, write_by_rule
 
-__all__ = [
-    "LENGTHS",
-    "MODIFICATION_COLUMNS",
-    "Asking",
-    "apply_text",
-    "check_table",
-    "count_words",
-    "describe",
-    "describe_labels",
-    "dry_run",
-    "make_jobs",
-    "read_table",
-    "satisfies",
-    "write_by_model",
-    "write_by_rule",
-    "write_dense",
-    "write_rules",
-]
+__all__ = ["LENGTHS", "MODIFICATION_COLUMNS", "apply_text", "check_table", "count_words", "satisfies"]
+__all__ += ["describe", "describe_labels", "make_jobs", "read_table", "write_by_rule", "write_dense"]
+__all__ += ["Asking", "dry_run", "write_by_model", "write_rules"]

@@ -1,7 +1,7 @@
 """The rule writer: what differs between two labels, said as an instruction.
 
-It says the target's values and never the source's, one clause a change. What does not fit three
-clauses is said as a whole new skill. Nothing here reads or checks a text.
+It says the target's values and never the source's, one clause a change. What does not fit three clauses is
+said as a whole new skill. Nothing here reads or checks a text.
 """
 
 from ..labels import Attributes, difference

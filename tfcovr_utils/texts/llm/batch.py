@@ -1,7 +1,7 @@
-"""Batches at a provider that speaks OpenAI's protocol: hand in, wait, collect, resume.
+"""Batches at a provider that speaks OpenAI's protocol: submit, wait, collect, resume.
 
-A batch is written down before it is created and again with its id, so that a killed run finds it
-and nothing is handed in twice. The client comes from outside.
+A batch is written down before it is created, and again with its id: a killed run finds it, and nothing is
+submitted twice. The client comes from outside.
 """
 
 import json
@@ -12,7 +12,8 @@ from ...machine.hashing import digest_json
 from .cache import Answers
 
 ENDPOINT = "/v1/chat/completions"
-_TAG = "tfcovr_requests"  # metadata of a batch, by which one is found whose id was never written
+_TAG = "tfcovr_requests"  # in the metadata of a batch, to find one whose id was not written down
+_ENDED = ("completed", "failed", "expired", "cancelled")
 
 Keep = Callable[[str, dict, str], None]  # of (request key, chat completion, batch id)
 
@@ -20,16 +21,15 @@ Keep = Callable[[str, dict, str], None]  # of (request key, chat completion, bat
 class Batches:
     """The batches of one model at one provider, as the cache remembers them."""
 
-    def __init__(self, cache: Answers, provider: str, model: str):
-        self.cache = cache
+    def __init__(self, cache: Answers, provider: str, model: str, poll_s: float):
+        self.cache, self.poll_s = cache, poll_s
         self._prefix = f"batch:{provider}:{model}:"
 
     def open(self) -> list[str]:
-        """List the batches that were handed in, or about to be, and not collected."""
-        keys = self.cache.keys(self._prefix)
-        return [key for key in keys if self.cache.get(key)["state"] != "collected"]
+        """List the batches that were submitted, or about to be, and not collected."""
+        return [key for key in self.cache.keys(self._prefix) if self.cache.get(key)["state"] != "collected"]
 
-    def hand_in(self, client, requests: dict[str, dict], keep: Keep, poll_s: float) -> list[str]:
+    def submit(self, client, requests: dict[str, dict], keep: Keep) -> list[str]:
         """Have requests (key -> body) answered in one batch; return the keys that got no answer."""
         tag = digest_json([sorted(requests), len(self.cache.keys(self._prefix))])[:32]
         self.cache.add(self._prefix + tag, {"state": "intended", "batch": ""})
@@ -42,26 +42,23 @@ class Batches:
             input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={_TAG: tag}
         )
         self.cache.add(self._prefix + tag, {"state": "created", "batch": batch.id})
-        answered = self._collect(client, self._prefix + tag, batch.id, keep, poll_s)
+        answered = self._collect(client, self._prefix + tag, batch.id, keep)
         return [key for key in requests if key not in answered]
 
-    def collect_open(self, client, keep: Keep, poll_s: float) -> None:
+    def collect_open(self, client, keep: Keep) -> None:
         """Wait for the batches that earlier runs left open, and keep their answers."""
         for key in self.open():
             batch_id = self.cache.get(key)["batch"] or _find(client, key.removeprefix(self._prefix))
             if batch_id:
-                self._collect(client, key, batch_id, keep, poll_s)
-            else:
-                # Killed before it was created.
+                self._collect(client, key, batch_id, keep)
+            else:  # the run was killed before it created the batch
                 self.cache.add(key, {"state": "collected", "batch": ""})
 
-    def _collect(self, client, key: str, batch_id: str, keep: Keep, poll_s: float) -> set[str]:
-        batch = client.batches.retrieve(batch_id)
-        while batch.status not in ("completed", "failed", "expired", "cancelled"):
-            time.sleep(poll_s)
-            batch = client.batches.retrieve(batch_id)
+    def _collect(self, client, key: str, batch_id: str, keep: Keep) -> set[str]:
+        while (batch := client.batches.retrieve(batch_id)).status not in _ENDED:
+            time.sleep(self.poll_s)
         answered = set()
-        # A batch that expired or was cancelled has the answers it got so far.
+        # A batch that expired or was cancelled has the answers that it got until then.
         content = client.files.content(batch.output_file_id).text if batch.output_file_id else ""
         for line in filter(None, content.splitlines()):
             row = json.loads(line)
@@ -71,16 +68,11 @@ class Batches:
                 answered.add(row["custom_id"])
         self.cache.add(key, {"state": "collected", "batch": batch_id})
         if batch.status == "failed":
-            reasons = [error.message for error in (batch.errors and batch.errors.data) or []]
-            raise RuntimeError(
-                f"batch {batch_id} failed: {'; '.join(map(str, reasons)) or 'no reason given'}; "
-                f"correct the cause and run again."
-            )
+            errors = (batch.errors and batch.errors.data) or []
+            reasons = "; ".join(str(error.message) for error in errors) or "no reason given"
+            raise RuntimeError(f"batch {batch_id} failed: {reasons}; correct the cause and run again.")
         return answered
 
 
 def _find(client, tag: str) -> str:
-    for batch in client.batches.list():
-        if (batch.metadata or {}).get(_TAG) == tag:
-            return batch.id
-    return ""
+    return next((batch.id for batch in client.batches.list() if (batch.metadata or {}).get(_TAG) == tag), "")

@@ -1,21 +1,43 @@
-"""Whom a run asks, what it is going to ask, what an answer says of itself, and what was paid."""
+"""Which provider a run asks, what its requests cost, and the answers that it keeps."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ...profiles import data_dir
 from .cache import Answers
-from .prompt import PRICED_ON, TYPICAL_TOKENS, cost, estimate_tokens
 
 OPENAI_URL = "https://api.openai.com/v1"
+CHARACTERS_PER_TOKEN = 4  # English, roughly; only for the estimate before the first request
+TYPICAL_TOKENS = {"short": 20, "dense": 90}  # of an answer, for the same estimate
+PRICED_ON = "2026-03"  # list prices; the provider's bill decides
+BATCH_DISCOUNT = 0.5
+
+
+class Price(NamedTuple):
+    """US dollars for a million tokens."""
+
+    prompt: float
+    cached: float
+    completion: float
+
+
+PRICES = {
+    "gpt-4o": Price(2.50, 1.25, 10.00),
+    "gpt-4o-mini": Price(0.15, 0.075, 0.60),
+    "gpt-4.1": Price(2.00, 0.50, 8.00),
+    "gpt-4.1-mini": Price(0.40, 0.10, 1.60),
+    "gpt-4.1-nano": Price(0.10, 0.025, 0.40),
+}
 
 
 @dataclass(frozen=True)
 class Asking:
-    """Whom to ask, and how. Times are in seconds."""
+    """Which provider and model to ask, and how."""
 
     model: str = "gpt-4o"
     base_url: str = OPENAI_URL
@@ -23,48 +45,65 @@ class Asking:
     cache_path: Path = field(default_factory=lambda: data_dir() / "modifications" / "answers.jsonl")
     concurrency: int = 8
     timeout_s: float = 60.0
-    retries: int = 6  # of one request, on top of the first try
+    retries: int = 6  # of one request, after the first try
     poll_s: float = 30.0
 
     @property
     def provider(self) -> str:
-        """The base URL without what may be secret in it."""
+        """The base URL without the parts that may be secret."""
         parts = urlsplit(self.base_url)
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
 
 
+def cost(model: str, prompt: int, cached: int, completion: int, batch: bool) -> float | None:
+    """Return US dollars at list price, None for unknown models; `cached` tokens are part of `prompt`.
+
+    >>> cost("gpt-4o-2024-08-06", 1_000_000, 0, 0, batch=True)
+    1.25
+    """
+    price = PRICES.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model))  # dated models cost what their name does
+    if price is None:
+        return None
+    dollars = (prompt - cached) * price.prompt + cached * price.cached + completion * price.completion
+    return dollars / 1e6 * (BATCH_DISCOUNT if batch else 1.0)
+
+
 def plan(n_pairs: int, style: str, bodies: Iterable[dict], asking: Asking) -> str:
-    """Say what a run is going to ask for, and its cost, before the first call."""
-    prompts = [estimate_tokens(body) for body in bodies]
-    completion = TYPICAL_TOKENS[style] * len(prompts)
-    dollars = cost(asking.model, sum(prompts), 0, completion, asking.batch)
-    price = _say_dollars(dollars, asking, 2)
+    """Say what a run will ask and what that costs, before the first request."""
+    lengths = [sum(len(message["content"]) for message in body["messages"]) for body in bodies]
+    prompt = sum(length // CHARACTERS_PER_TOKEN for length in lengths)
+    completion = TYPICAL_TOKENS[style] * len(lengths)
+    price = _say_dollars(cost(asking.model, prompt, 0, completion, asking.batch), asking, 2)
     return (
-        f"{n_pairs} pairs, {len(prompts)} requests to {asking.model} at {asking.provider}: "
-        f"{sum(prompts)} prompt and {completion} completion tokens, estimated at four characters a "
-        f"token; {price}; second attempts come on top."
+        f"{n_pairs} pairs, {len(lengths)} requests to {asking.model} at {asking.provider}: {prompt} "
+        f"prompt and {completion} completion tokens, estimated at four characters a token; {price}; second attempts "
+        "cost extra."
     )
 
 
 class Bill:
-    """Keeps the answers of a run in the cache as they come, and adds up what they cost."""
+    """Keeps the answers of a run in the cache as they come, and adds up their cost."""
 
     def __init__(self, asking: Asking, cache: Answers):
-        self.asking = asking
-        self.cache = cache
-        self.usages: list[tuple[dict, bool]] = []
+        self.asking, self.cache = asking, cache
+        self.usages: list[dict] = []
 
     def keep(self, key: str, completion: dict, batch: str = "") -> None:
-        """Keep the answer to a request, a chat completion as the provider sent it."""
+        """Keep the answer to a request: a chat completion as the provider sent it."""
         if self.cache.get(key) is not None:
             return
-        message, choice = completion["choices"][0]["message"], completion["choices"][0]
+        choice = completion["choices"][0]
         usage = completion.get("usage") or {}
         details = usage.get("prompt_tokens_details") or {}
+        tokens = {
+            "prompt": usage.get("prompt_tokens", 0),
+            "cached": details.get("cached_tokens") or 0,
+            "completion": usage.get("completion_tokens", 0),
+        }
         answer = {
-            "content": message.get("content"),
-            "refusal": message.get("refusal"),
+            "content": choice["message"].get("content"),
+            "refusal": choice["message"].get("refusal"),
             "finish_reason": choice.get("finish_reason"),
             "provider": self.asking.provider,
             "asked_model": self.asking.model,
@@ -72,24 +111,22 @@ class Bill:
             "fingerprint": completion.get("system_fingerprint"),
             "id": completion.get("id"),
             "batch": batch,
-            "usage": {
-                "prompt": usage.get("prompt_tokens", 0),
-                "cached": details.get("cached_tokens") or 0,
-                "completion": usage.get("completion_tokens", 0),
-            },
+            "usage": tokens,
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         self.cache.add(key, answer)
-        self.usages.append((answer["usage"], bool(batch)))
+        self.usages.append({**tokens, "batch": bool(batch)})
 
     def line(self) -> str:
         """Say the tokens as the provider counted them, and their cost at list price."""
-        total = {k: sum(usage[k] for usage, _ in self.usages) for k in ("prompt", "cached", "completion")}
-        costs = [cost(self.asking.model, **usage, batch=batch) for usage, batch in self.usages]
+        prompt, cached, completion = (
+            sum(usage[kind] for usage in self.usages) for kind in ("prompt", "cached", "completion")
+        )
+        costs = [cost(self.asking.model, **usage) for usage in self.usages]
         dollars = None if None in costs else sum(costs)
         return (
-            f"{len(self.usages)} answers, {total['prompt']} prompt tokens ({total['cached']} of them "
-            f"reused) and {total['completion']} completion tokens; {_say_dollars(dollars, self.asking, 6)}."
+            f"{len(self.usages)} answers, {prompt} prompt tokens ({cached} of them reused) and {completion} "
+            f"completion tokens; {_say_dollars(dollars, self.asking, 6)}."
         )
 
 

@@ -1,7 +1,7 @@
 """Answers of a language model on disk: one JSON line each, only ever appended.
 
-The key of an answer is a hash of the whole request and of who was asked, so a changed prompt,
-example, model or parameter asks anew and everything else is never asked, or paid for, twice.
+An answer's key hashes the whole request and the provider: a changed prompt, example, model or parameter asks
+anew, and nothing else is asked, or paid for, twice.
 """
 
 import json
@@ -9,93 +9,82 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ...machine.files import explain_write_errors
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock; there two runs at once may ask the same
-    fcntl = None
+from ...machine.files import explain_write_errors
 
 
 class Answers:
-    """The lines of a JSONL file by their key, the last of a key counting; tolerates a torn last line.
+    """The lines of a JSONL file by their key; the last line of a key counts, and a torn last line is dropped.
 
-    Use as a context manager: one run holds the file at a time.
+    Use it as a context manager: one run at a time holds the file.
     """
 
     def __init__(self, path: Path):
         self.path = Path(path)
         self._lines: dict[str, dict] = {}
+        self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), fallback_to_soft=False)
 
     def __enter__(self) -> "Answers":
         with explain_write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a+b", buffering=0)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise RuntimeError(
+                    f"{self.path} is in use by another run, which may ask the same; wait until it ends."
+                ) from None
         try:
-            self._lock()
             self._load()
         except BaseException:
-            self._file.close()
+            self._lock.release()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        self._lock.release()
 
     def get(self, key: str) -> dict | None:
         """Return the line of a key, or None."""
         return self._lines.get(key)
 
     def keys(self, prefix: str) -> list[str]:
-        """List the keys that begin so, oldest first."""
+        """List the keys that begin with `prefix`, oldest first."""
         return [key for key in self._lines if key.startswith(prefix)]
 
     def add(self, key: str, line: dict) -> None:
-        """Append one line and wait until the disk has it."""
+        """Append one line and wait until it is on disk."""
         line = {"key": key, **line}
-        self._write(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+        self._append(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n")
         self._lines[key] = line
 
-    def _write(self, content: bytes) -> None:
-        end = os.fstat(self._file.fileno()).st_size
-        with explain_write_errors(self.path):
+    def _append(self, content: bytes) -> None:
+        with explain_write_errors(self.path), open(self.path, "ab", buffering=0) as file:
+            end = file.tell()
             try:
                 rest = memoryview(content)
                 while rest:
-                    rest = rest[self._file.write(rest) :]
-                os.fsync(self._file.fileno())
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
             except OSError:
                 with suppress(OSError):
-                    self._file.truncate(end)  # else the next answer would go on in the middle of this line
+                    file.truncate(end)  # so that the next answer does not continue half a line
                 raise
 
-    def _lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(
-                f"{self.path} is in use by another run, which may ask the same; wait until it ends."
-            ) from None
-
     def _load(self) -> None:
-        self._file.seek(0)
-        lines = self._file.read().split(b"\n")
-        tail = lines.pop()
+        *lines, tail = self.path.read_bytes().split(b"\n") if self.path.exists() else [b""]
         for number, line in enumerate(lines, start=1):
-            if not self._take(line):
+            if not self._parse(line):
                 raise ValueError(
                     f"{self.path}, line {number} is not an answer in JSON; remove that line, and the "
-                    f"rest is kept."
+                    "rest is kept."
                 )
-        if tail and self._take(tail):
-            self._write(b"\n")  # only the end of the line is missing
-        elif tail:
-            # The run was killed in the middle of writing it.
-            self._file.truncate(self._file.tell() - len(tail))
+        if self._parse(tail):
+            self._append(b"\n")  # only the end of the line is missing
+        elif tail:  # the run was killed while it wrote this line
+            os.truncate(self.path, self.path.stat().st_size - len(tail))
 
-    def _take(self, line: bytes) -> bool:
+    def _parse(self, line: bytes) -> bool:
         try:
             found = json.loads(line)
             self._lines[found["key"]] = found

@@ -1,7 +1,7 @@
 """The dialogue about one label pair: ask, check the answer, ask once more with the complaint.
 
-Pure: it follows what was answered so far and says what to ask next, so that one request at a time
-and batches of them go the same way, and a resumed run stands where the killed one stood.
+It follows the answers so far and returns the next request. So single requests and batches take the same way,
+and a resumed run continues where the killed one stopped.
 """
 
 import json
@@ -18,7 +18,7 @@ ATTEMPTS = 2
 
 @dataclass(frozen=True)
 class Job:
-    """One text to write. The label texts are as their owners spell them."""
+    """One text to write. The label texts are spelled as their owners do."""
 
     style: str
     source_label: str
@@ -31,8 +31,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job came: `body` is the next request, or None when `text` is accepted or both
-    attempts were rejected, by the checks named in `rejected`."""
+    """How far a job is.
+
+    `body` is the next request. It is None when `text` is accepted, or when the checks named in `rejected`
+    rejected both attempts.
+    """
 
     key: str
     body: dict | None
@@ -42,23 +45,22 @@ class Progress:
 
 
 def follow(job: Job, provider: str, model: str, get_answer: Callable[[str], dict | None]) -> Progress:
-    """Follow a job through the answers there are."""
+    """Follow a job through the answers that are there."""
     earlier: list[tuple[str, str]] = []
-    rejected: list[str] = []
-    key = ""
+    rejected: tuple[str, ...] = ()
     for _ in range(ATTEMPTS):
         body = request_body(model, job.style, job.source_text, job.target_text, earlier)
         key = digest_json([provider, body])
         answer = get_answer(key)
         if answer is None:
-            return Progress(key, body, rejected=tuple(rejected))
+            return Progress(key, body, rejected=rejected)
         text, complaints = judge(job, answer)
         if not complaints:
-            return Progress(key, None, text, answer, tuple(rejected))
-        rejected += sorted({complaint.check for complaint in complaints})
+            return Progress(key, None, text, answer, rejected)
+        rejected += tuple(sorted({complaint.check for complaint in complaints}))
         complaint = " ".join(complaint.message for complaint in complaints)
         earlier.append((answer["content"] or "", f"{complaint} Answer with the corrected JSON."))
-    return Progress(key, None, rejected=tuple(rejected))
+    return Progress(key, None, rejected=rejected)
 
 
 def judge(job: Job, answer: dict) -> tuple[str, list[Complaint]]:
@@ -71,5 +73,6 @@ def judge(job: Job, answer: dict) -> tuple[str, list[Complaint]]:
         return "", [Complaint("parses", 'Your answer is not JSON of the form {"text": "..."}.')]
     if not isinstance(text, str) or not text.strip():
         return "", [Complaint("parses", "Your answer has no text in it.")]
-    text = " ".join(text.split()).rstrip(".") if job.style == "short" else " ".join(text.split())
+    text = " ".join(text.split())
+    text = text.rstrip(".") if job.style == "short" else text
     return text, check_text(text, job.source, job.target, (job.source_text, job.target_text), job.style)

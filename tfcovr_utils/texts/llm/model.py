@@ -1,4 +1,4 @@
-"""Have a language model write modification texts. The only module that knows the client of the OpenAI protocol."""
+"""Have a language model write modification texts. Only this module knows the client of OpenAI's protocol."""
 
 import asyncio
 import os
@@ -15,17 +15,17 @@ from .dialogue import ATTEMPTS, Job, Progress, follow
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 BODY_TRIES = 2  # of a request whose answer arrives broken
-GIVE_UP = 10  # requests in a row without an answer: the provider is down and not merely slow
+GIVE_UP = 10  # unanswered requests in a row: the provider is down and not merely slow
 
 
 def write_by_model(jobs: list[Job], asking: Asking, report: Callable = print) -> pd.DataFrame:
-    """Have a language model write every job; what it does not get right is written by rule.
+    """Have a language model write every job; the rules write what it does not get right.
 
-    Every answer is kept as it comes, so that a run cut short goes on where it stopped and a
-    finished one asks nothing. `report` gets the plan before the first call, then cost and counts.
+    Every answer is kept as it comes: an interrupted run resumes where it stopped, and a finished one asks
+    nothing. `report` gets the plan before the first request, then the cost and the counts.
     """
     if not asking.cache_path.exists():
-        _api_key()  # before a file is made or anything said of plans and bills
+        _api_key()  # an error here comes before any file is made
     with Answers(asking.cache_path) as cache:
         report(_plan(jobs, asking, cache))
         bill = Bill(asking, cache)
@@ -51,7 +51,7 @@ def _follow(job: Job, asking: Asking, cache: Answers | dict) -> Progress:
 
 
 def _pending(jobs: list[Job], asking: Asking, cache: Answers | dict) -> dict[str, dict]:
-    """The next requests by their key; pairs of the same label texts share one."""
+    """Return the next requests by their key; pairs of the same label texts share one."""
     progress = (_follow(job, asking, cache) for job in jobs)
     return {p.key: p.body for p in progress if p.body}
 
@@ -62,13 +62,13 @@ def _plan(jobs: list[Job], asking: Asking, cache: Answers | dict) -> str:
 
 
 async def _ask_one_by_one(jobs: list[Job], asking: Asking, bill: Bill) -> None:
-    """Ask for each job until it is accepted or given up, a few jobs at a time."""
+    """Ask for each job until its text is accepted or rejected for good, a few jobs at a time."""
     waiting = iter({(job.source_text, job.target_text): job for job in jobs}.values())
     failures: list[str] = []
-    silent = 0
+    n_unanswered = 0
 
     async def work(client) -> None:
-        nonlocal silent
+        nonlocal n_unanswered
         for job in waiting:
             while not failures and (progress := _follow(job, asking, bill.cache)).body:
                 try:
@@ -76,41 +76,40 @@ async def _ask_one_by_one(jobs: list[Job], asking: Asking, bill: Bill) -> None:
                 except _Refused as error:
                     failures.append(str(error))
                     return
-                if completion is None:
-                    silent += 1
-                    if silent == GIVE_UP:
-                        failures.append(f"{asking.provider} did not answer {GIVE_UP} requests in a row")
+                n_unanswered = 0 if completion else n_unanswered + 1
+                if n_unanswered == GIVE_UP:
+                    failures.append(f"{asking.provider} did not answer {GIVE_UP} requests in a row")
+                if not completion:
                     break
-                silent = 0
                 bill.keep(progress.key, completion)
             if failures:
                 return
 
     async with _make_client(asking, "AsyncOpenAI") as client:
-        # When one fails the others still wait for what they asked, as that is paid for.
+        # When one fails, the others still wait for the answers to their requests, which are paid for.
         await asyncio.gather(*(work(client) for _ in range(asking.concurrency)))
     if failures:
         raise RuntimeError(f"{failures[0]}; what came is kept in {asking.cache_path}, so run again.")
 
 
 def _ask_in_batches(jobs: list[Job], asking: Asking, bill: Bill) -> None:
-    """Collect the batches that earlier runs left open; then hand in what is to be asked that way."""
+    """Collect the batches that earlier runs left open; then submit what is to be asked as a batch."""
     import openai
 
-    batches = Batches(bill.cache, asking.provider, asking.model)
+    batches = Batches(bill.cache, asking.provider, asking.model, asking.poll_s)
     if not batches.open() and not (asking.batch and _pending(jobs, asking, bill.cache)):
         return
     with _make_client(asking, "OpenAI") as client:
         try:
-            batches.collect_open(client, bill.keep, asking.poll_s)
+            batches.collect_open(client, bill.keep)
             unanswered: set[str] = set()
             for _ in range(ATTEMPTS * asking.batch):
                 pending = _pending(jobs, asking, bill.cache)
                 requests = {key: body for key, body in pending.items() if key not in unanswered}
                 if requests:
-                    unanswered.update(batches.hand_in(client, requests, bill.keep, asking.poll_s))
+                    unanswered.update(batches.submit(client, requests, bill.keep))
         except openai.APIError as error:
-            raise RuntimeError(f"{_say(error)}; what was handed in is not lost, so run again.") from None
+            raise RuntimeError(f"{_explain(error)}; submitted batches are not lost, so run again.") from None
 
 
 class _Refused(Exception):
@@ -124,15 +123,14 @@ async def _ask(client, progress: Progress) -> dict | None:
     for _ in range(BODY_TRIES):
         try:
             # A provider that knows this header does not bill a repeated request again.
-            completion = await client.chat.completions.create(
-                **progress.body, extra_headers={"Idempotency-Key": progress.key}
-            )
+            headers = {"Idempotency-Key": progress.key}
+            completion = await client.chat.completions.create(**progress.body, extra_headers=headers)
             if getattr(completion, "choices", None):
                 return completion.model_dump()
-        except openai.APIStatusError as error:
+        except openai.APIStatusError as error:  # noqa: PERF203 (two tries)
             passing = error.status_code in (408, 409, 429) or error.status_code >= 500
             if not passing or error.code == "insufficient_quota":
-                raise _Refused(_say(error)) from None
+                raise _Refused(_explain(error)) from None
             return None
         except openai.APIConnectionError:
             return None
@@ -158,8 +156,8 @@ def _api_key() -> str:
     return key
 
 
-def _say(error) -> str:
-    """Say a provider's error without the key, which some repeat."""
+def _explain(error) -> str:
+    """Return a provider's error without the key, which some errors repeat."""
     status = getattr(error, "status_code", None)
-    said = str(error).replace(os.environ.get(KEY_VARIABLE) or "\0", "***")
-    return f"the provider answered with status {status}: {said}" if status else f"no connection: {said}"
+    message = str(error).replace(os.environ.get(KEY_VARIABLE) or "\0", "***")
+    return f"the provider answered with status {status}: {message}" if status else f"no connection: {message}"

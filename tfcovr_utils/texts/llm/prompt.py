@@ -1,11 +1,9 @@
-"""What a language model is asked for a modification, and what asking costs.
+"""The request for one modification.
 
-Everything up to the pair is the same for every request, so that a provider can reuse the prefix.
+Everything before the pair is the same in all requests, so that the provider can reuse that prefix.
 """
 
 import json
-import re
-from dataclasses import dataclass
 
 from ...labels import label_text, parse_label
 from ...labels.pairing import spell_out
@@ -89,28 +87,6 @@ SCHEMA = {
     "additionalProperties": False,
 }
 MOST_TOKENS = {"short": 100, "dense": 400}
-TYPICAL_TOKENS = {"short": 20, "dense": 90}  # of an answer, for the estimate before the first call
-CHARACTERS_PER_TOKEN = 4  # English, roughly; the estimate says that it is one
-
-
-@dataclass(frozen=True)
-class Price:
-    """US dollars for a million tokens."""
-
-    prompt: float
-    cached: float
-    completion: float
-
-
-PRICED_ON = "2026-03"  # list prices; the provider's bill decides
-BATCH_DISCOUNT = 0.5
-PRICES = {
-    "gpt-4o": Price(2.50, 1.25, 10.00),
-    "gpt-4o-mini": Price(0.15, 0.075, 0.60),
-    "gpt-4.1": Price(2.00, 0.50, 8.00),
-    "gpt-4.1-mini": Price(0.40, 0.10, 1.60),
-    "gpt-4.1-nano": Price(0.10, 0.025, 0.40),
-}
 
 
 def request_body(model: str, style: str, source: str, target: str, earlier=()) -> dict:
@@ -137,25 +113,6 @@ def request_body(model: str, style: str, source: str, target: str, earlier=()) -
 def prompt_sha(style: str) -> str:
     """Name the prompt, examples and schema of a style by a short hash."""
     return digest_json([_prefix(style), SCHEMA])[:12]
-
-
-def estimate_tokens(body: dict) -> int:
-    """Estimate the prompt's tokens at four characters a token."""
-    return sum(len(message["content"]) for message in body["messages"]) // CHARACTERS_PER_TOKEN
-
-
-def price_of(model: str) -> Price | None:
-    """Look up a model's price, dated snapshots under their family's name; None where unknown."""
-    return PRICES.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model))
-
-
-def cost(model: str, prompt: int, cached: int, completion: int, batch: bool) -> float | None:
-    """Return US dollars at list price; `cached` is the part of the prompt the provider reused."""
-    price = price_of(model)
-    if price is None:
-        return None
-    dollars = (prompt - cached) * price.prompt + cached * price.cached + completion * price.completion
-    return dollars / 1e6 * (BATCH_DISCOUNT if batch else 1.0)
 
 
 def _prefix(style: str) -> list[dict]:

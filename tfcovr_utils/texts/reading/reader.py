@@ -1,7 +1,7 @@
 """The reader: a source's attributes and a text give the attributes the text asks for.
 
-It takes the writer's phrases and what a person would type for them. Like `labels.parse_label` it
-consumes the text row by row; words no row takes ("please", "do it") say nothing.
+It takes the writer's phrases and what a person would type for them. Like `labels.parse_label` it consumes the
+text row by row; words no row takes ("please", "do it") say nothing.
 """
 
 import re
@@ -22,8 +22,8 @@ _COUNT_WORDS = {"no": 0.0, "single": 1.0, "double": 2.0, "triple": 3.0}
 def apply_text(source: Attributes, text: str) -> Attributes:
     """Return the attributes that the text makes of the source's; what it does not name stays.
 
-    Counts may be relative ("one more twist"). A text that names no change that can be read is an
-    error, one that names the source's own value is not.
+    Counts may be relative ("one more twist"). A text that names no change that can be read is an error, one
+    that names the source's own value is not.
     """
     reading = _read(source, text)
     if not reading.named:
