@@ -25,7 +25,7 @@ from tfcovr_utils.texts import (
     write_by_rule,
     write_rules,
 )
-from tfcovr_utils.texts.checks import CHECKS, check_table, check_text
+from tfcovr_utils.texts.checks import check_table, check_text
 from tfcovr_utils.texts.dense import write_dense
 from tfcovr_utils.texts.llm.prompt import EXAMPLES
 from tfcovr_utils.texts.reading.counting import to_digits
@@ -238,7 +238,7 @@ BEAM = ("(FX) salto backward tucked", "(BB) salto backward tucked")
 def test_each_check_finds_its_fault(check, pair, text):
     source, target = map(parse_label, pair)
     found = {complaint.check: complaint.message for complaint in check_text(text, source, target, pair)}
-    assert check in found and check in CHECKS
+    assert check in found
     assert found[check].endswith(".") and found[check][0].isupper()
     assert check_text(write_rules(source, target), source, target, pair) == []
 

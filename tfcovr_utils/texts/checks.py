@@ -1,6 +1,6 @@
 """Checks of a modification text, whoever wrote it; each has a name and complains in one sentence.
 
-A complaint is also what a language model gets back when it is asked once more.
+A language model gets the complaint when it is asked once more, so new words here are new requests.
 """
 
 import re
@@ -17,29 +17,21 @@ from .rules import MOST_CLAUSES, changes, comes_along
 from .words import ENTRIES, FINISHES, LEGS, MODIFIERS, count_words
 
 LENGTHS = {"short": (2, 19), "dense": (30, 120)}
-VERBATIM = 4  # words a label needs before saying them all is copying it, and not naming a skill
-CHECKS = {
-    "length": "2 to 19 words, or 30 to 120 for a dense text, counts spelled out",
-    "numbers": "its numbers are the target's changed values and no other",
-    "words": "apparatus, direction and shape are named exactly when they change",
-    "copied": "no label or dive code is copied",
-    "pronoun": "no pronoun, as there is nothing before it to refer to",
-    "medium": 'no "video" or "clip"',
-    "reading": "read back from the source's attributes, it gives the target's",
-    "answers": "from one source, one text leads to every label that satisfies it and no other",
+VERBATIM = 4  # a label of fewer words only names a skill, so that saying it is no copying
+_FORBIDDEN = {
+    "copied": (r"\b\d{3,4}[a-d]\b|\((?:vt|fx|bb|ub)\)", "It copies {!r} from a label; say only the change."),
+    "pronoun": (
+        r"\b(?:it|its|itself|this|that|these|those|they|them|their|he|him|his|she|her|hers)\b",
+        "It says {!r}, which refers to nothing; name the thing.",
+    ),
+    "medium": (r"\b(?:video|clip|footage|film|recording)s?\b", "It says {!r}; speak of the skill only."),
 }
 _COUNTED = ("rotation", "entry_turn", "saltos")
-_WORDS = {"single": 1.0, "double": 2.0, "triple": 3.0}
-_PRONOUNS = r"\b(?:it|its|itself|this|that|these|those|they|them|their|he|him|his|she|her|hers)\b"
-_MEDIUM = r"\b(?:video|clip|footage|film|recording)s?\b"
-_CODE = r"\b\d{3,4}[a-d]\b|\((?:vt|fx|bb|ub)\)"
-# Numbers that count no turns and no saltos.
+_COUNT_WORDS = {"single": 1.0, "double": 2.0, "triple": 3.0}
+# Numbers that count neither turns nor saltos.
 _OTHER_NUMBERS = "|".join(
-    [
-        r"^instead show 1 ",
-        r"\b1 (?:leg|arm|hand|foot|bar)\b",
-        *(rf"(?:1 )?{normalise(said)}" for said in MODIFIERS.values()),
-    ]
+    [r"^instead show 1 ", r"\b1 (?:leg|arm|hand|foot|bar)\b"]
+    + [rf"(?:1 )?{normalise(said)}" for said in MODIFIERS.values()]
 )
 
 
@@ -55,7 +47,7 @@ def check_text(
 ) -> list[Complaint]:
     """Return what is wrong with a text that should lead from source to target; [] where nothing is.
 
-    `label_texts` are the labels as their owners spell them, so that copying shows.
+    `label_texts` are the labels as their owners spell them, to find copies.
     """
     read = normalise(text)
     found = [*_check_form(text, label_texts, style), *_check_numbers(read, source, target, style)]
@@ -73,12 +65,10 @@ def check_table(modifications: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFra
     rows = []
     for row in modifications.itertuples():
         ends = (row.source_label, row.target_label)
-        source, target = (attributes[end] for end in ends)
-        both = tuple(text_of[end] for end in ends)
-        for complaint in check_text(row.text, source, target, both, row.style):
-            rows.append((row.modification_id, *complaint))
-    short = modifications[modifications["style"] == "short"]
-    rows += _check_answers(short, attributes)
+        label_texts = tuple(text_of[end] for end in ends)
+        complaints = check_text(row.text, *(attributes[end] for end in ends), label_texts, row.style)
+        rows += [(row.modification_id, *complaint) for complaint in complaints]
+    rows += _check_answers(modifications[modifications["style"] == "short"], attributes)
     return pd.DataFrame(rows, columns=["modification_id", "check", "message"])
 
 
@@ -88,31 +78,27 @@ def _check_form(text: str, label_texts: tuple[str, ...], style: str) -> Iterator
     if not least <= n_words <= most:
         yield Complaint("length", f"It has {n_words} words; write {least} to {most}.")
     lower = text.lower()
-    copied = re.search(_CODE, lower)
-    plain = " ".join(lower.split())
+    found = {
+        check: match[0] for check, (pattern, _) in _FORBIDDEN.items() if (match := re.search(pattern, lower))
+    }
     for label in label_texts:
         core = " ".join(re.sub(r"^\(\w+\)", "", label.lower()).split())
-        if len(core.split()) >= VERBATIM and core in plain:
-            copied = re.search(re.escape(core), plain)
-    if copied:
-        yield Complaint("copied", f"It copies {copied[0]!r} from a label; say only the change.")
-    pronoun = re.search(_PRONOUNS, lower)
-    if pronoun:
-        yield Complaint("pronoun", f"It says {pronoun[0]!r}, which refers to nothing; name the thing.")
-    medium = re.search(_MEDIUM, lower)
-    if medium:
-        yield Complaint("medium", f"It says {medium[0]!r}; speak of the skill only.")
+        if len(core.split()) >= VERBATIM and core in " ".join(lower.split()):
+            found["copied"] = core
+    for check, (_, message) in _FORBIDDEN.items():
+        if check in found:
+            yield Complaint(check, message.format(found[check]))
 
 
 def _check_numbers(read: str, source: Attributes, target: Attributes, style: str) -> Iterator[Complaint]:
     changed = changes(source, target)
-    # What is said as a whole new skill, and a dense text, says counts that stay as well.
+    # A whole new skill and a dense text say counts that stay as well.
     everything = style == "dense" or _is_new_skill(changed)
     wanted = {getattr(target, name) for name in _COUNTED if name in changed}
     allowed = {getattr(target, name) for name in _COUNTED if everything or name in changed}
     counts = re.sub(_OTHER_NUMBERS, " ", read)
     said = {float(count) for count in NUMBER.findall(counts)}
-    said |= {count for word, count in _WORDS.items() if re.search(rf"\b{word}\b", counts)}
+    said |= {count for word, count in _COUNT_WORDS.items() if re.search(rf"\b{word}\b", counts)}
     for count in sorted(said - allowed):
         whose = "the source's" if count in {getattr(source, name) for name in _COUNTED} else "nobody's"
         yield Complaint("numbers", f"It says {count:g}, {whose} count; say only what the target changes.")
@@ -121,12 +107,11 @@ def _check_numbers(read: str, source: Attributes, target: Attributes, style: str
 
 
 def _check_named(text: str, source: Attributes, target: Attributes) -> Iterator[Complaint]:
-    changed = changes(source, target)
-    named = named_attributes(source, text)
+    changed, named = changes(source, target), named_attributes(source, text)
     for name in ("apparatus", "direction", "shape"):
         value = getattr(target, name)
         if name in changed and value and name not in named:
-            yield Complaint("words", f"It names no {name}, which becomes {value}; name the new one.")
+            yield _missing(name, value)
         if name in named and name not in changed and not _is_new_skill(changed):
             yield Complaint("words", f"It names the {name}, which stays the same; leave that out.")
 
@@ -137,9 +122,8 @@ def _check_reading(text: str, source: Attributes, target: Attributes) -> Iterato
     except ValueError:
         yield Complaint("reading", "It names no change that can be read; say what becomes different.")
         return
-    along = comes_along(source, target)
     for name, was, should in difference(reached, target):
-        if name not in along:
+        if name not in comes_along(source, target):
             yield Complaint("reading", f"It leads to {name} {was!r}, not {should!r}; say the latter.")
 
 
@@ -156,13 +140,13 @@ def _check_values(read: str, source: Attributes, target: Attributes) -> Iterator
         for other in sorted(named - {value}):
             yield Complaint("words", f"It names the {name} {other!r}, not {value!r}; name the latter.")
         if name in changed and value and value not in named:
-            yield Complaint("words", f"It names no {name}, which becomes {value}; name the new one.")
+            yield _missing(name, value)
 
 
 def _check_answers(short: pd.DataFrame, attributes: dict[str, Attributes]) -> Iterator[tuple[str, str, str]]:
     """Find labels that satisfy a text and are not among its answers, so would count as wrong.
 
-    Labels of the same attributes are one answer, however their owners spell them.
+    Labels with the same attributes are one answer, however their owners spell them.
     """
     alike: dict[tuple[str, str], list[str]] = {}
     for label, found in attributes.items():
@@ -176,6 +160,10 @@ def _check_answers(short: pd.DataFrame, attributes: dict[str, Attributes]) -> It
             if there not in known and there != source and satisfies(source, text, there):
                 message = f"It leads to label {label} as well, which is not among its targets."
                 yield group["modification_id"].iloc[0], "answers", message
+
+
+def _missing(name: str, value: str) -> Complaint:
+    return Complaint("words", f"It names no {name}, which becomes {value}; name the new one.")
 
 
 def _is_new_skill(changed: tuple[str, ...]) -> bool:

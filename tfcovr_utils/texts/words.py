@@ -1,6 +1,6 @@
-"""The words of modification texts: how each attribute's value is said, and how counts are spelled.
+"""The words of modification texts: how each value of an attribute is said.
 
-Both the rule writer and the reader go by these tables, so what one writes the other reads.
+The rule writer and the reader share these tables, so the reader understands what the writer writes.
 """
 
 from ..labels import APPARATUS, Attributes
@@ -74,7 +74,6 @@ FINISHES = {
     "high bar": "on the high bar",
     "hang": "in a hang",
 }
-# Modifier -> what it is; "no" takes it away.
 MODIFIERS = {
     "turn before salto": "turn before the salto",
     "turn between saltos": "turn between the saltos",
@@ -93,54 +92,48 @@ MODIFIERS = {
 }
 SALTOS = {0.0: "no salto", 1.0: "a single salto", 2.0: "a double salto", 3.0: "a triple salto"}
 DIVE_SHAPES = {"straight": "straight", "piked": "pike", "tucked": "tuck"}
-
-# Words of other phrases too, so that as a new base they are said with the whole skill.
+# Other phrases use these words too: as a new base they are said with the whole skill.
 GENERIC_BASES = {"salto", "turn", "jump", "hop", "dive"}
 
 
 def count_words(text: str) -> int:
-    """Count the words of a text once its counts are spelled."""
+    """Count the words of a text whose counts are spelled out.
+
+    >>> count_words("show with 2.5 twists")
+    6
+    """
     return len(spell_numbers(text).split())
 
 
 def apparatus_name(attributes: Attributes) -> str:
-    """The apparatus in full; a dive's is the springboard or platform, which labels do not say."""
+    """Return the apparatus in full."""
     if attributes.apparatus not in APPARATUS:
         raise ValueError(
-            f"label {attributes.base!r} names no apparatus, so nothing dense can be said of it; use --style short."
+            f"label {attributes.base!r} names no apparatus, which a dense text must say; use --style short."
         )
     return APPARATUS[attributes.apparatus]
 
 
-def turn_noun(attributes: Attributes) -> str:
-    """Say "twist" where the sport does (saltos, handsprings, dives) and "turn" elsewhere."""
-    twisting = attributes.family in ("salto", "handspring", "dive")
-    return "twist" if twisting and attributes.apparatus != "UB" else "turn"
-
-
 def say_count(count: float, noun: str) -> str:
     """Say a count and its noun, e.g. "2.5 twists", "0.5 turn", "no turn"."""
-    if not count:
-        return f"no {noun}"
-    return f"{count:g} {noun}{'s' * (count > 1)}"
+    return f"{count:g} {noun}{'s' * (count > 1)}" if count else f"no {noun}"
 
 
 def say_rotation(attributes: Attributes) -> str:
-    """Say the turns or twists, with "or more" where the label has it."""
-    count = say_count(attributes.rotation, turn_noun(attributes))
-    less = " or less" * ("or less" in attributes.modifiers)
-    return count + " or more" * attributes.or_more + less
+    """Say the twists, or turns where the sport calls them so, with "or more" where the label has it."""
+    twisting = attributes.family in ("salto", "handspring", "dive") and attributes.apparatus != "UB"
+    count = say_count(attributes.rotation, "twist" if twisting else "turn")
+    return count + " or more" * attributes.or_more + " or less" * ("or less" in attributes.modifiers)
 
 
 def say_saltos(attributes: Attributes) -> str:
     """Say how many saltos; half steps exist in diving only, where they are somersaults."""
-    if attributes.family == "dive":
-        return say_count(attributes.saltos, "somersault")
-    return SALTOS[attributes.saltos]
+    is_dive = attributes.family == "dive"
+    return say_count(attributes.saltos, "somersault") if is_dive else SALTOS[attributes.saltos]
 
 
 def say_shape(attributes: Attributes) -> str:
-    """Say the shape of the body, in the words of its sport."""
+    """Say the shape of the body in the words of its sport."""
     if not attributes.shape:
         return "no set shape"
     shape = DIVE_SHAPES[attributes.shape] if attributes.family == "dive" else attributes.shape

@@ -77,8 +77,8 @@ def plan(n_pairs: int, style: str, bodies: Iterable[dict], asking: Asking) -> st
     price = _say_dollars(cost(asking.model, prompt, 0, completion, asking.batch), asking, 2)
     return (
         f"{n_pairs} pairs, {len(lengths)} requests to {asking.model} at {asking.provider}: {prompt} "
-        f"prompt and {completion} completion tokens, estimated at four characters a token; {price}; second attempts "
-        "cost extra."
+        f"prompt and {completion} completion tokens, estimated at four characters a token; "
+        f"{price}; second attempts cost extra."
     )
 
 
