@@ -12,7 +12,8 @@ from tfcovr_utils.labels import parse_label
 from tfcovr_utils.methods import Setting
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.sources.source import CLIP_COLUMNS, Source, label_row
-from tfcovr_utils.training.pretraining.mini_clip import Pretraining, build_model, build_tokenizer, save
+from tfcovr_utils.training.pretraining.captioned import Pretraining
+from tfcovr_utils.training.pretraining.mini_clip import build_model, build_tokenizer, save
 from tfcovr_utils.training.settings import STAGE2
 from tfcovr_utils.video import write_clip
 

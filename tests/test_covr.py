@@ -17,13 +17,13 @@ from tfcovr_utils.methods.covr_rows import COVR_ROWS, fit_composed
 from tfcovr_utils.methods.encoder_features import OWNERS, EncoderFeatures, describe
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.texts import make_jobs, write_by_rule
-from tfcovr_utils.training.pretraining.mini_blip import (
+from tfcovr_utils.training.pretraining.blip_models import (
     BlipPretraining,
     build_blip,
     build_blip2,
     build_word_tokenizer,
-    save,
 )
+from tfcovr_utils.training.pretraining.mini_blip import save
 from tfcovr_utils.training.settings import COMPOSED, STAGE2
 
 HERE = [method.name for method in COVR_ROWS if "languagebind" not in method.name]
@@ -182,7 +182,9 @@ def test_dense_texts_make_a_benchmark_of_their_own(here):
         ("blip-covr-zs", "blip", "half a file"),
     ],
 )
-def test_weights_that_will_not_do_leave_a_row_that_is_not_run(here, weights, name, encoder_name, what, tmp_path):
+def test_weights_that_will_not_do_leave_a_row_that_is_not_run(
+    here, weights, name, encoder_name, what, tmp_path
+):
     bad = {
         "no such folder": "data/weights/none",
         "another architecture": weights["captioner"],

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
@@ -21,16 +20,10 @@ from tfcovr_utils.labels import label_text
 from tfcovr_utils.profiles import ROOT
 from tfcovr_utils.rendering import pretraining_pictures as pictures
 from tfcovr_utils.rendering.captions import caption, frame_facts
-from tfcovr_utils.training.pretraining import mini_blip as pretraining_blip
-from tfcovr_utils.training.pretraining.mini_blip import (
-    NAMES,
-    BlipPretraining,
-    build_word_tokenizer,
-    draw_changes,
-    pretrain,
-    save,
-)
-from tfcovr_utils.training.pretraining.mini_clip import FACTS
+from tfcovr_utils.training.pretraining import mini_blip
+from tfcovr_utils.training.pretraining.blip_models import BlipPretraining, build_word_tokenizer
+from tfcovr_utils.training.pretraining.captioned import FACTS
+from tfcovr_utils.training.pretraining.mini_blip import NAMES, draw_changes, pretrain, save
 
 SMALL = BlipPretraining(
     width=32,
@@ -52,9 +45,9 @@ COMMITTED = ROOT / "data" / "weights"
 
 @pytest.fixture(scope="module")
 def performed():
-    return pd.DataFrame(
-        [facts for skill in LABELLED[::5] for facts in frame_facts(skill, "a_clip", pictures.source_name(1))]
-    )
+    return [
+        facts for skill in LABELLED[::5] for facts in frame_facts(skill, "a_clip", pictures.source_name(1))
+    ]
 
 
 def test_an_instruction_holds_no_count_no_way_of_travel_and_no_label(performed):
@@ -71,9 +64,7 @@ def test_an_instruction_holds_no_count_no_way_of_travel_and_no_label(performed):
 def test_an_instruction_says_what_differs_and_nothing_else(performed):
     other = np.random.default_rng(1).permutation(len(performed))
     texts = draw_changes(performed, other, np.random.default_rng(0), kept=1.0)
-    for own, target, text in zip(
-        performed.to_dict("records"), performed.iloc[other].to_dict("records"), texts
-    ):
+    for own, target, text in zip(performed, [performed[place] for place in other], texts):
         changed = sorted(target[name] for name in FACTS if own[name] != target[name])
         assert sorted(text.removeprefix("show ").split(", ")) == (changed or ["the same"])
     few = draw_changes(
@@ -114,9 +105,9 @@ def test_the_three_share_one_vit(trained):
 
 
 def test_losses_fall(rendered, monkeypatch):  # noqa: F811
-    histories, train = [], pretraining_blip.train
+    histories, train = [], mini_blip.train_reader
     monkeypatch.setattr(
-        pretraining_blip, "train", lambda *arguments: histories.append(train(*arguments)) or histories[-1]
+        mini_blip, "train_reader", lambda *given: histories.append(train(*given)) or histories[-1]
     )
     pretrain(SMALL, *some(rendered), progress=False)
     for losses in histories:
