@@ -1,4 +1,4 @@
-"""A run as one page that opens anywhere: tables with their intervals, figures, times, versions; and the same numbers as JSON and CSV."""
+"""A run as one page that opens anywhere, and its numbers as JSON and CSV."""
 
 import base64
 import json
@@ -11,25 +11,34 @@ import pandas as pd
 from markupsafe import Markup
 
 from ..evaluation.results import HEADLINES, summarise
-from ..machine.files import replacing, write_json
+from ..machine.files import read_json, replacing, write_json
 from ..machine.hashing import versions
 from ..profiles import code_revision
+from .steps import NUMBERED
 
 PAGE = jinja2.Template(
     """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>tfcovr: {{ name }}</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1180px; padding: 0 1em; color: #222; background: #fff }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums } th, td { padding: .2em .6em; border-bottom: 1px solid #ddd; text-align: right }
-th:first-child, td:first-child, .words * { text-align: left } thead th { border-bottom: 2px solid #888; position: sticky; top: 0; background: #fff }
-figure { margin: 1.5em 0 } img { max-width: 100% } figcaption, .small { color: #555; font-size: 13px } .wide { overflow-x: auto }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff }
+body { margin: 2em auto; max-width: 1180px; padding: 0 1em }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
+th, td { padding: .2em .6em; border-bottom: 1px solid #ddd; text-align: right }
+th:first-child, td:first-child, .words * { text-align: left }
+thead th { border-bottom: 2px solid #888; position: sticky; top: 0; background: #fff }
+figure { margin: 1.5em 0 }
+img { max-width: 100% }
+figcaption, .small { color: #555; font-size: 13px }
+.wide { overflow-x: auto }
 </style></head><body>
 <h1>tfcovr: {{ name }}</h1>
 <p>{% for what, value in facts.items() %}{{ what }} <b>{{ value }}</b>{{ "; " if not loop.last }}{% endfor %}</p>
 {% for protocol, table in tables.items() %}<h2>Protocol {{ protocol }}</h2>
-<p class="small">mAP in per cent, means over seeds; in brackets the 95 % interval over queries of mAP@50, then the spread over seeds.</p><div class="wide">{{ table }}</div>{% endfor %}
+<p class="small">mAP in per cent, means over seeds; in brackets the 95 % interval over queries of mAP@50, then
+the standard deviation over seeds.</p><div class="wide">{{ table }}</div>{% endfor %}
 {% if not_run|length %}<h2>Not run</h2><div class="wide words">{{ not_run }}</div>{% endif %}
 <h2>Notebooks</h2>{{ notebooks }}
-<h2>Figures</h2>{% for figure, png in figures.items() %}<figure><img alt="{{ figure }}" src="data:image/png;base64,{{ png }}"><figcaption>{{ figure }}</figcaption></figure>
+<h2>Figures</h2>{% for figure, png in figures.items() %}<figure>
+<img alt="{{ figure }}" src="data:image/png;base64,{{ png }}"><figcaption>{{ figure }}</figcaption></figure>
 {% endfor %}</body></html>
 """,
     autoescape=True,
@@ -37,44 +46,28 @@ figure { margin: 1.5em 0 } img { max-width: 100% } figcaption, .small { color: #
 
 
 def write_report(folder: Path) -> Path:
-    """Write report.html, results.json and results.csv of a run's folder from what lies in it; return the page's path."""
-    summary = (
-        summarise(folder / "results")
-        if any((folder / "results").glob("*/seed-*.parquet"))
-        else pd.DataFrame(columns=["status", "protocol"])
-    )
+    """Write report.html, results.json and results.csv into a run's folder; return the page's path."""
+    summary = pd.DataFrame(columns=["status", "protocol"])
+    if any((folder / "results").glob("*/seed-*.parquet")):
+        summary = summarise(folder / "results")
     notebooks = read_times(folder)
-    facts = {
-        "revision": code_revision(),
-        "Python": platform.python_version(),
-        **versions(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-    }
+    facts = {"revision": code_revision(), "Python": platform.python_version(), **versions()}
+    facts["machine"] = f"{os.cpu_count()} cores, {platform.machine()}"
     with replacing(folder / "results.csv") as temporary:
         summary.to_csv(temporary, index=False, float_format="%.4f")
-    write_json(
-        {
-            "facts": facts,
-            "notebooks": notebooks.to_dict("records"),
-            "results": json.loads(summary.to_json(orient="records")),
-        },
-        folder / "results.json",
-    )
-    ran = summary[summary["status"] == "run"]
+    results = json.loads(summary.to_json(orient="records"))
+    numbers = {"facts": facts, "notebooks": notebooks.to_dict("records"), "results": results}
+    write_json(numbers, folder / "results.json")
+    ran = summary["status"] == "run"
+    by_protocol = summary[ran].groupby("protocol", sort=False)
+    pictures = sorted((folder / "figures").rglob("*.png"))
     page = PAGE.render(
         name=folder.name,
         facts=facts,
         notebooks=_html(notebooks),
-        tables={
-            protocol: _html(_with_intervals(part)) for protocol, part in ran.groupby("protocol", sort=False)
-        },
-        not_run=_html(summary.loc[summary["status"] != "run", ["method", "status"]])
-        if len(summary) > len(ran)
-        else "",
-        figures={
-            path.stem: base64.b64encode(path.read_bytes()).decode()
-            for path in sorted((folder / "figures").rglob("*.png"))
-        },
+        tables={protocol: _html(_with_intervals(part)) for protocol, part in by_protocol},
+        not_run="" if ran.all() else _html(summary.loc[~ran, ["method", "status"]]),
+        figures={path.stem: base64.b64encode(path.read_bytes()).decode() for path in pictures},
     )
     with replacing(folder / "report.html") as temporary:
         temporary.write_text(page, "utf-8")
@@ -82,24 +75,32 @@ def write_report(folder: Path) -> Path:
 
 
 def read_times(folder: Path) -> pd.DataFrame:
-    """The notebooks that ran to their end: notebook, seconds, parameters."""
+    """List the notebooks that ran to their end: notebook, seconds, parameters."""
     rows = []
-    for path in sorted([*folder.glob("[0-9][0-9]_*.json"), *folder.glob("seed-*/[0-9][0-9]_*.json")]):
-        record = json.loads(path.read_text("utf-8"))
+    for path in sorted([*folder.glob(f"{NUMBERED}.json"), *folder.glob(f"seed-*/{NUMBERED}.json")]):
+        record = read_json(path)
         parameters = ", ".join(f"{name} {value}" for name, value in record["parameters"].items())
         rows.append([path.relative_to(folder).with_suffix("").as_posix(), record["seconds"], parameters])
     return pd.DataFrame(rows, columns=["notebook", "seconds", "parameters"])
 
 
+def format_intervals(summary: pd.DataFrame) -> list[str]:
+    """Write the intervals of mAP@50 in brackets.
+
+    >>> format_intervals(pd.DataFrame({"mAP@50 low": [20.125], "mAP@50 high": [22.5]}))
+    ['[20.12, 22.50]']
+    """
+    bounds = zip(summary["mAP@50 low"], summary["mAP@50 high"])
+    return [f"[{low:.2f}, {high:.2f}]" for low, high in bounds]
+
+
 def _with_intervals(part: pd.DataFrame) -> pd.DataFrame:
-    """Numbers of one protocol as a page shows them."""
+    """Format the numbers of one protocol."""
     shown = part[["method", "group", "n_seeds", "n_queries"]].copy()
     shown["coverage"] = part["coverage"].map("{:.2%}".format)
     for name in HEADLINES:
         shown[name] = part[name].map("{:.2f}".format)
-    shown["interval"] = [
-        f"[{low:.2f}, {high:.2f}]" for low, high in zip(part["mAP@50 low"], part["mAP@50 high"])
-    ]
+    shown["interval"] = format_intervals(part)
     shown["s.d."] = part["mAP@50 sd"].map("{:.2f}".format).replace("nan", "")
     return shown
 
