@@ -39,9 +39,9 @@ reproduce: $(READY)
 
 # What is trained and scored is kept, so a sweep that was stopped does only what is missing. The last two lines show all seeds together.
 sweep: $(READY)
-	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 07 -p sweep true
-	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) --seeds $(SEEDS) --only 04 05 -p render_seed 1
-	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) --only 05 -p render_seed 1
+	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) --seeds $(SEEDS) --only stage1 stage2 finetuned -p sweep true
+	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) --seeds $(SEEDS) --only stage1 stage2 -p render_seed 1
+	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) --only stage2 -p render_seed 1
 	$(PY) -m tfcovr_utils reproduce --profile $(PROFILE) -p sweep true
 
 test: $(READY)

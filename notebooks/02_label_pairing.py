@@ -2,7 +2,7 @@
 # jupyter:
 #   jupytext:
 #     cell_metadata_filter: tags,-all
-#     notebook_metadata_filter: kernelspec,-jupytext.text_representation.jupytext_version
+#     notebook_metadata_filter: kernelspec,tfcovr,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -11,6 +11,8 @@
 #     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
+#   tfcovr:
+#     concurrent: true
 # ---
 
 # %% [markdown]
@@ -44,7 +46,7 @@ profile = get_profile(profile)
 rendered = source == "mini"
 folder = rendering.build(profile, progress=False) if rendered else annotations_dir(annotations)
 tables = load_source(source, folder)
-figures = runs_dir(profile, source) / "figures"
+figures = plots.figures_dir(runs_dir(profile, source), seed)
 display(Markdown(f"source **{source}**, {len(tables.labels)} labels  \n`{provenance(profile, seed, source=source)}`"))
 
 # %% [markdown]

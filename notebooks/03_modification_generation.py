@@ -2,7 +2,7 @@
 # jupyter:
 #   jupytext:
 #     cell_metadata_filter: tags,-all
-#     notebook_metadata_filter: kernelspec,-jupytext.text_representation.jupytext_version
+#     notebook_metadata_filter: kernelspec,tfcovr,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -11,6 +11,10 @@
 #     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
+#   tfcovr:
+#     concurrent: true
+#     writes:
+#     - benchmark/*
 # ---
 
 # %% [markdown]
@@ -146,7 +150,7 @@ assert set(benchmark.queries.split) == {"val", "test"}
 # %%
 export = {"03_text_lengths": (by_length, lengths), "03_pipeline": (flow, pd.DataFrame(steps, columns=["step", "says"])),
           "03_targets": (answers, per_query.rename("targets").reset_index())}
-[path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, out / "figures")]
+[path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, plots.figures_dir(out, seed))]
 
 # %% [markdown]
 # Next: `04_stage1_temporal_pretraining` trains an encoder on these clips.

@@ -2,7 +2,7 @@
 # jupyter:
 #   jupytext:
 #     cell_metadata_filter: tags,-all
-#     notebook_metadata_filter: kernelspec,-jupytext.text_representation.jupytext_version
+#     notebook_metadata_filter: kernelspec,tfcovr,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -11,6 +11,21 @@
 #     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
+#   tfcovr:
+#     joins:
+#     - seeds
+#     reads:
+#     - statistics
+#     - label_pairing
+#     - modification
+#     - stage1
+#     - stage2
+#     - zero_shot
+#     - finetuned
+#     - qualitative
+#     writes:
+#     - figures/paper/*
+#     - seed-*/figures/paper/*
 # ---
 
 # %% [markdown]
@@ -127,7 +142,7 @@ assert "table_3" in missing or drawn["table_3"].table["paper mAP@50"].max() == 2
 # ## Export
 
 # %%
-plots.paper_export.export(drawn, out / "figures" / "paper")
+plots.paper_export.export(drawn, plots.figures_dir(out, seed) / "paper")
 
 # %% [markdown]
 # Next: nothing; take what you need from `figures/paper/`.

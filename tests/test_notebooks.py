@@ -8,7 +8,8 @@ import papermill
 import pytest
 
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.reproduce.run import resolve_parameters, run_notebook, select_notebooks
+from tfcovr_utils.reproduce.run import run_notebook
+from tfcovr_utils.reproduce.steps import resolve_parameters, select_notebooks
 
 
 @pytest.fixture(scope="module")

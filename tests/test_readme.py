@@ -1,4 +1,4 @@
-"""README as the front door: its examples run, its tables are what the committed numbers give, its links lead somewhere."""
+"""README: its examples run, its tables are what the committed numbers give, its links lead somewhere."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from tfcovr_utils.benchmark.protocols import make_task
 from tfcovr_utils.methods import METHODS
 from tfcovr_utils.plots.tables import to_markdown
 from tfcovr_utils.profiles import ROOT
-from tfcovr_utils.reproduce.publish import refresh_readme, results_of
+from tfcovr_utils.reproduce.publish import refresh, results_of
 from tfcovr_utils.sources import SOURCES
 from tfcovr_utils.training.settings import paper_and_code
 
@@ -90,10 +90,8 @@ def test_tables_are_those_of_the_committed_numbers():
 def test_a_lost_marker_is_said(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("# no markers\n")
-    with pytest.raises(
-        ValueError, match="README.md has lost a marker; put back <!-- results of mini: begin -->"
-    ):
-        refresh_readme(path, ROOT / "figures" / "results_mini_queries.parquet")
+    with pytest.raises(ValueError, match="README.md lacks a marker; put <!-- results of mini: begin --> and"):
+        refresh(path, "results of mini", pd.DataFrame({"a": [1]}))
     assert path.read_text() == "# no markers\n"
 
 

@@ -22,18 +22,41 @@ from tfcovr_utils.machine import hashing
 from tfcovr_utils.profiles import ROOT, get_profile, runs_dir
 from tfcovr_utils.reproduce import publish as publish_module
 from tfcovr_utils.reproduce import run as reproduce
+from tfcovr_utils.reproduce import steps as steps_module
+from tfcovr_utils.reproduce.steps import read_declared, select_notebooks
 
-HEADER = "# ---\n# jupyter:\n#   kernelspec:\n#     display_name: Python 3\n#     language: python\n#     name: python3\n# ---\n\n"
+HEADER = """# ---
+# jupyter:
+#   jupytext:
+#     notebook_metadata_filter: kernelspec,tfcovr
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+"""
 GOOD = (
     HEADER
-    + '# %% tags=["parameters"]\nprofile = "mini"\nlr = 1.0\n\n# %%\nimport sys\nprint("RAN", profile, lr, type(lr).__name__, sys.prefix)\n'
+    + """# %% tags=["parameters"]
+profile = "mini"
+lr = 1.0
+
+# %%
+import sys
+print("RAN", profile, lr, type(lr).__name__, sys.prefix)
+"""
 )
 
 
-def make_notebook(folder, name, text):
+def make_notebook(folder, name, text, **declared):
+    """Write a pair; `declared` goes to its metadata."""
     script = folder / f"{name}.py"
     script.write_text(text)
     notebook = jupytext.read(script)
+    if declared:
+        notebook.metadata["tfcovr"] = declared
+    jupytext.write(notebook, script)
     jupytext.write(notebook, folder / f"{name}.ipynb")
     return folder / f"{name}.ipynb"
 
@@ -47,10 +70,10 @@ def outputs(path):
 def notebooks(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    monkeypatch.setattr(reproduce, "NOTEBOOKS", folder)
+    monkeypatch.setattr(steps_module, "NOTEBOOKS", folder)
+    monkeypatch.setattr(steps_module, "ROOT", tmp_path)
     monkeypatch.setattr(reproduce, "ROOT", tmp_path)
     monkeypatch.setattr(reproduce, "runs_dir", lambda profile, source: tmp_path / "runs" / profile.name)
-    monkeypatch.setattr(reproduce.select_notebooks, "__defaults__", (folder,))
     return folder
 
 
@@ -92,7 +115,7 @@ def test_unknown_names_are_refused_before_anything_runs(notebooks, tmp_path, cap
 def test_a_failing_cell_is_told_and_those_that_do_not_need_it_go_on(notebooks, tmp_path, capsys):
     make_notebook(notebooks, "05_bad", GOOD + "\n# %%\nhalf = 1 / 0\n")
     make_notebook(notebooks, "06_later", GOOD)
-    make_notebook(notebooks, "08_needs_it", GOOD)
+    make_notebook(notebooks, "08_needs_it", GOOD, needs=["bad"])
     assert status_of("reproduce")(["--profile", "smoke"]) == 1
     heard = capsys.readouterr()
     assert "05_bad" in heard.err and "ZeroDivisionError" in heard.err and "half = 1 / 0" in heard.err
@@ -115,7 +138,7 @@ def test_a_failure_is_that_of_its_seed(notebooks, tmp_path, capsys):
         "05_bad",
         GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0") + '\n# %%\nassert seed == 1, f"none of {seed}"\n',
     )
-    make_notebook(notebooks, "08_needs_it", GOOD)
+    make_notebook(notebooks, "08_needs_it", GOOD, needs=["bad"])
     assert status_of("reproduce")(["--profile", "smoke", "--seeds", "0", "1", "2"]) == 1
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("05", "08"))]
     assert [line.partition(": ")[0] for line in told] == [
@@ -135,7 +158,7 @@ def test_a_failure_is_that_of_its_seed(notebooks, tmp_path, capsys):
 
 def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp_path, capsys):
     text = GOOD + '\n# %%\nfrom pathlib import Path\nPath("runs/smoke/made.txt").write_text(str(lr))\n'
-    make_notebook(notebooks, "00_first", text)
+    make_notebook(notebooks, "00_first", text, writes=["made*"])
     make_notebook(notebooks, "04_second", GOOD)
 
     def run(*options):
@@ -157,45 +180,45 @@ def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp
 
 def test_a_notebook_is_run_again_when_one_it_reads_was(notebooks, capsys):
     make_notebook(notebooks, "05_rows", GOOD)
-    make_notebook(notebooks, "06_reads_them", GOOD)
+    make_notebook(notebooks, "06_reads_them", GOOD, reads=["rows"])
     assert status_of("reproduce")(["--profile", "smoke"]) == 0
     make_notebook(notebooks, "05_rows", GOOD + "\n# %%\nmore = 1\n")
     assert status_of("reproduce")(["--profile", "smoke"]) == 0
     assert "06_reads_them: 05_rows changed" in capsys.readouterr().out
 
 
-def step_of(folder, name, cell):
-    """A step whose notebook and run stand in `folder`: it does without this process's patches, so a worker may run it."""
+def step_of(folder, name, cell, **declared):
+    """A step whose notebook and run are in `folder`, so that a worker process can run it without patches."""
     folder.mkdir(exist_ok=True)
-    notebook = make_notebook(
-        folder, name, HEADER + "# %%\nimport os, time\nfrom pathlib import Path\n" + cell
-    )
-    return reproduce.Step(notebook, {}, folder / "run", 0)
+    text = HEADER + "# %%\nimport os, time\nfrom pathlib import Path\n" + cell
+    notebook = make_notebook(folder, name, text, **declared)
+    return steps_module.Step(notebook, {}, folder / "run", 0)
 
 
-WAIT = "end = time.monotonic() + 120\nwhile not Path({!r}).exists():\n    assert time.monotonic() < end\n    time.sleep(.1)\n"
+WAIT = """end = time.monotonic() + 120
+while not Path({!r}).exists():
+    assert time.monotonic() < end
+    time.sleep(.1)
+"""
 
 
-def test_what_only_the_last_reads_runs_beside_the_others(tmp_path, capfd):
+CONCURRENT = {"concurrent": True}
+
+
+def test_concurrent_notebooks_run_at_the_same_time_and_claim_only_their_own_files(tmp_path, capfd):
     at = {name: str(tmp_path / "run" / name) for name in ("01_figure.csv", "weights.bin")}
     made = tmp_path / "run" / "benchmark" / "clips.csv"
+    counts = f"Path({at['01_figure.csv']!r}).write_text('1')\n" + WAIT.format(at["weights.bin"])
+    makes = f"Path({str(made)!r}).parent.mkdir(); Path({str(made)!r}).write_text('1')"
+    trains = WAIT.format(at["01_figure.csv"]) + f"Path({at['weights.bin']!r}).write_text('1')"
+    reads = f"print(Path({str(tmp_path / 'run' / '01_counts.json')!r}).exists())"
     steps = [
         step_of(tmp_path, "00_first", ""),
-        step_of(
-            tmp_path,
-            "01_counts",
-            f"Path({at['01_figure.csv']!r}).write_text('1')\n" + WAIT.format(at["weights.bin"]),
-        ),
-        step_of(tmp_path, "02_fails", "half = 1 / 0"),
-        step_of(
-            tmp_path, "03_makes", f"Path({str(made)!r}).parent.mkdir(); Path({str(made)!r}).write_text('1')"
-        ),
-        step_of(
-            tmp_path,
-            "04_trains",
-            WAIT.format(at["01_figure.csv"]) + f"Path({at['weights.bin']!r}).write_text('1')",
-        ),
-        step_of(tmp_path, "10_last", "print(Path(%r).exists())" % str(tmp_path / "run" / "01_counts.json")),
+        step_of(tmp_path, "01_counts", counts, **CONCURRENT),
+        step_of(tmp_path, "02_fails", "half = 1 / 0", **CONCURRENT),
+        step_of(tmp_path, "03_makes", makes, writes=["benchmark/*"], **CONCURRENT),
+        step_of(tmp_path, "04_trains", trains, writes=["*.bin"]),
+        step_of(tmp_path, "10_last", reads, reads=["counts", "fails"]),
     ]
     failed = reproduce.run_all(steps)
     assert list(failed) == ["02_fails"] and "ZeroDivisionError" in failed["02_fails"]
@@ -211,28 +234,51 @@ def test_what_only_the_last_reads_runs_beside_the_others(tmp_path, capfd):
     assert capfd.readouterr().out.count("up to date") == 5
 
 
-def test_when_one_beside_is_killed_the_others_go_on(tmp_path):
-    at = str(tmp_path / "worker")
-    wait = (
-        WAIT.format(at)
-        + f"while Path('/proc', Path({at!r}).read_text()).exists():\n    assert time.monotonic() < end\n    time.sleep(.1)"
-    )
+def test_a_concurrent_notebook_starts_after_those_it_reads(tmp_path):
     steps = [
-        step_of(
-            tmp_path, "01_killed", f"Path({at!r}).write_text(str(os.getppid()))\nos.kill(os.getppid(), 9)"
-        ),
-        step_of(tmp_path, "05_trains", wait),
-        step_of(tmp_path, "08_later", ""),
-        step_of(tmp_path, "10_last", ""),
+        step_of(tmp_path, "00_first", ""),
+        step_of(tmp_path, "01_rows", ""),
+        step_of(tmp_path, "02_more", ""),
+        step_of(tmp_path, "03_shows", "", reads=["rows"], **CONCURRENT),
+        step_of(tmp_path, "04_asks", "", **CONCURRENT),
     ]
-    assert reproduce.run_all(steps) == dict.fromkeys(
-        ["01_killed", "08_later"], "its process was ended from outside, mostly for want of memory."
-    )
+    names = [step.name for _, step in reproduce._in_order(steps)]
+    assert names == ["00_first", "04_asks", "01_rows", "03_shows", "02_more"]
+
+
+def test_when_a_concurrent_notebook_is_killed_the_others_go_on(tmp_path):
+    at = str(tmp_path / "worker")
+    kill = f"Path({at!r}).write_text(str(os.getppid()))\nos.kill(os.getppid(), 9)"
+    running = f"Path('/proc', Path({at!r}).read_text()).exists()"
+    wait = WAIT.format(at) + f"while {running}:\n    assert time.monotonic() < end\n    time.sleep(.1)"
+    steps = [
+        step_of(tmp_path, "01_killed", kill, **CONCURRENT),
+        step_of(tmp_path, "05_trains", wait),
+        step_of(tmp_path, "08_later", "", needs=["trains"], **CONCURRENT),
+        step_of(tmp_path, "10_last", "", reads=["killed", "later"]),
+    ]
+    assert reproduce.run_all(steps) == dict.fromkeys(["01_killed", "08_later"], reproduce.KILLED)
     assert [bool(step.record) for step in steps] == [False, True, False, True]
 
 
+def test_declarations_of_the_notebooks_name_each_an_earlier_one():
+    notebooks = select_notebooks([], ROOT / "notebooks")
+    for place, notebook in enumerate(notebooks):
+        declared = read_declared(notebook)
+        for part in (*declared.reads, *declared.needs):
+            assert sum(part in path.stem for path in notebooks[:place]) == 1, (notebook.stem, part)
+            assert sum(part in path.stem for path in notebooks) == 1, (notebook.stem, part)
+        assert set(declared.joins) <= {"seeds", "renderings"}
+
+
+def test_a_misspelt_declaration_is_named(tmp_path):
+    notebook = make_notebook(tmp_path, "00_x", HEADER + "# %%\n1", raeds=["05"])
+    with pytest.raises(ValueError, match="00_x.ipynb declares 'raeds'; expected some of reads, needs"):
+        read_declared(notebook)
+
+
 def test_what_is_written_to_be_renamed_is_no_result_and_may_vanish(tmp_path, monkeypatch):
-    step = step_of(tmp_path, "04_trains", "")
+    step = step_of(tmp_path, "04_trains", "", writes=["*"])
 
     def write(*_):
         for name in (
@@ -258,17 +304,14 @@ def test_what_is_written_to_be_renamed_is_no_result_and_may_vanish(tmp_path, mon
     assert step.record["wrote"] == ["seed-1/weights.bin", "weights.bin"]
 
 
-def test_ctrl_c_ends_those_beside_too(tmp_path):
+def test_ctrl_c_ends_the_concurrent_ones_too(tmp_path):
     began = [tmp_path / name for name in ("01", "04")]
+    wait = "Path({!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
     steps = [
-        step_of(
-            tmp_path,
-            f"{path.name}_waits",
-            f"Path({str(path)!r}).write_text(str(os.getpid()))\ntime.sleep(600)",
-        )
-        for path in began
+        step_of(tmp_path, "01_waits", wait.format(str(began[0])), **CONCURRENT),
+        step_of(tmp_path, "02_never", f"Path({str(tmp_path / '02')!r}).write_text('1')", **CONCURRENT),
+        step_of(tmp_path, "04_waits", wait.format(str(began[1]))),
     ]
-    steps.insert(1, step_of(tmp_path, "02_never", f"Path({str(tmp_path / '02')!r}).write_text('1')"))
     code = (
         "import sys; from pathlib import Path; from tfcovr_utils.reproduce.run import Step, run_all; "
         "run_all([Step(path, {}, path.parent / 'run', 0) for path in map(Path, sys.argv[1:])])"
@@ -278,8 +321,10 @@ def test_ctrl_c_ends_those_beside_too(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # a shell's background jobs ignore it
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a shell's background jobs ignore it
+    )
     wait_until(lambda: all(path.exists() and path.read_text() for path in began))
     os.killpg(run.pid, signal.SIGINT)
     assert "KeyboardInterrupt" in run.communicate(timeout=60)[1]
@@ -309,7 +354,8 @@ def test_a_notebook_runs_again_when_the_second_rendering_that_it_shows_has_chang
         "runs_dir",
         lambda profile, source: tmp_path / "runs" / (profile.name + "-render1" * profile.render_seed),
     )
-    make_notebook(notebooks, "05_rows", GOOD.replace("lr = 1.0", "lr = 1.0\nrender_seed = 0"))
+    text = GOOD.replace("lr = 1.0", "lr = 1.0\nrender_seed = 0")
+    make_notebook(notebooks, "05_rows", text, joins=["renderings"])
     said = []
     for arguments in ([], ["-p", "render_seed", "1"], [], []):
         assert status_of("reproduce")(["--profile", "smoke", *arguments]) == 0
@@ -323,18 +369,18 @@ def test_a_notebook_runs_again_when_the_second_rendering_that_it_shows_has_chang
 
 
 def test_comments_and_the_explorer_do_not_change_the_package_entry(notebooks, tmp_path, monkeypatch):
-    step = reproduce.Step(make_notebook(notebooks, "00_good", GOOD), {}, notebooks, 0)
+    step = steps_module.Step(make_notebook(notebooks, "00_good", GOOD), {}, notebooks, 0)
     package = shutil.copytree(hashing.PACKAGE, tmp_path / "package")
-    for module in (hashing, reproduce):
+    for module in (hashing, steps_module):
         monkeypatch.setattr(module, "PACKAGE", package)
     monkeypatch.setattr(hashing, "_hash_code", hashing._hash_code.__wrapped__)
-    monkeypatch.setattr(reproduce, "hash_rooms", hashing.hash_rooms.__wrapped__)
+    monkeypatch.setattr(steps_module, "hash_rooms", hashing.hash_rooms.__wrapped__)
 
     def read_changed(name: str, old: str, new: str) -> str:
         text = (package / name).read_text()
         assert old in text
         (package / name).write_text(text.replace(old, new, 1))
-        return reproduce.read_inputs(step)["the package"]
+        return steps_module.read_inputs(step)["the package"]
 
     now = read_changed("profiles.py", "\n", "\n")
     assert now == read_changed("profiles.py", "@dataclass", "# why\n@dataclass")
@@ -358,8 +404,8 @@ def test_the_kernel_is_this_environments_own(notebooks, tmp_path, monkeypatch):
     )
     make_notebook(notebooks, "00_good", GOOD)
     script = (
-        "import sys; from pathlib import Path; from tfcovr_utils import reproduce; "
-        "reproduce.run_notebook(Path(sys.argv[1]), Path(sys.argv[2]), {})"
+        "import sys; from pathlib import Path; from tfcovr_utils.reproduce.run import run_notebook; "
+        "run_notebook(Path(sys.argv[1]), Path(sys.argv[2]), {})"
     )
     out = tmp_path / "out.ipynb"
     subprocess.run(
@@ -376,7 +422,7 @@ def test_the_kernel_is_this_environments_own(notebooks, tmp_path, monkeypatch):
     [("3", 3), ("1e-4", 1e-4), ("true", True), ("None", None), ("mini", "mini"), ("[0, 0.5]", [0, 0.5])],
 )
 def test_values_from_the_command_line(text, value):
-    assert reproduce.parse_value(text) == value and type(reproduce.parse_value(text)) is type(value)
+    assert steps_module.parse_value(text) == value and type(steps_module.parse_value(text)) is type(value)
 
 
 def test_publishing_leaves_no_trace_of_the_run(notebooks, tmp_path):
@@ -408,10 +454,18 @@ def test_a_notebook_too_large_is_not_published(notebooks, tmp_path, monkeypatch)
 
 
 def test_published_pictures_are_smaller_and_look_the_same(notebooks, tmp_path):
-    draw = "import io, numpy as np\nfrom PIL import Image\nfrom IPython.display import Image as Shown\n"
-    draw += "ramp = np.add.outer(np.arange(128), np.arange(128))\nnoise = np.random.default_rng(0).integers(0, 9, (128, 128, 3))\n"
-    draw += "png = io.BytesIO()\nImage.fromarray((ramp[..., None] // 2 + noise).astype(np.uint8)).save(png, 'PNG')\nShown(png.getvalue())\n"
-    make_notebook(notebooks, "00_good", GOOD + "\n# %%\n" + draw)
+    draw = """
+# %%
+import io, numpy as np
+from PIL import Image
+from IPython.display import Image as Shown
+ramp = np.add.outer(np.arange(128), np.arange(128))
+noise = np.random.default_rng(0).integers(0, 9, (128, 128, 3))
+png = io.BytesIO()
+Image.fromarray((ramp[..., None] // 2 + noise).astype(np.uint8)).save(png, 'PNG')
+Shown(png.getvalue())
+"""
+    make_notebook(notebooks, "00_good", GOOD + draw)
     status_of("reproduce")(["--profile", "smoke"])
     executed = tmp_path / "runs" / "smoke" / "00_good.ipynb"
     publish_module.publish([executed], notebooks)

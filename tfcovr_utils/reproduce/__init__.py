@@ -1,4 +1,4 @@
-"""Run the notebooks, report on a run, publish it. May know every room but cli; papermill is imported only here.
+"""Run the notebooks, report on a run, publish it. It may know every room but cli; only here is papermill.
 
 Open `steps` for what a notebook declares and when it must run again, `run` for running, `report` for the HTML
 page, `publish` for what goes into the repository.

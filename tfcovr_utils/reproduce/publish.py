@@ -1,4 +1,4 @@
-"""Publish a run: its executed notebooks and figures go where the repository shows them, its tables into documents."""
+"""Put a run's notebooks, figures and tables where the repository shows them."""
 
 import base64
 import io

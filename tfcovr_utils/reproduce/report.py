@@ -16,33 +16,7 @@ from ..machine.hashing import versions
 from ..profiles import code_revision
 from .steps import NUMBERED
 
-PAGE = jinja2.Template(
-    """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>tfcovr: {{ name }}</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff }
-body { margin: 2em auto; max-width: 1180px; padding: 0 1em }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
-th, td { padding: .2em .6em; border-bottom: 1px solid #ddd; text-align: right }
-th:first-child, td:first-child, .words * { text-align: left }
-thead th { border-bottom: 2px solid #888; position: sticky; top: 0; background: #fff }
-figure { margin: 1.5em 0 }
-img { max-width: 100% }
-figcaption, .small { color: #555; font-size: 13px }
-.wide { overflow-x: auto }
-</style></head><body>
-<h1>tfcovr: {{ name }}</h1>
-<p>{% for what, value in facts.items() %}{{ what }} <b>{{ value }}</b>{{ "; " if not loop.last }}{% endfor %}</p>
-{% for protocol, table in tables.items() %}<h2>Protocol {{ protocol }}</h2>
-<p class="small">mAP in per cent, means over seeds; in brackets the 95 % interval over queries of mAP@50, then
-the standard deviation over seeds.</p><div class="wide">{{ table }}</div>{% endfor %}
-{% if not_run|length %}<h2>Not run</h2><div class="wide words">{{ not_run }}</div>{% endif %}
-<h2>Notebooks</h2>{{ notebooks }}
-<h2>Figures</h2>{% for figure, png in figures.items() %}<figure>
-<img alt="{{ figure }}" src="data:image/png;base64,{{ png }}"><figcaption>{{ figure }}</figcaption></figure>
-{% endfor %}</body></html>
-""",
-    autoescape=True,
-)
+TEMPLATE = Path(__file__).parent / "report.html"  # of jinja2
 
 
 def write_report(folder: Path) -> Path:
@@ -61,7 +35,7 @@ def write_report(folder: Path) -> Path:
     ran = summary["status"] == "run"
     by_protocol = summary[ran].groupby("protocol", sort=False)
     pictures = sorted((folder / "figures").rglob("*.png"))
-    page = PAGE.render(
+    page = jinja2.Template(TEMPLATE.read_text("utf-8"), autoescape=True).render(
         name=folder.name,
         facts=facts,
         notebooks=_html(notebooks),

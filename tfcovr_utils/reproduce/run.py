@@ -187,7 +187,7 @@ def run_notebook(
 
 
 def _written_since(started: float, folder: Path) -> list[Path]:
-    """List the files below a folder that were written since then, without hidden ones, which are temporary."""
+    """List files below a folder that were written since then, but no hidden ones: those are temporary."""
     written = []
     for parent, folders, files in os.walk(folder):  # rglob fails if another process removes a folder
         folders[:] = [name for name in folders if not name.startswith(".")]
