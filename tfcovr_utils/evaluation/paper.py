@@ -11,7 +11,7 @@ from .results import HEADLINES, read_results
 
 PAPER = ROOT / "data" / "paper" / "tables_2_3_5.csv"
 TABLE_4 = ROOT / "data" / "paper" / "table_4.csv"
-# Method here -> table, row and frames of the query there.
+# Our method -> the paper's table, row, and frames of the query.
 ROWS = {
     "gme-zs": ("2", "GME-Qwen2-VL-2B", "1"),
     "mm-embed-zs": ("2", "MM-Embed", "1"),
@@ -34,33 +34,7 @@ ROWS = {
     "tfcovr-stage2-only": ("3", "TF-CoVR-Base (stage 2 only)", "8"),
     "tfcovr-base": ("3", "TF-CoVR-Base", "12"),
 }
-
-
-def read_published(path: Path = PAPER) -> pd.DataFrame:
-    """The paper's row of each method: index method, columns mAP@5/10/25/50; NaN where the paper gives none."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(["table", "row", "query_frames"])
-    return (
-        pd.DataFrame({name: table.loc[row, HEADLINES] for name, row in ROWS.items()})
-        .T.apply(pd.to_numeric)
-        .rename_axis("method")
-    )
-
-
-def beside_paper(summary: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
-    """Rows of `results.summarise` in the order of `methods`, with the paper's mAP@50 before ours; a row that is not run says why."""
-    ours = summary.set_index("method").loc[methods]
-    return pd.DataFrame(
-        {
-            "paper mAP@50": read_published()["mAP@50"].reindex(methods),
-            **{
-                name: ours[name]
-                for name in (*HEADLINES, "mAP@50 low", "mAP@50 high", "mAP@50 sd", "n_seeds", "status")
-            },
-        }
-    )
-
-
-# Row of Table 4 -> method here; its columns -> our sources.
+# Row of Table 4 -> our method; column of Table 4 -> our source.
 ROWS_4 = {"E5-V": "e5-v-zs", "GME-2B": "gme-zs", "MM-Embed": "mm-embed-zs"}
 SOURCES_4 = {"FashionIQ": "fashioniq", "CIRR": "cirr", "CIRCO": "circo"}
 _COMMAND_4 = (
@@ -69,27 +43,41 @@ _COMMAND_4 = (
 )
 
 
-def table_4(runs: Path, path: Path = TABLE_4) -> pd.DataFrame:
-    """The paper's Table 4 with ours beside: benchmark, metric, method, paper, ours, status ("run", or "not run" and the command).
+def paper_numbers(path: Path = PAPER) -> pd.DataFrame:
+    """Return the paper's row of each method: mAP@5/10/25/50 by method, NaN if the paper gives none.
 
-    Ours are read from `runs`/<source>/results on val, whose answers the owners publish; the paper's may be of their servers' test.
+    >>> paper_numbers().loc["tfcovr-base", "mAP@50"].item()
+    27.22
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(["table", "row", "query_frames"])
+    rows = pd.DataFrame({name: table.loc[row, HEADLINES] for name, row in ROWS.items()}).T
+    return rows.apply(pd.to_numeric).rename_axis("method")
+
+
+def beside_paper(summary: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """Return rows of `results.summarise` in the order of `methods`, with the paper's mAP@50 first."""
+    columns = [*HEADLINES, "mAP@50 low", "mAP@50 high", "mAP@50 sd", "n_seeds", "status"]
+    ours = summary.set_index("method").loc[methods, columns]
+    ours.insert(0, "paper mAP@50", paper_numbers()["mAP@50"].reindex(methods))
+    return ours
+
+
+def table_4(runs: Path, path: Path = TABLE_4) -> pd.DataFrame:
+    """Return the paper's Table 4 with ours: benchmark, metric, method, paper, ours, status.
+
+    Ours are read from `runs`/<source>/results on val, whose answers are public; the paper's may be on test.
     """
     rows = []
     for row in pd.read_csv(path).itertuples():
         for column, source in SOURCES_4.items():
-            paper = getattr(row, column)
-            if pd.notna(paper):
-                method, out = ROWS_4[row.row], Path(os.path.relpath(Path(runs) / source))
-                ours = _ours(out / "results", source, method, row.metric.replace("Recall@", "R@"))
-                command = _COMMAND_4.format(
-                    source=source, method=method, protocols=" ".join(MEASURES[source]), out=out
-                )
-                status = (
-                    "run"
-                    if ours is not None
-                    else f"not run: nobody asked for it yet. To run it: `{command}`."
-                )
-                rows.append([column, row.metric, method, paper, ours, status])
+            if pd.isna(paper := getattr(row, column)):
+                continue
+            method, out = ROWS_4[row.row], Path(os.path.relpath(Path(runs) / source))
+            ours = _ours(out / "results", source, method, row.metric.replace("Recall@", "R@"))
+            protocols = " ".join(MEASURES[source])
+            command = _COMMAND_4.format(source=source, method=method, protocols=protocols, out=out)
+            status = f"not run: it has no result yet. To run it: `{command}`." if ours is None else "run"
+            rows.append([column, row.metric, method, paper, ours, status])
     return pd.DataFrame(rows, columns=["benchmark", "metric", "method", "paper", "ours", "status"])
 
 

@@ -1,16 +1,19 @@
-"""What each field reports, from rows of `evaluation.evaluate`: Recall@K, BSE-CoVR's recalls.json and query features.
+"""What the field of each benchmark reports, from rows of `scoring.evaluate`, in per cent.
 
-Recall@K is the share of queries with a right clip in the first K places, as all these benchmarks have it. All in per cent.
+Recall@K is the share of queries with a right clip in the first K places. BSE-CoVR's files, recalls.json and
+the query features, are written here too.
 """
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
+from ..benchmark import Benchmark, make_task
 from ..machine.files import replacing, write_json
+from ..methods import Fitted
 from ..metrics.ranking import RANKS
+from .scoring import evaluate
 
 CUTOFFS = (1, 5, 10, 50)  # of recalls.json
 # Source of a benchmark -> protocol -> cut-offs of its Recall@K.
@@ -22,93 +25,87 @@ MEASURES = {
     "fashioniq": {"full": (10, 50)},
     "circo": {"full": RANKS},
 }
+NAMES = {"local": "local R@", "subset": "Rsubset@"}
 
 
 def recall(table: pd.DataFrame, k: int) -> float:
-    """Recall@K of a table of queries; those without targets, or not embedded, are left out; NaN where all are."""
+    """Return Recall@K of a table of queries, over those with targets and an embedding.
+
+    >>> recall(pd.DataFrame({"first_rank": [1.0, 3.0, float("nan"), float("inf")]}), 5).__round__(1)
+    66.7
+    """
     first = table["first_rank"].dropna()
     return 100 * float((first <= k).mean()) if len(first) else np.nan
 
 
 def covr_recalls(table: pd.DataFrame, annotation: str) -> dict:
-    """The content of recalls.json, rounded as there: R1, R5, R10, R50, the means of three and of four, the annotation's file name."""
+    """Return recalls.json: R1, R5, R10, R50, the means of three and of four, the annotation file's name."""
     values = [recall(table, k) for k in CUTOFFS]
-    named = {f"R{k}": value for k, value in zip(CUTOFFS, values)} | {
-        "meanR3": np.mean(values[:3]),
-        "meanR4": np.mean(values),
-    }
+    named = {f"R{k}": value for k, value in zip(CUTOFFS, values)}
+    named |= {"meanR3": np.mean(values[:3]), "meanR4": np.mean(values)}
+    rounded = {name: round(float(value), 2) for name, value in named.items()}
     # JSON has no NaN.
-    return {name: round(float(value), 2) if np.isfinite(value) else None for name, value in named.items()} | {
+    return {name: None if np.isnan(value) else value for name, value in rounded.items()} | {
         "annotation": annotation
     }
 
 
-def write_recalls(
-    folder: Path, table: pd.DataFrame, query_emb: torch.Tensor, annotation: str, text_only: bool = False
+def save_recalls(
+    fitted: Fitted, benchmark: Benchmark, protocol: str, folder: Path, split: str = "test"
 ) -> None:
-    """Write recalls.json and query_feat.npy, or recalls_txt_only.json and query_feat_txt_only.npy.
-
-    query_emb: (Q, D) in the order of `table`, which is that of query ids and therefore of the annotation file.
-    """
-    suffix = "_txt_only" if text_only else ""
-    write_json(covr_recalls(table, annotation), Path(folder) / f"recalls{suffix}.json")
-    with replacing(Path(folder) / f"query_feat{suffix}.npy") as temporary:
-        np.save(temporary, query_emb.numpy())
+    """Write recalls.json and query_feat.npy (Q, D), by query id; also *_txt_only, if it embeds texts alone."""
+    annotation = benchmark.choices.get("annotations", {}).get(split, "queries.parquet")
+    queries = make_task(benchmark, protocol, split).queries
+    for suffix, embed in (("", fitted.embed_queries), ("_txt_only", fitted.embed_text_only)):
+        if embed is None:
+            continue
+        query_emb = embed(queries)
+        given = Fitted(lambda _, given=query_emb: given, fitted.embed_gallery)
+        table = evaluate(given, benchmark, protocol, split)
+        write_json(covr_recalls(table, annotation), Path(folder) / f"recalls{suffix}.json")
+        with replacing(Path(folder) / f"query_feat{suffix}.npy") as temporary:
+            np.save(temporary, query_emb.numpy())
 
 
 def field_scores(
     source: str, tables: dict[str, pd.DataFrame], target: pd.Series | None = None
 ) -> dict[str, float]:
-    """What a benchmark's field reports of one method, by name; `tables` are of one split and seed, by protocol.
+    """Return what a benchmark's field reports of one method; `tables` are by protocol, of one split and seed.
 
-    WebVid-CoVR and EgoCVR: R@K, the latter's local ones apart. CIRR: R@K, Rsubset@K and (R@5 + Rsubset@1) / 2. FashionIQ: R@K of each
-    category, and the mean of the three. CIRCO: mAP@K, and R@K of the one picture that the caption was written of, where `target`
-    names it by query id.
+    WebVid-CoVR and EgoCVR: R@K, and EgoCVR's local R@K. CIRR: R@K, Rsubset@K and (R@5 + Rsubset@1) / 2.
+    FashionIQ: R@K of each category and their mean. CIRCO: mAP@K, and R@K of the one picture that the caption was
+    written for, if `target` names it by query id.
     """
     scores = {}
     for protocol, ks in MEASURES[source].items():
         if protocol not in tables:
             continue
         table = tables[protocol]
-        name = {"local": "local R@", "subset": "Rsubset@"}.get(protocol, "R@")
         if source == "circo":
             scores |= {f"mAP@{k}": 100 * table[f"ap@{k}"].mean() for k in ks}
             if target is not None and (target != "").any():
                 scores |= {f"R@{k}": 100 * _target_found(table, target, k) for k in ks}
         elif source == "fashioniq":
-            parts = table.groupby(table["query_id"].str.split("-").str[1])
-            of_category = {(category, k): recall(part, k) for category, part in parts for k in ks}
-            scores |= {f"{category} R@{k}": value for (category, k), value in of_category.items()}
-            scores |= {
-                f"R@{k}": float(np.mean([value for (_, one), value in of_category.items() if one == k]))
-                for k in ks
-            }
+            parts = dict([*table.groupby(table["query_id"].str.split("-").str[1])])
+            scores |= {f"{name} R@{k}": recall(part, k) for name, part in parts.items() for k in ks}
+            scores |= {f"R@{k}": float(np.mean([scores[f"{name} R@{k}"] for name in parts])) for k in ks}
         else:
-            scores |= {f"{name}{k}": recall(table, k) for k in ks}
+            scores |= {f"{NAMES.get(protocol, 'R@')}{k}": recall(table, k) for k in ks}
     if {"R@5", "Rsubset@1"} <= scores.keys():
         scores["mean"] = (scores["R@5"] + scores["Rsubset@1"]) / 2
     return scores
 
 
 def field_table(results: pd.DataFrame, source: str, target: pd.Series | None = None) -> pd.DataFrame:
-    """`field_scores` of `results.read_results`, means over seeds: a row a method."""
-    rows = {
-        method: pd.DataFrame(
-            [
-                field_scores(source, dict([*of_seed.groupby("protocol")]), target)
-                for _, of_seed in of_method.groupby("seed")
-            ]
-        ).mean()
-        for method, of_method in results.groupby("method", sort=False)
-    }
+    """Return `field_scores` of `results.read_results`, means over seeds: a row for each method."""
+    rows = {}
+    for method, of_method in results.groupby("method", sort=False):
+        seeds = [dict([*part.groupby("protocol")]) for _, part in of_method.groupby("seed")]
+        rows[method] = pd.DataFrame([field_scores(source, tables, target) for tables in seeds]).mean()
     return pd.DataFrame(rows).T.rename_axis("method")
 
 
 def _target_found(table: pd.DataFrame, target: pd.Series, k: int) -> float:
     answered = table[table["first_rank"].notna()]
-    return np.mean(
-        [
-            target[query_id] in list(retrieved)[:k]
-            for query_id, retrieved in zip(answered["query_id"], answered["retrieved"])
-        ]
-    )
+    pairs = zip(answered["query_id"], answered["retrieved"])
+    return np.mean([target[query_id] in list(retrieved)[:k] for query_id, retrieved in pairs])
