@@ -41,7 +41,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from tfcovr_utils import rendering, plots
-from tfcovr_utils.evaluation.scoring import run
+from tfcovr_utils.evaluation.rows import run
 from tfcovr_utils.video.frames import read_clips
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.methods.encoder_features import describe, encoder_costs

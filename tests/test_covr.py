@@ -10,7 +10,8 @@ from small_benchmark import small_benchmark
 
 from tfcovr_utils.embedding.descriptions import describe_clips
 from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.evaluation.scoring import evaluate, run
+from tfcovr_utils.evaluation.rows import run
+from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, NotRun, Setting
 from tfcovr_utils.methods.composed import Composed, Way
 from tfcovr_utils.methods.covr_rows import COVR_ROWS, fit_composed

@@ -31,7 +31,7 @@ from test_cutting import wait_for_end_of_group
 from tfcovr_utils import rendering
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.encoders.aim import load_pretrained, save_pretrained
-from tfcovr_utils.evaluation import results
+from tfcovr_utils.evaluation import results, saved
 from tfcovr_utils.machine import files
 from tfcovr_utils.machine.files import (
     CannotWrite,
@@ -489,19 +489,21 @@ def test_a_benchmark_is_whole_or_says_that_it_is_not(tmp_path, monkeypatch, benc
 
 def test_a_result_without_its_record_is_no_result_of_another(tmp_path, monkeypatch):
     """Killed between the rows and their record: no record of earlier rows stands beside the new ones."""
-    table = pd.DataFrame({"query_id": ["q"], "split": "test", "protocol": "full", "ap@50": [1.0]})
-    path = results.save_result(table, tmp_path, "random", 0, {"revision": "old", "history": [{"val": 1}]})
-    kill_at(monkeypatch, results, "write_json", 2)
+    table = pd.DataFrame(
+        {"query_id": ["q"], "split": "test", "protocol": "full", "task": "t", "ap@50": [1.0]}
+    )
+    path = saved.save_result(table, tmp_path, "random", 0, {"revision": "old", "history": [{"val": 1}]})
+    kill_at(monkeypatch, saved, "write_json", 2)
     with pytest.raises(Killed):
-        results.save_result(table.assign(**{"ap@50": 0.5}), tmp_path, "random", 0, {"revision": "new"})
+        saved.save_result(table.assign(**{"ap@50": 0.5}), tmp_path, "random", 0, {"revision": "new"})
     monkeypatch.undo()
     assert (
         pd.read_parquet(path)["revision"].tolist() == ["new"]
         and json.loads(path.with_suffix(".json").read_text()) == {}
     )
-    with pytest.raises(FileNotFoundError, match="seed-0.json is not there or not whole; run `"):
+    with pytest.raises(FileNotFoundError, match="seed-0.json does not exist or is incomplete; run `"):
         results.training_curve(tmp_path, "random", 0)
-    results.save_result(table, tmp_path, "random", 0, {"revision": "new"})
+    saved.save_result(table, tmp_path, "random", 0, {"revision": "new"})
     assert json.loads(path.with_suffix(".json").read_text()) == {"test full": {"revision": "new"}}
 
 
@@ -592,8 +594,8 @@ def test_two_evaluations_into_one_folder_lose_nothing(tmp_path):
     names = [f"protocol {number}" for number in range(12)]
 
     def save(name: str) -> None:
-        results.save_result(
-            pd.DataFrame({"query_id": ["q"], "split": "test", "protocol": name}),
+        saved.save_result(
+            pd.DataFrame({"query_id": ["q"], "split": "test", "protocol": name, "task": "t"}),
             tmp_path,
             "random",
             0,

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from small_benchmark import small_setting
 
-from tfcovr_utils.evaluation import scoring as evaluation
-from tfcovr_utils.evaluation.scoring import run
+from tfcovr_utils.evaluation import rows
+from tfcovr_utils.evaluation.rows import run
 from tfcovr_utils.methods import METHODS
 
 
@@ -21,13 +21,13 @@ def setting(tmp_path_factory):
 @pytest.fixture
 def fits(monkeypatch):
     """Names of the methods that were evaluated, and so fitted before."""
-    seen, real = [], evaluation.evaluate
+    seen, real = [], rows.evaluate
 
     def counting(fitted, benchmark, protocol, split):
         seen.append(protocol)
         return real(fitted, benchmark, protocol, split)
 
-    monkeypatch.setattr(evaluation, "evaluate", counting)
+    monkeypatch.setattr(rows, "evaluate", counting)
     return seen
 
 
@@ -76,7 +76,7 @@ def test_what_decides_a_number_makes_it_anew(setting, fits, tmp_path, monkeypatc
     elif change == "protocol":
         protocols = ["full", "capped"]
     elif change == "code":
-        monkeypatch.setattr(evaluation, "hash_rooms", lambda *rooms: "changed")
+        monkeypatch.setattr(rows, "hash_rooms", lambda *rooms: "changed")
     else:
         method = replace(method, fit=lambda setting: METHODS["clip-avg-zs"].fit(setting))
     run(method, here, protocols, results)

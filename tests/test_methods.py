@@ -11,7 +11,8 @@ from small_benchmark import small_benchmark
 
 from tfcovr_utils.encoders import Encoder
 from tfcovr_utils.evaluation.results import summarise
-from tfcovr_utils.evaluation.scoring import evaluate, run
+from tfcovr_utils.evaluation.rows import run
+from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import GROUPS, METHODS, NotRun, Setting, features, fits
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.training.fusion import Fusion

@@ -6,7 +6,7 @@ from small_benchmark import small_benchmark
 
 from tfcovr_utils import plots
 from tfcovr_utils.evaluation.qualitative import choose_queries, read_rankings, top_ranked
-from tfcovr_utils.evaluation.scoring import run
+from tfcovr_utils.evaluation.rows import run
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.plots.paper_export import Missing, draw, export
 from tfcovr_utils.profiles import PROFILES

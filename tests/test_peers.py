@@ -13,7 +13,8 @@ from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.benchmark.protocols import make_task
 from tfcovr_utils.evaluation.paper import table_4
 from tfcovr_utils.evaluation.recalls import MEASURES, field_scores, recall
-from tfcovr_utils.evaluation.results import read_results, save_result
+from tfcovr_utils.evaluation.results import read_results
+from tfcovr_utils.evaluation.saved import save_result
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Fitted
 from tfcovr_utils.sources import COMPLETE

@@ -14,7 +14,7 @@ from tfcovr_utils.evaluation.qualitative import (
     typical_failures,
     wrong_factors,
 )
-from tfcovr_utils.evaluation.scoring import run
+from tfcovr_utils.evaluation.rows import run
 from tfcovr_utils.labels import Attributes, difference
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import PROFILES

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from small_benchmark import small_benchmark
 
-from tfcovr_utils.evaluation.results import save_not_run, summarise
-from tfcovr_utils.evaluation.scoring import run
+from tfcovr_utils.evaluation.results import summarise
+from tfcovr_utils.evaluation.rows import run
+from tfcovr_utils.evaluation.saved import save_not_run
 from tfcovr_utils.machine.files import write_json
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import PROFILES

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 import warnings
 from dataclasses import replace
 
@@ -12,8 +11,10 @@ import pytest
 from small_benchmark import small_benchmark
 from test_evaluation import random_embeddings
 
-from tfcovr_utils.evaluation import results
-from tfcovr_utils.evaluation.scoring import evaluate, run
+from tfcovr_utils.benchmark import make_task
+from tfcovr_utils.evaluation import results, rows, saved
+from tfcovr_utils.evaluation.rows import run
+from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Method, NotRun, Setting
 from tfcovr_utils.metrics.intervals import bootstrap_interval
 from tfcovr_utils.metrics.ranking import RANKS
@@ -52,7 +53,7 @@ def test_a_result_replaces_its_like_and_leaves_the_others(benchmark, tmp_path):
     path = tmp_path / "random" / "seed-0.parquet"
     before = pd.read_parquet(path)
     other = evaluate(random_embeddings(benchmark), benchmark, "full")
-    results.save_result(other, tmp_path, "random", 0, {"revision": "new"})
+    saved.save_result(other, tmp_path, "random", 0, {"revision": "new"})
     after = pd.read_parquet(path)
     is_new = (after["protocol"] == "full") & (after["split"] == "test")
     assert after.loc[is_new, "ap@50"].tolist() == other["ap@50"].tolist() and set(
@@ -103,7 +104,7 @@ def test_every_registered_row_stands_in_the_summary(folder):
     ].isna().all(axis=None)
     assert (
         absent["status"]
-        .str.contains("not run: nobody asked for it yet. To run it: `tfcovr score --method")
+        .str.contains("not run: it has no result yet. To run it: `tfcovr score --method")
         .all()
     )
     assert table["group"].tolist() == [
@@ -128,7 +129,7 @@ def test_a_row_that_cannot_run_says_why_until_it_runs(benchmark, tmp_path):
 
 
 def test_a_folder_of_rows_that_cannot_run_is_still_a_table(tmp_path):
-    results.save_not_run(tmp_path, "clip-mlp-1", "no weights.")
+    saved.save_not_run(tmp_path, "clip-mlp-1", "no weights.")
     table = results.summarise(tmp_path).set_index("method")
     assert (
         table.loc["clip-mlp-1", "status"] == "not run: no weights."
@@ -216,77 +217,95 @@ def test_comparison_pairs_queries_and_averages_seeds(folder):
         results.per_query(found)
 
 
-def save_row(benchmark, folder, method, hour, seed=0, protocols=("full",)):
-    """As `run` saves it, written at this hour."""
+def save_row(benchmark, folder, method, seed=0, protocols=("full",)):
+    """As `run` saves it."""
+    record = {"revision": "x", "benchmark": benchmark.digest, "history": [{"seconds": 1.0, "val": 0.5}]}
     for protocol in protocols:
-        path = results.save_result(
-            evaluate(random_embeddings(benchmark, seed), benchmark, protocol),
-            folder,
-            method,
-            seed,
-            {"revision": "x", "history": [{"seconds": 1.0, "val": 0.5}]},
-        )
-    os.utime(path, (3600 * hour, 3600 * hour))
+        table = evaluate(random_embeddings(benchmark, seed), benchmark, protocol)
+        path = saved.save_result(table, folder, method, seed, record)
+    return path
 
 
-def test_results_of_an_earlier_benchmark_are_left_out_and_named(benchmark, tmp_path):
-    """As after a change of the texts: some rows were made again, the others wait for their turn."""
-    earlier = replace(
-        benchmark, modifications=benchmark.modifications.assign(text=benchmark.modifications["text"] + ".")
+def test_results_of_an_older_benchmark_are_skipped_and_named(benchmark, tmp_path):
+    """After a change of the texts some rows were scored again. Time stamps decide nothing."""
+    texts = benchmark.modifications
+    older = replace(benchmark, modifications=texts.assign(text=texts["text"] + "."))
+    for method, seed in (("random", 0), ("random", 1), ("source-label-only", 0), ("label-oracle", 0)):
+        path = save_row(older, tmp_path, method, seed, ["capped", "full"])
+        os.utime(path, (2e9, 2e9))
+    save_row(benchmark, tmp_path, "text-only", protocols=["capped", "full"])
+    os.utime(save_row(benchmark, tmp_path, "random"), (0, 0))
+    said = (
+        r"random/seed-0 \(capped\), random/seed-1 \(capped\), random/seed-1 \(full\), .*"
+        rf"label-oracle/seed-0 \(full\) in {tmp_path} are results of an older benchmark and are skipped; "
+        "score these rows again"
     )
-    for hour, (method, seed) in enumerate(
-        [("random", 0), ("random", 1), ("source-label-only", 0), ("label-oracle", 0)]
-    ):  # the more, but old
-        save_row(earlier, tmp_path, method, hour, seed, ["capped", "full"])
-    save_row(benchmark, tmp_path, "text-only", 20, protocols=["capped", "full"])
-    save_row(benchmark, tmp_path, "random", 10)
-    told = (
-        rf"random/seed-0 \(capped\), random/seed-1 \(capped\), random/seed-1 \(full\), .*label-oracle/seed-0 \(full\) in {tmp_path} "
-        "answer other queries or another gallery than what was written last, and are left out; give the command that made them again"
-    )
-    with pytest.warns(UserWarning, match=told) as warned:
+    with pytest.warns(UserWarning, match=said) as warned:
         found = results.read_results(tmp_path)
     assert len(warned) == 1
     kept = found[["method", "protocol", "seed"]].drop_duplicates().to_numpy().tolist()
     assert kept == [["random", "full", 0], ["text-only", "capped", 0], ["text-only", "full", 0]]
-    assert (found.groupby("protocol")["task"].nunique() == 1).all() and found.columns.tolist()[-2:] == [
-        "method",
-        "seed",
-    ]
-    with pytest.warns(UserWarning, match=told):
+    assert (found.groupby("protocol")["task"].nunique() == 1).all()
+    assert found.columns.tolist()[-2:] == ["method", "seed"]
+    with pytest.warns(UserWarning, match=said):
         summary = results.summarise(tmp_path, protocols=["full"]).set_index("method")
     assert summary["n_seeds"].loc[["random", "text-only", "label-oracle"]].tolist() == [1, 1, 0]
-    assert summary["status"]["label-oracle"].startswith(
-        "not run: its results are of an earlier benchmark. To run it: `python -m"
-    )
-    assert summary["status"]["video-only"].startswith("not run: nobody asked for it yet.")
-    with pytest.warns(UserWarning, match=told):
-        assert results.training_cost(tmp_path, ["text-only", "label-oracle"])["stage 2 s"].to_dict() == {
-            "text-only": 1
-        }
+    outdated = "not run: its results are of an older benchmark. To run it: `tfcovr score"
+    assert summary["status"]["label-oracle"].startswith(outdated)
+    assert summary["status"]["video-only"].startswith("not run: it has no result yet.")
+    with pytest.warns(UserWarning, match=said):
+        cost = results.training_cost(tmp_path, ["text-only", "label-oracle"])
+    assert cost["stage 2 s"].to_dict() == {"text-only": 1}
     for method, seed in (("random", 1), ("source-label-only", 0), ("label-oracle", 0)):
-        save_row(benchmark, tmp_path, method, 21, seed, ["capped", "full"])
-    save_row(benchmark, tmp_path, "random", 21, protocols=["capped"])
+        save_row(benchmark, tmp_path, method, seed, ["capped", "full"])
+    save_row(benchmark, tmp_path, "random", protocols=["capped"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert results.read_results(tmp_path).groupby("protocol")["method"].nunique().to_dict() == {
-            "capped": 4,
-            "full": 4,
-        }
+        found = results.read_results(tmp_path)
+    assert found.groupby("protocol")["method"].nunique().to_dict() == {"capped": 4, "full": 4}
 
 
-def test_a_result_found_again_counts_as_written(benchmark, tmp_path):
-    """Asked for once more, it is no left-over, though a stranger's row was written since."""
+def test_a_kept_result_makes_its_benchmark_the_current_one(benchmark, tmp_path, monkeypatch):
+    """A row that is found again counts as scored, though another benchmark was scored since."""
     run(METHODS["random"], setting(benchmark), ["full"], tmp_path)
-    save_row(
-        replace(benchmark, gallery=benchmark.gallery.iloc[:-1]), tmp_path, "text-only", time.time() / 3600 - 1
-    )
-    os.utime(tmp_path / "random" / "seed-0.parquet", (0, 0))
+    save_row(replace(benchmark, gallery=benchmark.gallery.iloc[:-1]), tmp_path, "text-only")
     with pytest.warns(UserWarning, match=r"^random/seed-0 \(full\) in"):
         assert results.read_results(tmp_path)["method"].unique().tolist() == ["text-only"]
+    monkeypatch.setattr(rows, "evaluate", None)  # nothing may be scored anew
+    path = tmp_path / "random" / "seed-0.parquet"
+    before = path.stat().st_mtime_ns
     run(METHODS["random"], setting(benchmark), ["full"], tmp_path)
+    assert path.stat().st_mtime_ns == before
     with pytest.warns(UserWarning, match=r"^text-only/seed-0 \(full\) in"):
         assert results.read_results(tmp_path)["method"].unique().tolist() == ["random"]
+
+
+def test_the_folder_names_its_benchmark_by_split_and_protocol(benchmark, tmp_path):
+    save_row(benchmark, tmp_path, "random", protocols=["capped", "full"])
+    tasks = {
+        f"test {protocol}": make_task(benchmark, protocol).fingerprint for protocol in ("capped", "full")
+    }
+    named = json.loads((tmp_path / "benchmark.json").read_text())
+    assert named == {key: {"benchmark": benchmark.digest, "task": task} for key, task in tasks.items()}
+    # The same questions after another training set: the older rows were trained on other triplets.
+    fewer = replace(benchmark, triplets=benchmark.triplets.iloc[1:])
+    save_row(fewer, tmp_path, "text-only")
+    assert json.loads((tmp_path / "benchmark.json").read_text())["test full"]["task"] == tasks["test full"]
+    with pytest.warns(UserWarning, match=r"^random/seed-0 \(full\) in"):
+        found = results.read_results(tmp_path)
+    assert found[["method", "protocol"]].drop_duplicates().to_numpy().tolist() == [
+        ["random", "capped"],
+        ["text-only", "full"],
+    ]
+
+
+def test_rows_without_their_record_are_of_no_benchmark(benchmark, tmp_path):
+    """A run was killed between the rows and their record."""
+    path = save_row(benchmark, tmp_path, "random")
+    save_row(benchmark, tmp_path, "text-only")
+    path.with_suffix(".json").unlink()
+    with pytest.warns(UserWarning, match=r"^random/seed-0 \(full\) in"):
+        assert results.read_results(tmp_path)["method"].unique().tolist() == ["text-only"]
 
 
 def test_rows_of_two_benchmarks_are_not_compared(benchmark):
@@ -304,7 +323,7 @@ def test_an_empty_folder_says_how_to_fill_it(tmp_path):
 
 
 def test_by_kind_and_by_factor_count_by_hand():
-    rows = [  # kind, changed, missed, ap@50
+    known = [  # kind, changed, missed, ap@50
         ("temporal", "shape", "shape", 0.0),
         ("temporal", "shape", "", 1.0),
         ("temporal", "rotation,shape", "rotation", 0.5),
@@ -313,7 +332,7 @@ def test_by_kind_and_by_factor_count_by_hand():
         ("temporal", "rotation", "", np.nan),
         ("", "", "shape", 0.125),  # of no known pair
     ]
-    table = pd.DataFrame(rows, columns=["kind", "changed", "missed", "ap@50"])
+    table = pd.DataFrame(known, columns=["kind", "changed", "missed", "ap@50"])
     table = table.assign(
         **{f"ap@{k}": table["ap@50"] for k in RANKS}, method="m", protocol="full", query_id=[*"abcdefg"]
     )

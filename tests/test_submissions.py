@@ -21,9 +21,9 @@ from tfcovr_utils.evaluation.exchange.submissions import (
     cirr_submission,
     write_submissions,
 )
-from tfcovr_utils.evaluation.recalls import covr_recalls
-from tfcovr_utils.evaluation.results import save_result
-from tfcovr_utils.evaluation.scoring import evaluate, save_recalls
+from tfcovr_utils.evaluation.recalls import covr_recalls, save_recalls
+from tfcovr_utils.evaluation.saved import save_result
+from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Fitted, Setting
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.sources import COMPLETE
@@ -293,7 +293,9 @@ def test_a_query_of_a_group_searches_its_group(cirr, tmp_path):
         (["--protocol", "official"], "repeats clips"),
     ):
         with pytest.raises(SystemExit, match=said):
-            command("export mteb")(["--benchmark", str(tmp_path / "tables"), "--out", str(tmp_path / "task"), *arguments])
+            command("export mteb")(
+                ["--benchmark", str(tmp_path / "tables"), "--out", str(tmp_path / "task"), *arguments]
+            )
 
 
 def test_without_mteb_one_sentence_says_how_to_get_it(tmp_path, monkeypatch):

@@ -16,9 +16,7 @@ from small_benchmark import small_setting
 from tfcovr_utils.embedding.embed import embed_clips
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.evaluation import rows
-from tfcovr_utils.evaluation import scoring as evaluation
-from tfcovr_utils.evaluation.rows import embed_in_shares, run_rows
-from tfcovr_utils.evaluation.scoring import run
+from tfcovr_utils.evaluation.rows import embed_in_shares, run, run_rows
 from tfcovr_utils.machine.workers import run_in_parallel
 from tfcovr_utils.methods import METHODS
 
@@ -122,9 +120,7 @@ def test_rows_side_by_side_are_those_of_one_after_another(threads, tmp_path_fact
             ["full"],
             tmp_path / "alone" / "results",
         )
-        monkeypatch.setattr(
-            evaluation, "evaluate", None
-        )  # what is kept is found again: nothing may be scored anew
+        monkeypatch.setattr(rows, "evaluate", None)  # the kept result is found: nothing may be scored anew
         beside = run(METHODS[name], settings[name], ["full"], tmp_path / "side" / "results")
         monkeypatch.undo()
         columns = ["query_id", "protocol", "ap@50", "first_rank"]

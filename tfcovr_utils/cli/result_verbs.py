@@ -42,7 +42,7 @@ def score(options: argparse.Namespace) -> None:
     """Score methods on a benchmark and print their mAP."""
     from ..benchmark import Benchmark
     from ..evaluation.results import summarise
-    from ..evaluation.scoring import run
+    from ..evaluation.rows import run
     from ..methods import METHODS, Setting, get_method
 
     if options.method == ["list"]:

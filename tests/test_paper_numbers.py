@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from tfcovr_utils.evaluation.paper import PAPER, ROWS, beside_paper, read_published
+from tfcovr_utils.evaluation.paper import PAPER, ROWS, beside_paper, paper_numbers
 from tfcovr_utils.evaluation.results import HEADLINES
 from tfcovr_utils.methods import METHODS
 
@@ -15,7 +15,7 @@ def test_every_row_of_tables_2_and_3_has_its_method_once():
 
 
 def test_numbers_are_the_papers():
-    published = read_published()
+    published = paper_numbers()
     assert published.loc["tfcovr-base"].tolist() == [21.85, 24.23, 26.47, 27.22]
     assert (
         published.loc["blip-covr-ecde-ft", "mAP@50"] == 19.83
@@ -45,4 +45,4 @@ def test_methods_with_a_published_row_exist():
     known = [name for name in ROWS if name in METHODS]
     assert "blip-covr-ft" in known and "tf-cvr-zs" in known
     with pytest.raises(KeyError):
-        read_published().loc["random"]
+        paper_numbers().loc["random"]
