@@ -39,8 +39,9 @@ TIMES = {
     "fit_s",
     "revision",
     "created",
+    "benchmark",
     "made_of",
-}  # the last hashes files that hold times
+}  # the last two hash files that hold times
 DELAY_S = 0.02  # of an answer of the language model
 SMALL = {"clips_per_label": (4, 2, 2), "sources_per_split": (4, 3, 3)}
 

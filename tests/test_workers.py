@@ -135,7 +135,7 @@ def test_rows_of_one_method_have_names_of_their_own(tmp_path_factory, tmp_path):
         tmp_path,
         method="clip-mlp-15",
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["clip-mlp-15-brief"]
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["clip-mlp-15-brief"]
 
 
 def test_shares_embed_what_one_process_embeds(threads, tmp_path_factory, tmp_path, monkeypatch):
