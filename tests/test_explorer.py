@@ -391,7 +391,7 @@ def test_a_query_by_hand(explorer):
 
 def test_two_methods_stand_beside_each_other(explorer):
     ask_something(explorer)
-    explorer.beside.value = "video-only"
+    explorer.second_method.value = "video-only"
     assert [answer.method for answer in explorer.answers] == ["clip-avg-zs", "video-only"] and len(
         shown(explorer)
     ) == 12
@@ -474,7 +474,7 @@ def test_exports(explorer, session, tmp_path):
 
 def test_the_cell_asks_the_same_again(explorer, session):
     ask_something(explorer)
-    explorer.beside.value = "video-only"
+    explorer.second_method.value = "video-only"
     explorer.hide.value = True
     explorer.save_cell()
     cell = export.write_cell(session, explorer.answers)

@@ -1,7 +1,8 @@
-"""What a person does with widgets: asking for clips and looking through the answers, and deciding about label pairs.
+"""Widgets: asking for clips and looking through the answers, and deciding about label pairs.
 
-`session` answers without a front end, from the pure functions of `search`; `index` makes a folder searchable;
-`widget` shows it all, and the modules beside it make previews, exports and the highlight reel.
+`session` answers without a front end, from a `library` of clips and the pure functions of `search`; `index`
+makes a folder searchable and `folders` does so for a command. `widget` shows it all with `chooser`, `cards`,
+`controls`, `previews` and `page`; `downloads` and `reel` write files. `reviewer` shows label pairs.
 """
 
 from .index import index_folder

@@ -1,4 +1,4 @@
-"""What leaves the explorer: the grid as a figure, the ranking as CSV, the reel, and the session as a cell that repeats it."""
+"""Exports of the explorer: a figure, the ranking as CSV, the reel, and a cell that repeats the session."""
 
 import textwrap
 from pathlib import Path
@@ -9,24 +9,20 @@ import pandas as pd
 from ..machine.files import replacing
 from ..plots import contact_sheet, save_figure
 from ..video import VideoError, read_clip
+from .cards import MARKS
 from .reel import write_reel
 from .session import Answer, Session
 
 FRAMES = 12  # of a clip on a figure
 ROWS = 12  # clips on a figure
-MARKS = {True: "✓", False: "✗", None: ""}
 
 
 def ranking_table(answers: list[Answer]) -> pd.DataFrame:
-    """Rankings under each other, with what was asked."""
+    """Join rankings into one table, with what was asked."""
+    asked = {"method": "method", "query_clip": "query_clip", "modification": "text", "gallery": "gallery"}
     return pd.concat(
         [
-            answer.ranking.assign(
-                method=answer.method,
-                query_clip=answer.query_clip,
-                modification=answer.text,
-                gallery=answer.gallery,
-            )
+            answer.ranking.assign(**{column: getattr(answer, name) for column, name in asked.items()})
             for answer in answers
         ],
         ignore_index=True,
@@ -41,48 +37,37 @@ def write_csv(answers: list[Answer], path: Path) -> Path:
 
 
 def write_figure(session: Session, answer: Answer, name: str, folder: Path) -> list[Path]:
-    """Write the query and its first clips as rows of frames, as PDF, SVG, PNG and the CSV; clips that cannot be read are grey."""
+    """Write the query and its first clips as rows of frames, grey where unreadable, and their CSV."""
     rows = {}
     if answer.query_clip is not None:
-        rows[f"query: {_label(session, answer.query_clip)}"] = _frames(session, answer.query_clip)
+        label = session.clips.at[answer.query_clip, "label"] or answer.query_clip
+        rows[f"query: {textwrap.shorten(label, 60)}"] = _frames(session, answer.query_clip)
     for row in answer.ranking.head(ROWS).itertuples():
-        name = " ".join(
-            f"{row.rank} {MARKS[row.right]} {textwrap.shorten(row.label or row.clip_id, 60)}".split()
-        )
-        rows[name] = _frames(session, row.clip_id)
+        title = f"{row.rank} {MARKS[row.right]} {textwrap.shorten(row.label or row.clip_id, 60)}"
+        rows[" ".join(title.split())] = _frames(session, row.clip_id)
     figure = contact_sheet({textwrap.fill(key, 30): frames for key, frames in rows.items()}, FRAMES)
     return save_figure(figure, name, ranking_table([answer]), folder)
 
 
 def write_highlights(session: Session, answer: Answer, path: Path) -> dict[str, str]:
     """Write the ranked clips as one mp4; return what could not be read, and why."""
-    ranked = answer.ranking
-    return write_reel(
-        path,
-        [
-            (session.clips.at[clip, "path"], f"{rank}   {label or clip}")
-            for rank, clip, label in zip(ranked["rank"], ranked["clip_id"], ranked["label"])
-        ],
-    )
+    rows = answer.ranking.itertuples()
+    captions = [(row.clip_id, f"{row.rank}   {row.label or row.clip_id}") for row in rows]
+    return write_reel(path, [(session.clips.at[clip, "path"], caption) for clip, caption in captions])
 
 
 def write_cell(session: Session, answers: list[Answer]) -> str:
     """Write Python that opens the same session and asks the same again; it ends in the rankings."""
     lines = ["from tfcovr_utils.explorer import Session", "", f"session = {session.made_by}"]
-    lines += [f"session.open_path({path!r})" for path in session.opened]
-    names = []
-    for answer in answers:
-        names.append(f"answer_{len(names) + 1}")
-        lines.append(
-            f"{names[-1]} = session.ask({answer.query_clip!r}, {answer.text!r}, method={answer.method!r}, "
-            f"gallery={answer.gallery!r}, "
-            f"k={answer.k}, hide_source={answer.hide_source})"
+    lines += [f"session.open_path({path!r})" for path in session.library.opened]
+    for number, answer in enumerate(answers, 1):
+        asked = (
+            f"{answer.query_clip!r}, {answer.text!r}, method={answer.method!r}, gallery={answer.gallery!r}"
         )
-    return "\n".join([*lines, ", ".join(f"{name}.ranking" for name in names)]) + "\n"
-
-
-def _label(session: Session, clip_id: str) -> str:
-    return textwrap.shorten(session.clips.at[clip_id, "label"] or clip_id, 60)
+        options = f"k={answer.k}, hide_source={answer.hide_source}"
+        lines.append(f"answer_{number} = session.ask({asked}, {options})")
+    lines.append(", ".join(f"answer_{number}.ranking" for number in range(1, len(answers) + 1)))
+    return "\n".join(lines) + "\n"
 
 
 def _frames(session: Session, clip_id: str) -> np.ndarray:

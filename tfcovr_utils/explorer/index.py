@@ -1,7 +1,7 @@
-"""A folder of clips, as people have them, made searchable: which files are taken, which are left, and why.
+"""A folder of people's clips made searchable: which files are taken, which are left out, and why.
 
-What was found in a file is remembered while the file is unchanged, so a second run looks only at what is new, and a
-run that was killed goes on. Embeddings are kept by content elsewhere (`embedding`), with the same effect.
+What was found in a file is cached while the file is unchanged, so a second run looks only at new files, and a
+killed run resumes. Embeddings are cached by content elsewhere (`embedding`), with the same effect.
 """
 
 import json
@@ -34,55 +34,50 @@ class Indexed:
     gone: int  # files that the run before knew
 
     def __str__(self) -> str:
-        found = f"{self.folder}: {len(self.clips)} clips taken, {len(self.left)} files left out; {self.looked_at} were new or changed"
-        lines = [found + f", {self.gone} are gone." if self.gone else found + "."]
+        taken = f"{len(self.clips)} clips taken, {len(self.left)} files left out"
+        gone = f", {self.gone} are gone" if self.gone else ""
+        lines = [f"{self.folder}: {taken}; {self.looked_at} were new or changed{gone}."]
         lines += [f"  left out: {reason}" for reason in self.left["reason"]]
         if self.others:
-            named = ", ".join(
+            counts = (
                 f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(self.others.items())
             )
-            lines.append(
-                f"  not looked at, by their names: {named}; videos are named {' '.join(sorted(VIDEO_SUFFIXES))}"
-            )
+            known = " ".join(sorted(VIDEO_SUFFIXES))
+            lines.append(f"  not looked at, by their names: {', '.join(counts)}; videos are named {known}")
         return "\n".join(lines)
 
 
 def index_folder(folder: Path, say: Callable[[str], None] = lambda _: None) -> Indexed:
-    """Look at every video in a folder and below it; those that were looked at before and have not changed are not read again."""
+    """Look at every video in a folder and below it; files that are unchanged since then are not read again."""
     folder = find_folder(folder)
-    remembered = index_path(folder)
-    known = _read(remembered)
-    names = [path.relative_to(folder).as_posix() for path in list_videos(folder)]
-    versions = {name: _version(folder / name) for name in names}
+    cache_path = index_path(folder)
+    known = _read_cache(cache_path)
+    versions = {path.relative_to(folder).as_posix(): _version(path) for path in list_videos(folder)}
     found = {
         name: known[name]["found"]
-        for name in names
-        if name in known and known[name]["version"] == versions[name]
+        for name, version in versions.items()
+        if name in known and known[name]["version"] == version
     }
-    new = [name for name in names if name not in found]
+    new = [name for name in versions if name not in found]
+    gone = known.keys() - versions.keys()
     for start in range(0, len(new), AT_ONCE):
         if start:
             say(f"{start} of {len(new)} files looked at")
         group = new[start : start + AT_ONCE]
         with ThreadPoolExecutor() as pool:
-            found |= dict(zip(group, pool.map(lambda name: read_duration(folder, name), group)))
-        _write(found, versions, remembered)
-    if not new and set(known) != set(names):
-        _write(found, versions, remembered)
-    clips = load(folder, found).clips
-    left = pd.DataFrame(
-        [(name, why) for name, why in found.items() if isinstance(why, str)], columns=["path", "reason"]
-    )
-    others = Counter(
-        path.suffix.lower()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix.lower() not in VIDEO_SUFFIXES and not path.name.startswith(".")
-    )
-    return Indexed(folder, clips, left, dict(others), len(new), len(set(known) - set(names)))
+            found |= zip(group, pool.map(lambda name: read_duration(folder, name), group))
+        _write_cache(found, versions, cache_path)
+    if gone and not new:
+        _write_cache(found, versions, cache_path)
+    left = [(name, why) for name, why in found.items() if isinstance(why, str)]
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    others = Counter(suffix for path in files if (suffix := path.suffix.lower()) not in VIDEO_SUFFIXES)
+    left = pd.DataFrame(left, columns=["path", "reason"])
+    return Indexed(folder, load(folder, found).clips, left, dict(others), len(new), len(gone))
 
 
 def find_folder(path: Path) -> Path:
-    """The folder's full path, where it is one."""
+    """Return the folder's full path; a path that is no folder is refused."""
     path = Path(path).expanduser()
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
@@ -91,7 +86,7 @@ def find_folder(path: Path) -> Path:
 
 
 def index_path(folder: Path) -> Path:
-    """Where what is known of a folder is kept: not in the folder, which may be read-only."""
+    """Where the cache of a folder is: not in the folder, which may be read-only."""
     return data_dir() / "folders" / f"{folder.name}-{digest(str(folder))[:16]}.json"
 
 
@@ -104,18 +99,14 @@ def _version(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-def _read(path: Path) -> dict[str, dict]:
+def _read_cache(path: Path) -> dict[str, dict]:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
 
 
-def _write(found: dict[str, float | str], versions: dict, path: Path) -> None:
+def _write_cache(found: dict[str, float | str], versions: dict, path: Path) -> None:
     # A name that is not UTF-8 cannot be written, and its file is left out each time anyway.
-    rows = {
-        name: {"version": versions[name], "found": what}
-        for name, what in found.items()
-        if versions[name] is not None and name.isprintable()
-    }
-    write_json(rows, path)
+    names = [name for name in found if versions[name] is not None and name.isprintable()]
+    write_json({name: {"version": versions[name], "found": found[name]} for name in names}, path)

@@ -13,7 +13,8 @@ KEYS = {"a": "accept", "r": "reject", "k": "change kind", "n": "next", "b": "bac
 class PairReviewer:
     """Shows one label pair at a time; each decision is written to the CSV at once, and later runs obey it.
 
-    `pairs` has a row an undirected pair. Buttons can be reached with Tab; in the key box one letter is enough.
+    `pairs` has a row an undirected pair. Buttons can be reached with Tab; in the key box one letter is
+    enough.
     """
 
     def __init__(self, pairs: pd.DataFrame, texts: dict[str, str], path: Path):
@@ -57,6 +58,7 @@ class PairReviewer:
     def _show(self) -> None:
         pair = self.pairs.iloc[self.position]
         self._shown.value = (
-            f"<b>{self.position + 1} of {len(self.pairs)}</b> tier {pair.tier}, {self._kinds[self.position]}, "
-            f"changes {pair.changed}<br>{self.texts[pair.source_label]}<br>{self.texts[pair.target_label]}"
+            f"<b>{self.position + 1} of {len(self.pairs)}</b> tier {pair.tier}, "
+            f"{self._kinds[self.position]}, changes "
+            f"{pair.changed}<br>{self.texts[pair.source_label]}<br>{self.texts[pair.target_label]}"
         )

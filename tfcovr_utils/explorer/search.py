@@ -20,10 +20,11 @@ def search(
     hidden: np.ndarray,
     right: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Rank a gallery (G, D), whose rows `clips` describes, by its product with one query (D,): RANKING_COLUMNS, best first.
+    """Rank a gallery (G, D), whose rows `clips` describes, by its product with a query (D,): RANKING_COLUMNS.
 
-    hidden: (G,) bool, clips that may not answer; nor does a clip whose embedding is not finite. Equal scores stand in the
-    gallery's order. `right` are the clips that answer; None where nobody knows, and then the column is None.
+    hidden: (G,) bool, clips that may not answer; nor does a clip whose embedding is not finite. Equal scores
+    keep the gallery's order. `right` are the clips that answer; None where nobody knows, and then the column
+    is None.
     """
     if not query_emb.isfinite().all():
         raise ValueError("the query clip could not be embedded; choose another clip.")
@@ -32,18 +33,14 @@ def search(
     found = rank_gallery(scores.masked_fill(out, -torch.inf)[None], max(1, min(k, len(clips))))[0]
     found = found[: max(0, min(k, int((~out).sum())))]
     rows = clips.iloc[found]
-    return pd.DataFrame(
-        {
-            "rank": np.arange(1, len(found) + 1),
-            "clip_id": rows["clip_id"].to_numpy(),
-            "score": scores[torch.from_numpy(found)].double().numpy(),
-            "label": rows["label"].to_numpy(),
-            "source_video": rows["source_video"].to_numpy(),
-            "right": pd.Series(
-                [None if right is None else clip_id in right for clip_id in rows["clip_id"]], dtype=object
-            ),
-        }
-    )
+    marks = [None if right is None else clip_id in right for clip_id in rows["clip_id"]]
+    ranking = {
+        "rank": np.arange(1, len(found) + 1),
+        "score": scores[torch.from_numpy(found)].double().numpy(),
+        "right": pd.Series(marks, dtype=object),
+    }
+    ranking |= {name: rows[name].to_numpy() for name in ("clip_id", "label", "source_video")}
+    return pd.DataFrame(ranking)[RANKING_COLUMNS]
 
 
 def precision_of(ranking: pd.DataFrame, right: Collection[str]) -> dict[int, float]:
@@ -51,13 +48,12 @@ def precision_of(ranking: pd.DataFrame, right: Collection[str]) -> dict[int, flo
     ks = [k for k in RANKS if k <= len(ranking)]
     if not ks:
         return {}
-    return dict(
-        zip(ks, average_precision_ranked([ranking["clip_id"].tolist()], [list(right)], ks)[0].tolist())
-    )
+    precision = average_precision_ranked([ranking["clip_id"].tolist()], [list(right)], ks)
+    return dict(zip(ks, precision[0].tolist()))
 
 
 def known_answers(labels: pd.DataFrame, modifications: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
-    """Which labels answer, by the query clip's label and what is asked in lower case: all that a benchmark has texts for."""
+    """Labels that answer, by the query clip's label and the modification in lower case."""
     right = answers(labels, modifications)
     asked = zip(modifications["modification_id"], modifications["source_label"], modifications["text"])
     return {(source, text.strip().lower()): right[modification_id] for modification_id, source, text in asked}
@@ -69,11 +65,8 @@ def filter_clips(clips: pd.DataFrame, words: str = "", **wanted: str) -> pd.Data
     for column, value in wanted.items():
         if value:
             kept &= clips[column] == value
-    said = (
-        (clips["label"] + " " + clips["clip_id"] + " " + clips["source_video"]).str.lower()
-        if words.strip()
-        else None
-    )
-    for word in words.lower().split():
-        kept &= said.str.contains(word, regex=False)
+    if words.strip():
+        text = (clips["label"] + " " + clips["clip_id"] + " " + clips["source_video"]).str.lower()
+        for word in words.lower().split():
+            kept &= text.str.contains(word, regex=False)
     return clips[kept]

@@ -1,6 +1,6 @@
-"""The explorer as widgets: choose a clip, say what should be different, look at what is found, go on from there.
+"""The explorer as widgets: choose a clip, say what should be different, look at what is found, go on.
 
-What is asked and answered is `Session`'s; here it is shown. Nothing shown is kept: cards are filled anew.
+`Session` asks and answers; here it is shown. Nothing shown is kept: cards are filled anew.
 """
 
 import time
@@ -9,14 +9,14 @@ from html import escape
 from pathlib import Path
 
 import ipywidgets as widgets
-from IPython.display import Javascript, display
+from IPython.display import display
 
 from ..profiles import ROOT, runs_dir
 from . import downloads as export
 from .cards import Card, draw_all
 from .chooser import ClipChooser
-from .controls import Listed, Notes, guarded, in_row, make_button, make_pager
-from .page import KEYBOARD, KEYS_HINT, STYLE, download, said
+from .controls import Choice, Notes, guarded, in_row, make_button, make_field, make_pager
+from .page import KEYS_HINT, download, keyboard, sentence, style
 from .previews import Previews
 from .session import FIRST_METHOD, Answer, Session
 
@@ -34,85 +34,73 @@ class Explorer:
         self.out = Path(out or runs_dir(session.setting.profile) / "explorer")
         self.query_clip: str | None = None
         self.answers: list[Answer] = []
-        self._page, self._typing = 0, True
-        self.chooser = ClipChooser(session, self.previews, self.notes, self.choose)
-        self.path = widgets.Text(
-            description="your own",
-            placeholder="path of a clip or of a folder of clips",
-            continuous_update=False,
-            layout=widgets.Layout(width="520px"),
-        )
-        self.text = widgets.Combobox(
-            placeholder="type what should be different, such as: show with 2 twists",
-            continuous_update=False,
-            layout=widgets.Layout(width="520px"),
-        )
+        self._page, self._typing, self._n_asked = 0, True, 0
+        self._make_controls()
+        self.cards = [Card({"next query": self.choose, "more like": self.more_like}) for _ in range(CARDS)]
+        self._query_card = Card({"more like this": self.more_like}, small=True)
+        self.heads, self._grids = [widgets.HTML(), widgets.HTML()], [in_row(), in_row()]
+        self._columns = [widgets.VBox(parts) for parts in zip(self.heads, self._grids)]
+        self.exported, self._asked = widgets.HTML(), widgets.HTML()
+        self.reel = widgets.Video(autoplay=False, loop=True, width=480, layout=widgets.Layout(display="none"))
+        self.widget = self._lay_out()
+        self._fill()
+
+    def _ipython_display_(self) -> None:
+        display(self.widget, keyboard())
+
+    def _make_controls(self) -> None:
+        self.chooser = ClipChooser(self.session, self.previews, self.notes, self.choose)
+        self.path = make_field(widgets.Text, "path of a clip or of a folder of clips", 520, "your own")
+        hint = "type what should be different, such as: show with 2 twists"
+        self.text = make_field(widgets.Combobox, hint, 520)
+        self.text.add_class("tfcovr-ask")
         self.text.observe(lambda _: self.search() if self._typing else None, "value")
         self.chips = [
             make_button("", lambda place=place: self.ask_for(self.chips[place].description))
             for place in range(CHIPS)
         ]
-        self.method, self.beside = Listed("method", [], self._again), Listed("beside it", [], self._again)
-        self.gallery = Listed("gallery", [], self._again)
+        for chip in self.chips:
+            chip.add_class("tfcovr-chip")
+        names = ("method", "beside it", "gallery")
+        self.method, self.second_method, self.gallery = (Choice(name, [], self._again) for name in names)
         self.k = widgets.IntSlider(value=CARDS, min=1, max=MOST, description="K", continuous_update=False)
         self.hide = widgets.Checkbox(description="hide clips of the query's source", indent=False)
         self.show_labels = widgets.Checkbox(value=True, description="show labels", indent=False)
         for control in (self.k, self.hide):
             control.observe(lambda _: self._again(), "value")
         self.show_labels.observe(lambda _: self.show_page(), "value")
-        self.cards = [Card({"next query": self.choose, "more like": self.more_like}) for _ in range(CARDS)]
-        self._query_card = Card({"more like this": self.more_like}, small=True)
-        self.heads = [widgets.HTML(), widgets.HTML()]
-        self._grids = [in_row(), in_row()]
-        self.exported, self._asked, self._n_asked = widgets.HTML(), widgets.HTML(), 0
-        self.reel = widgets.Video(autoplay=False, loop=True, width=480, layout=widgets.Layout(display="none"))
-        self.widget = self._lay_out()
-        self._fill()
-
-    def _ipython_display_(self) -> None:
-        display(self.widget, Javascript(KEYBOARD))
 
     def _lay_out(self) -> widgets.Widget:
-        for chip in self.chips:
-            chip.add_class("tfcovr-chip")
-        self.text.add_class("tfcovr-ask")
-        self._columns = [widgets.VBox([head, grid]) for head, grid in zip(self.heads, self._grids)]
-        asking = widgets.VBox(
-            [
-                in_row(self.text, make_button("search", self.search)),
-                in_row(*self.chips),
-                in_row(self.method.widget, self.beside.widget, self.gallery.widget),
-                in_row(self.k, self.hide, self.show_labels),
-                widgets.HTML(KEYS_HINT),
-            ]
-        )
-        exports = [
-            make_button(name, act)
-            for name, act in (
-                ("grid as figure", self.save_figure),
-                ("ranking as CSV", self.save_csv),
-                ("session as a cell", self.save_cell),
-                ("highlight reel", self.save_reel),
-            )
+        asking = [
+            in_row(self.text, make_button("search", self.search)),
+            in_row(*self.chips),
+            in_row(self.method.widget, self.second_method.widget, self.gallery.widget),
+            in_row(self.k, self.hide, self.show_labels),
+            widgets.HTML(KEYS_HINT),
         ]
-        page = widgets.VBox(
-            [
-                widgets.HTML(STYLE + "<h3>1 Query clip</h3>"),
-                self.chooser.filters,
-                in_row(self.chooser.words, self.path, make_button("open", self.open)),
-                self.chooser.thumbnails,
-                widgets.HTML("<h3>2 Modification</h3>"),
-                widgets.HBox([self._query_card.widget, asking]),
-                self.notes.wrong,
-                self.notes.going_on,
-                widgets.HTML("<h3>3 What is found</h3>"),
-                widgets.HBox(self._columns),
-                in_row(*make_pager(self.turn, "results"), self._asked),
-                in_row(*exports),
-                self.exported,
-                self.reel,
-            ]
-        )
+        exports = {
+            "grid as figure": self.save_figure,
+            "ranking as CSV": self.save_csv,
+            "session as a cell": self.save_cell,
+            "highlight reel": self.save_reel,
+        }
+        parts = [
+            widgets.HTML(style() + "<h3>1 Query clip</h3>"),
+            self.chooser.choices,
+            in_row(self.chooser.words, self.path, make_button("open", self.open)),
+            self.chooser.thumbnails,
+            widgets.HTML("<h3>2 Modification</h3>"),
+            widgets.HBox([self._query_card.widget, widgets.VBox(asking)]),
+            self.notes.wrong,
+            self.notes.going_on,
+            widgets.HTML("<h3>3 What is found</h3>"),
+            widgets.HBox(self._columns),
+            in_row(*make_pager(self.turn, "results"), self._asked),
+            in_row(*(make_button(name, act) for name, act in exports.items())),
+            self.exported,
+            self.reel,
+        ]
+        page = widgets.VBox(parts)
         page.add_class("tfcovr")
         return page
 
@@ -120,7 +108,7 @@ class Explorer:
         """Take up what the session has by now; `place` is the folder that was opened."""
         self.gallery.fill(self.session.galleries, place)
         self.method.fill(self.session.methods, self.method.value or FIRST_METHOD)
-        self.beside.fill([NONE, *self.session.methods])
+        self.second_method.fill([NONE, *self.session.methods])
         self.chooser.fill(place)
 
     # ---- what a person does
@@ -169,38 +157,36 @@ class Explorer:
 
     @guarded
     def save_figure(self) -> None:
-        names = [(answer, f"{_stamp()}_{answer.method}") for answer in self._answered()]
-        paths = [
-            path
-            for answer, name in names
-            for path in export.write_figure(self.session, answer, name, self.out)
-        ]
-        self.exported.value = said("written: " + ", ".join(_short(path) for path in paths))
+        """Write the grid of each method as a figure."""
+        paths: list[Path] = []
+        for answer in self._answered():
+            paths += export.write_figure(self.session, answer, f"{_stamp()}_{answer.method}", self.out)
+        self.exported.value = sentence("written: " + ", ".join(_short(path) for path in paths))
 
     @guarded
     def save_csv(self) -> None:
+        """Write the rankings, and offer them to download."""
         path = export.write_csv(self._answered(), self.out / f"{_stamp()}_ranking.csv")
-        self.exported.value = said(f"written: {_short(path)}, and to download:") + download(
-            path.read_bytes(), path.name, "text/csv"
-        )
+        link = download(path.read_bytes(), path.name, "text/csv")
+        self.exported.value = sentence(f"written: {_short(path)}, and to download:") + link
 
     @guarded
     def save_cell(self) -> None:
-        cell = export.write_cell(self.session, self._answered())
-        self.exported.value = (
-            said("a cell that asks the same again:") + f"<pre class='tfcovr-cell'>{escape(cell)}</pre>"
-        )
+        """Show Python that asks the same again."""
+        cell = escape(export.write_cell(self.session, self._answered()))
+        heading = sentence("a cell that asks the same again:")
+        self.exported.value = heading + f"<pre class='tfcovr-cell'>{cell}</pre>"
 
     @guarded
     def save_reel(self) -> None:
+        """Write the first method's clips as one mp4, and show it."""
         answer, path = self._answered()[0], self.out / f"{_stamp()}_reel.mp4"
-        self.exported.value = said("cutting the reel …")
+        self.exported.value = sentence("cutting the reel …")
         broken = export.write_highlights(self.session, answer, path)
         self.reel.value = path.read_bytes()
         self.reel.layout.display = ""
-        self.exported.value = said(f"written: {_short(path)}") + "".join(
-            said(f"left out: {why}") for why in broken.values()
-        )
+        lines = [f"written: {_short(path)}", *(f"left out: {why}" for why in broken.values())]
+        self.exported.value = "".join(map(sentence, lines))
 
     # ---- how it is shown
 
@@ -227,11 +213,10 @@ class Explorer:
     def _take(self, clip_id: str) -> None:
         clip, texts = self.session.clips.loc[clip_id], self.session.suggest(clip_id)
         self.query_clip = clip_id
-        self._query_card.fill(clip_id, clip["path"], clip["label"] or clip_id, clip["source_video"])
+        self._query_card.fill(clip, clip["label"] or clip_id)
         self.text.options = texts
-        for place, chip in enumerate(self.chips):
-            chip.description = texts[place] if place < len(texts) else ""
-            chip.layout.display = "" if place < len(texts) else "none"
+        for chip, text in zip(self.chips, [*texts, *[""] * CHIPS]):
+            chip.description, chip.layout.display = text, "" if text else "none"
         draw_all([self._query_card], self.previews, self.notes)
 
     @guarded
@@ -239,35 +224,28 @@ class Explorer:
         self._ask_again()
 
     def _ask_again(self) -> None:
-        """Ask the same of another clip, or with a control changed; before the first question there is nothing to ask again."""
+        """Repeat the question for another clip or control, if there was one."""
         if self.answers or self.text.value.strip():
             self._ask(self.text.value)
 
     def _ask(self, text: str) -> None:
-        methods = dict.fromkeys(method for method in (self.method.value, self.beside.value) if method != NONE)
+        methods = dict.fromkeys((self.method.value, self.second_method.value))
         self.notes.tell("searching …")
+        options = {"gallery": self.gallery.value, "k": self.k.value, "hide_source": self.hide.value}
         self.answers = [
-            self.session.ask(
-                self.query_clip,
-                text,
-                method=method,
-                gallery=self.gallery.value,
-                k=self.k.value,
-                hide_source=self.hide.value,
-            )
+            self.session.ask(self.query_clip, text, method=method, **options)
             for method in methods
+            if method != NONE
         ]
         self._page, ms = 0, 1000 * sum(answer.seconds for answer in self.answers)
-        asked = (
-            f"“{text.strip()}” of {self.query_clip or 'any clip'}"
-            if text.strip()
-            else f"more like {self.query_clip}"
-        )
+        asked = f"more like {self.query_clip}"
+        if text.strip():
+            asked = f"“{text.strip()}” of {self.query_clip or 'any clip'}"
         size = len(self.session.members(self.gallery.value))
         self.notes.tell(f"{asked}: {size:,} clips searched in {ms:.0f} ms")
         self.show_page()
         self._n_asked += 1
-        self._asked.value = said(f"question {self._n_asked} of this session")
+        self._asked.value = sentence(f"question {self._n_asked} of this session")
 
     @guarded
     def show_page(self) -> None:
@@ -286,31 +264,20 @@ class Explorer:
         scores = answer.ranking["score"]
         low, high = min(0.0, scores.min()), max(scores.max(), 1e-9)
         rows = [*answer.ranking.iloc[self._page * len(cards) : (self._page + 1) * len(cards)].itertuples()]
-        for place, card in enumerate(cards):
-            if place >= len(rows):
-                card.clear()
-                continue
-            row = rows[place]
+        for card, row in zip(cards, rows):
             label = (row.label or row.clip_id) if self.show_labels.value else ""
-            card.fill(
-                row.clip_id,
-                self.session.clips.at[row.clip_id, "path"],
-                label,
-                row.source_video,
-                f"{row.rank}   {row.score:.3f}",
-                (row.score - low) / (high - low),
-                row.right,
-            )
+            clip, share = self.session.clips.loc[row.clip_id], (row.score - low) / (high - low)
+            card.fill(clip, label, f"{row.rank}   {row.score:.3f}", share, row.right)
+        for card in cards[len(rows) :]:
+            card.clear()
 
 
 def _head(answer: Answer) -> str:
     precision = "".join(f", AP@{k} {100 * value:.2f}" for k, value in answer.precision.items())
-    known = (
-        "right answers not known"
-        if answer.n_right is None
-        else f"{answer.n_right} right answers in this gallery"
-    )
-    return said(f"{answer.method}: {known}{precision}")
+    known = f"{answer.n_right} right answers in this gallery"
+    if answer.n_right is None:
+        known = "right answers not known"
+    return sentence(f"{answer.method}: {known}{precision}")
 
 
 def _stamp() -> str:

@@ -1,0 +1,23 @@
+// One listener for the page, ahead of JupyterLab's own keys; it only moves the focus and clicks what has it.
+if (!window.tfcovrKeys) {
+  window.tfcovrKeys = true;
+  window.addEventListener('keydown', (event) => {
+    const inside = event.target.closest && event.target.closest('.tfcovr');
+    const root = inside || (event.target === document.body && document.querySelector('.tfcovr'));
+    if (!root || event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.matches('input, textarea, select');
+    const cards = [...root.querySelectorAll('.tfcovr-card button.tfcovr-main')].filter((button) => button.offsetParent);
+    const at = cards.findIndex((button) => event.target.closest('.tfcovr-card') === button.closest('.tfcovr-card'));
+    const top = (button) => button.getBoundingClientRect().top;
+    const row = () => cards.filter((button) => Math.abs(top(button) - top(cards[Math.max(at, 0)])) < 5).length;
+    const to = (step) => cards[Math.min(cards.length - 1, Math.max(0, at < 0 ? 0 : at + step))];
+    const steps = { ArrowRight: () => 1, ArrowLeft: () => -1, ArrowDown: row, ArrowUp: () => -row() };
+    let used = true;
+    if (event.key === '/' && !typing) root.querySelector('.tfcovr-ask input').focus();
+    else if (event.key === 'Escape' && typing) event.target.blur();
+    else if (event.key in steps && !typing && cards.length) to(steps[event.key]()).focus();
+    else if (event.key === 'Enter' && event.target.tagName === 'BUTTON') event.target.click();
+    else used = false;
+    if (used) { event.preventDefault(); event.stopImmediatePropagation(); }
+  }, true);
+}
