@@ -300,7 +300,7 @@ def test_the_command_on_nothing(tmp_path, capsys, monkeypatch):
     (tmp_path / "words.mp4").write_text("words")
     assert (
         status_of("index")([str(tmp_path)]) == 2
-        and "names no video that can be read, out of 1" in capsys.readouterr().err
+        and "names 1 videos and none can be read" in capsys.readouterr().err
     )
 
 
@@ -355,7 +355,7 @@ def shown(explorer):
 
 
 def ask_something(explorer):
-    explorer.chooser.event.value = "FX"
+    explorer.chooser.filters["event"].value = "FX"
     explorer.choose(explorer.chooser.cards[0].clip_id)
     explorer.ask_for(explorer.chips[0].description)
 
@@ -405,7 +405,7 @@ def test_what_goes_wrong_is_said_in_words(explorer, monkeypatch, tmp_path):
     for path, words in (
         ("", "no path is given"),
         ("nowhere", "does not exist"),
-        (str(tmp_path / "bare"), "no video that can be read"),
+        (str(tmp_path / "bare"), "names 0 videos and none can be read"),
     ):
         explorer.path.value = path
         explorer.open()

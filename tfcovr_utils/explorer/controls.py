@@ -26,7 +26,7 @@ class Notes:
 
 
 def guarded(method: Callable) -> Callable:
-    """Decorate a callback of an object with `notes`, which shows its errors; unforeseen ones with a traceback."""
+    """Decorate a callback of an object with `notes`, which shows errors, unforeseen ones with a traceback."""
 
     @wraps(method)
     def wrapped(self, *args):

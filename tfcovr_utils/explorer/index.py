@@ -48,7 +48,7 @@ class Indexed:
 
 
 def index_folder(folder: Path, say: Callable[[str], None] = lambda _: None) -> Indexed:
-    """Look at every video in a folder and below it; files that are unchanged since then are not read again."""
+    """Look at every video in a folder and below it; unchanged files are not read again."""
     folder = find_folder(folder)
     cache_path = index_path(folder)
     known = _read_cache(cache_path)

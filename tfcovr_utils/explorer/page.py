@@ -7,8 +7,8 @@ from pathlib import Path
 from IPython.display import Javascript
 
 KEYS_HINT = (
-    '<div class="tfcovr-hint">Keys: / types a modification, arrows go from card to card, enter takes a card as'
-    " the next query, escape leaves a field.</div>"
+    '<div class="tfcovr-hint">Keys: / types a modification, arrows go from card to card, enter takes a card'
+    " as the next query, escape leaves a field.</div>"
 )
 
 

@@ -42,7 +42,7 @@ class Answer:
 
 
 class Session:
-    """Methods and a library of clips to ask. Clips are embedded when they are asked for, and kept in stores."""
+    """Methods and a library of clips to ask. Clips are embedded when asked for, and kept in stores."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Session:
         k: int = 12,
         hide_source: bool = False,
     ) -> Answer:
-        """Rank a gallery for a clip and a modification; without a text by likeness, without a clip by the text.
+        """Rank a gallery for a clip and a modification; without a text by likeness, without a clip by text.
 
         The query clip never answers, and with `hide_source` nothing that was cut from the same video does.
         """
