@@ -19,6 +19,7 @@ from .benchmark.views import view_clips, view_labels, view_queries
 from .embedding.embed import Embedded
 from .encoders import Encoder, load_encoder
 from .evaluation import results
+from .evaluation.comparisons import compare_all, compare_options
 from .evaluation.paper import beside_paper
 from .evaluation.rows import embed_in_shares, run_rows
 from .machine.workers import require_main_guard, run_in_parallel
@@ -28,7 +29,8 @@ from .metrics.ranking import rank_gallery
 from .profiles import Profile, annotations_dir, get_profile, provenance, runs_dir
 from .rendering.build import build
 from .sources import COMPLETE, SOURCES, load_source
-from .training.recipes import RECIPES, Learned, learn
+from .training.recipes import RECIPES
+from .training.teaching import Learned, TrainingClips, learn
 from .video.frames import read_clips
 
 RENDERED = ("mini", "smoke", "sim")  # sources that render themselves, each with the profile of its name
@@ -112,6 +114,14 @@ class Study:
         """The protocol that tables show."""
         return self.protocols[0]
 
+    def renderings(self) -> dict[str, "Study"]:
+        """This study's results on each rendering that has some: "rendering 0", "rendering 1"."""
+        studies = {
+            f"rendering {number}": replace(self, profile=replace(self.profile, render_seed=number))
+            for number in (0, 1)
+        }
+        return {name: study for name, study in studies.items() if study.results_dir.exists()}
+
     # ---- what the benchmark holds
 
     @cached_property
@@ -148,10 +158,10 @@ class Study:
 
     def teach(self, *recipes: str) -> dict[str, Learned]:
         """Stage 1: train encoders that are not there yet, in parallel; return all by recipe."""
-        given = (self.benchmark, self.clips_dir, self.profile, self.seed)
-        folder = self.folder / "stage1"
-        run_in_parallel(learn, [(name, *given, folder / name) for name in recipes if not _starts_late(name)])
-        return {name: learn(name, *given, folder / name) for name in recipes}
+        given, folder = TrainingClips(self.benchmark, self.clips_dir, self.profile), self.folder / "stage1"
+        first = [name for name in recipes if not RECIPES[name].start]  # the others start from one of these
+        run_in_parallel(learn, [(name, given, self.seed, folder / name) for name in first])
+        return {name: learn(name, given, self.seed, folder / name) for name in recipes}
 
     def score(
         self,
@@ -167,7 +177,7 @@ class Study:
         that differ from the study's.
         """
         settings = {}
-        for name in (rows := list(rows)):
+        for name in reversed(rows := list(rows)):  # the last ones take longest
             changed = (changes or {}).get(name, {})
             if name.endswith(SHUFFLED_SEARCH):
                 changed = {"checkpoint": self.folder / name.removesuffix(SHUFFLED_SEARCH)} | changed
@@ -215,14 +225,11 @@ class Study:
 
     def compare_all(self, questions: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
         """`compare` for each (row, against, what it tells) whose rows have run: one line each."""
-        found = dict(list(self.results().groupby("method")))
-        lines = []
-        for row, against, tells in questions:
-            if row in found and against in found:
-                gap = results.compare(found[row], found[against])
-                line = {"what it buys": tells, "row": row, "against": against}
-                lines.append(line | {name: getattr(gap, name) for name in ("mean", "low", "high")})
-        return pd.DataFrame(lines, columns=["what it buys", "row", "against", "mean", "low", "high"])
+        return compare_all(self.results(), questions)
+
+    def compare_options(self, options: Sequence[str], against: str) -> pd.DataFrame:
+        """Rows by their score on val, with seconds of training, mAP@50, and the gap to one row."""
+        return compare_options(self.cost(options), self.table(options), self.results(), against)
 
     def by_kind(self, rows: Sequence[str]) -> pd.DataFrame:
         """mAP@50 of rows by kind of change."""
@@ -303,8 +310,3 @@ class Study:
 def as_text(table: pd.DataFrame) -> Styler:
     """A table whose cells are sentences: aligned to the left."""
     return table.style.set_properties(**{"text-align": "left"})
-
-
-def _starts_late(recipe: str) -> bool:
-    """Whether a recipe starts from another one's reader, and so cannot train beside it."""
-    return recipe in RECIPES and bool(RECIPES[recipe].start)

@@ -70,12 +70,13 @@ def run_in_parallel(function: Callable, calls: Sequence[tuple]) -> None:
 def require_main_guard() -> None:
     """Refuse to run in a worker process that is still importing a script's main module.
 
-    Worker processes import the script that started them. A script without a guard would start again in each of
-    them, and wait for itself.
+    Worker processes import the script that started them. A script without a guard would start again in
+    each of them, and wait for itself.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RuntimeError(
-            'this script starts worker processes, which import it: put its calls below `if __name__ == "__main__":`.'
+            "this script starts worker processes, which import it; "
+            'put its calls below `if __name__ == "__main__":`.'
         )
 
 

@@ -5,6 +5,7 @@ a setting says so; `dataclasses.replace` or `--set key=value` chooses it.
 """
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 
@@ -173,6 +174,19 @@ SINGLE_STAGE = {
         ("sim", "released", "paper"), SingleStageSettings(steps=3000, batch=256, select_every=250)
     ),
 }
+
+
+def vary_loss(stage2: Stage2Settings, betas: Sequence[float]) -> dict[str, dict]:
+    """The rows of Table 5 and two losses more: name -> the settings in which it differs from `tfcovr-base`.
+
+    betas: weights of hard negatives beside the paper's.
+    """
+    weights = sorted({*betas, 0.7, 0.5, 0.3, 0.0}, reverse=True)
+    losses = {f"hn-{beta:g}": replace(stage2, loss="hn_nce", beta=beta) for beta in weights}
+    losses["hn-official-0.5"] = replace(stage2, loss="hn_nce_official", beta=0.5)
+    losses["multi-positive"] = replace(stage2, loss="multi_positive")
+    losses["multi-positive-pulled"] = replace(stage2, loss="multi_positive", pull_all=True)
+    return {f"tfcovr-base-{name}": {"stage2": settings} for name, settings in losses.items()}
 
 
 def change(settings, changes: list[str]):
