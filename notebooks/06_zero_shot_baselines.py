@@ -2,7 +2,7 @@
 # jupyter:
 #   jupytext:
 #     cell_metadata_filter: tags,-all
-#     notebook_metadata_filter: kernelspec,tfcovr,-jupytext.text_representation.jupytext_version
+#     notebook_metadata_filter: kernelspec,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -11,149 +11,136 @@
 #     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
-#   tfcovr:
-#     joins:
-#     - seeds
-#     reads:
-#     - stage2
-#     writes:
-#     - results/*
-#     - seed-*
-#     - figures/results_*
 # ---
 
 # %% [markdown]
 # # 06 Zero-shot baselines
 #
-# How far do models come that were never trained on this benchmark's triplets, and what do they answer by: the clip, the text, or both?
+# How far do models come that were never trained on this benchmark's triplets, and what do they answer by: the
+# clip, the text, or both?
 #
-# This is the paper's Table 2. Under the rendered profiles the published models cannot know the pictures, so small models of the same
-# classes, taught on single rendered frames (`pretraining`, `pretraining_blip`), stand in their place; a row whose weights are not to be
-# had stands as *not run*, with the command that would run it.
+# This is the paper's Table 2. Published models cannot know rendered pictures. For rendered sources, small
+# models of the same classes take their place; this repository trained them on single rendered frames
+# (`tfcovr pretrain`). Models without available weights are listed as *not run*, with the command that runs
+# them.
 #
-# Reads the weights of the profile; nothing is trained. Writes one table a method to `runs/<profile>/results/`, and figures to
-# `runs/<profile>/figures/06_*`. About two minutes under `mini` on two cores, half a minute under `smoke`.
+# Reads the profile's weights; trains nothing. Writes one result a row to `runs/<source>/results/`, and figures
+# `06_*`. On two cores it takes two minutes for `mini`, half a minute for `smoke`.
 
 # %%
-from dataclasses import replace
-
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import Markdown
 
-from tfcovr_utils import rendering, plots
-from tfcovr_utils.evaluation.rows import run
-from tfcovr_utils.video.frames import read_clips
-from tfcovr_utils.methods import METHODS, Setting
+from tfcovr_utils import open_study, plots
+from tfcovr_utils.evaluation.paper import rank_agreement
+from tfcovr_utils.methods import METHODS
 from tfcovr_utils.methods.encoder_features import describe, encoder_costs
-from tfcovr_utils.profiles import get_profile, provenance, runs_dir
-from tfcovr_utils.evaluation.paper import beside_paper
-from tfcovr_utils.evaluation.results import by_factor, by_kind, compare, read_results, summarise, write_results_csv
-from tfcovr_utils.sources import load_source
-from tfcovr_utils.benchmark.benchmark import Benchmark
+from tfcovr_utils.study import as_text
 
 # %% tags=["parameters"]
-profile = "mini"  # smoke, mini or sim
-seed = 0  # nothing here is trained: another seed changes the random ranking alone
+source = "mini"  # mini, smoke or sim
+profile = None  # sizes and weights; None takes the source's own
+seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
+annotations = None  # folder of annotation files, for sources that read some
 
 # %%
-profile = replace(get_profile(profile), render_seed=render_seed)
-folder = rendering.build(profile, progress=False)
-benchmark = Benchmark.build(load_source("mini", folder))
-out = runs_dir(profile)
-figures = plots.figures_dir(out, seed)
-results = out / "results"
-setting = Setting(benchmark, folder, profile, seed, out / f"seed-{seed}")
-display(Markdown(f"profile **{profile.name}**: {(benchmark.queries.split == 'test').sum()} test queries  \n`{provenance(profile, seed)}`"))
+study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study.summary()
 
 # %% [markdown]
 # ## The rows
-# First what each row makes of a query and of a gallery clip.
+# First, what each row makes of a query and of a gallery clip.
 
 # %%
-zero_shot = [name for name, method in METHODS.items() if name.endswith("-zs") and method.group != "control"]
+zero_shot = [name for name, row in METHODS.items() if name.endswith("-zs") and row.group != "control"]
 beside = ["random", "text-only-zs", "tf-cvr-oracle-zs", "label-oracle"]
-pd.Series({name: METHODS[name].about for name in [*zero_shot, *beside]}, name="query and gallery").to_frame().style.set_properties(**{"text-align": "left"})
+study.about([*zero_shot, *beside])
 
 # %%
-for name in [*beside, *zero_shot]:
-    run(METHODS[name], replace(setting, folder=setting.folder / name), ["full", "capped"], results)
-summary = summarise(results, protocols=["full"])
-table_2 = beside_paper(summary, [*zero_shot, *beside])
+study.score([*beside, *zero_shot])
+table_2 = study.table([*zero_shot, *beside], paper=True)
 table_2.drop(columns="status").round(2)
 
 # %%
-table_2.loc[table_2.status != "run", ["status"]].style.set_properties(**{"text-align": "left"})
+as_text(table_2.loc[table_2.status != "run", ["status"]])
 
 # %% [markdown]
-# *What to notice.* The paper's column is its own benchmark's: another gallery, other clips, other weights. What can be compared is the order of the
-# rows, not the numbers.
+# *What to notice.* The paper's column belongs to its own benchmark: another gallery, other clips, other
+# weights. Neither its numbers nor its gaps can be compared with ours; whether its order can, the line below
+# the figure says.
 
 # %%
-had = table_2[table_2.status == "run"]
-overview = plots.scores(had.reset_index().merge(summary[["method", "group"]]))
+ran = table_2[table_2.status == "run"]
+table = study.table(ran.index)
+overview = plots.scores(table.reset_index())
 overview
 
 # %%
-both = had[had["paper mAP@50"].notna()]
-agreement = both["paper mAP@50"].rank().corr(both["mAP@50"].rank())
-display(Markdown(f"Of {len(zero_shot)} rows {table_2.loc[zero_shot, 'status'].eq('run').sum()} were run. Over the {len(both)} that the paper gives too, the rank "
-                 f"correlation between its mAP@50 and ours is {agreement:.2f}. Paper: {' < '.join(both.sort_values('paper mAP@50').index)}. "
-                 f"Ours: {' < '.join(both.sort_values('mAP@50').index)}."))
+Markdown(
+    f"Of {len(zero_shot)} zero-shot rows {(table_2.loc[zero_shot, 'status'] == 'run').sum()} were run. "
+    f"{rank_agreement(ran)}"
+)
 
 # %% [markdown]
 # ## Does the clip help the text, and the text the clip?
-# Each composed row against the row that reads one of its two inputs alone, in points of mAP@50 with a paired 95 % interval.
+# Each composed row against the row that reads only one of its two inputs, in points of mAP@50 with a paired
+# 95 % interval.
 
 # %%
-scored = read_results(results)
-scored = scored[scored.protocol == "full"]
-of = {name: part for name, part in scored.groupby("method")}
-questions = [("clip-avg-zs", "text-only-zs", "the clip, beside CLIP's text"), ("clip-avg-zs", "clip-avg-1-zs", "more frames than one"),
-             ("blip-covr-zs", "blip2-text-zs", "the clip, by cross-attention"), ("blip-covr-ecde-zs", "blip-covr-zs", "the description, averaged in"),
-             ("tf-cvr-zs", "blip2-text-zs", "the description, in front of the text"), ("tf-cvr-oracle-zs", "tf-cvr-zs", "a description that is right")]
-gaps = pd.DataFrame([{"what it adds": what, "row": a, "against": b, **{field: getattr(gap, field) for field in ("mean", "low", "high")}}
-                     for a, b, what in questions if a in of and b in of for gap in [compare(of[a], of[b])]])
-gaps.round(2)
+questions = [
+    ("clip-avg-zs", "text-only-zs", "the clip, beside CLIP's text"),
+    ("clip-avg-zs", "clip-avg-1-zs", "more frames than one"),
+    ("blip-covr-zs", "blip2-text-zs", "the clip, by cross-attention"),
+    ("blip-covr-ecde-zs", "blip-covr-zs", "the description, averaged in"),
+    ("tf-cvr-zs", "blip2-text-zs", "the description, in front of the text"),
+    ("tf-cvr-oracle-zs", "tf-cvr-zs", "a description that is right"),
+]
+study.compare_all(questions).round(2)
 
 # %% [markdown]
-# ## By kind of change, and by factor
+# ## By kind of change, and by attribute
 
 # %%
-ran = [name for name in had.index if name not in ("random", "label-oracle")]
-by_kind(scored[scored.method.isin(ran)]).pivot(index="method", columns="kind", values="mAP@50").loc[ran].round(2)
+answering = [name for name in ran.index if name not in ("random", "label-oracle")]
+study.by_kind(answering).round(2)
 
 # %%
-factors = by_factor(scored[scored.method.isin(ran)])
-missed = plots.factor_scores(factors.rename(columns={"missed_changed": "missed"}), "missed", "changed factor missed at rank 1, per cent")
+factors = study.by_factor(answering)
+missed = plots.factor_scores(factors, "missed", "changed attribute missed at rank 1, per cent")
 missed
 
 # %% [markdown]
-# *What to notice.* `rotation` and `saltos` are counts that no single frame tells; every model here reads frames one by one.
+# *What to notice.* `rotation` and `saltos` are counts, which no single frame shows. Of these rows only
+# `tfcovr-base-zs` reads its frames together; its encoder has learned the labels, its fusion nothing.
 #
 # ## What the captioner says
-# TF-CVR, ECDE and BSE-CoVR read descriptions. Here is the first test clip of six labels that lie evenly in the list, with what the captioner writes
-# of its middle frame.
+# TF-CVR, ECDE and BSE-CoVR read descriptions. Here is the first test clip of six labels, evenly spaced in the
+# list, with what the captioner writes about its middle frame.
 
 # %%
-test_clips = benchmark.clips[benchmark.clips.split == "test"].sort_values("clip_id").groupby("label_id", sort=False).head(1)
-shown = test_clips.iloc[:: max(1, len(test_clips) // 6)].head(6)
-captions = describe(setting, shown.clip_id, "captioner") if table_2.status["tf-cvr-zs"] == "run" else ["not run"] * len(shown)
-pd.DataFrame({"label": shown.label_id.map(benchmark.labels.set_index("label_id").text).to_numpy(), "the captioner": captions}, index=shown.clip_id).style.set_properties(**{"text-align": "left"})
+first = (
+    study.clips[study.clips.split == "test"].sort_values("clip_id").groupby("label_id", sort=False).head(1)
+)
+shown = first.iloc[:: max(1, len(first) // 6)].head(6)
+known = table_2.status["tf-cvr-zs"] == "run"
+captions = describe(study.setting, shown.clip_id, "captioner")[0] if known else ["not run"] * len(shown)
+as_text(pd.DataFrame({"label": shown.text, "the captioner": captions}))
 
 # %%
-sheet = plots.contact_sheet(dict(zip(shown.clip_id, read_clips([folder / path for path in shown.path], 9))), frames=9)
+sheet = study.sheet({clip_id: clip_id for clip_id in shown.clip_id}, frames=9)
 sheet
 
 # %% [markdown]
-# *What to notice.* The captioner names place, shape and directions of one frame, and can name no count: it was never told any.
+# *What to notice.* The captioner names place, shape and directions of one frame. It cannot name a count: no
+# caption it learned from had one.
 #
 # ## What it costs
-# Parameters, and the time to encode one clip's frames on this machine once they are decoded.
+# Parameters, and the time to encode one clip's decoded frames on this machine.
 
 # %%
-costs = encoder_costs(setting)
-costs.style.format({"parameters": "{:,.0f}", "ms a clip": "{:.2f}"}, na_rep="").set_properties(**{"text-align": "left"})
+formats = {"parameters": "{:,.0f}", "ms a clip": "{:.2f}"}
+encoder_costs(study.setting).style.format(formats, na_rep="").set_properties(**{"text-align": "left"})
 
 # %% [markdown]
 # ## Checks
@@ -161,16 +148,16 @@ costs.style.format({"parameters": "{:,.0f}", "ms a clip": "{:.2f}"}, na_rep="").
 # %%
 assert set(table_2.loc[zero_shot, "status"].str.split(":").str[0]) <= {"run", "not run"}
 assert table_2.loc["label-oracle", "mAP@50"] > 99.99
-assert (summary.set_index("method").loc[had.index, "coverage"] == 1).all()
+assert (table.coverage == 1).all()
 
 # %% [markdown]
 # ## Export
 
 # %%
-export = {"06_overview": (overview, had.reset_index()), "06_missed": (missed, factors)}
-written = [path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
-write_results_csv(results, figures / f"results_{out.name}.csv")
-[*written, f"results_{out.name}.csv"]
+study.export("06", overview=(overview, ran.reset_index()), missed=(missed, factors))
+
+# %%
+study.export_results()
 
 # %% [markdown]
 # Next: `07_finetuned_baselines` trains the same models on this benchmark.

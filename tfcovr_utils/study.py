@@ -4,7 +4,7 @@ A notebook's cells are calls of these methods and what they show. Each method is
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -80,7 +80,7 @@ class Study:
     profile: Profile
     seed: int = 0
     protocols: tuple[str, ...] = ("full", "capped")  # what `score` scores; the first is the headline
-    options: dict = field(default_factory=dict)  # fields of every row's Setting, such as stage2
+    part: str = ""  # of a run whose results are kept apart, such as "dense" for dense instructions
 
     # ---- where things are
 
@@ -97,12 +97,12 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where this seed's encoders and trained rows are kept."""
-        return self.out / f"seed-{self.seed}"
+        return self.out / f"seed-{self.seed}" / self.part
 
     @property
     def results_dir(self) -> Path:
         """Where results are kept: one file a row and seed."""
-        return self.out / "results"
+        return self.out / self.part / "results"
 
     @property
     def figures_dir(self) -> Path:
@@ -121,6 +121,10 @@ class Study:
             for number in (0, 1)
         }
         return {name: study for name, study in studies.items() if study.results_dir.exists()}
+
+    def reword(self, modifications: pd.DataFrame, part: str) -> "Study":
+        """The same questions in other words; results go to a part of the run of that name."""
+        return replace(self, benchmark=self.benchmark.reworded(modifications), part=part)
 
     # ---- what the benchmark holds
 
@@ -154,7 +158,7 @@ class Study:
     @cached_property
     def setting(self) -> Setting:
         """What rows are fitted on."""
-        return Setting(self.benchmark, self.clips_dir, self.profile, self.seed, self.folder, **self.options)
+        return Setting(self.benchmark, self.clips_dir, self.profile, self.seed, self.folder)
 
     def teach(self, *recipes: str) -> dict[str, Learned]:
         """Stage 1: train encoders that are not there yet, in parallel; return all by recipe."""
@@ -170,11 +174,12 @@ class Study:
         *,
         method: str | None = None,
         changes: dict[str, dict] | None = None,
+        recalls: bool = False,
     ) -> pd.DataFrame:
         """Fit rows where they need it, score them, and return their table; finished results are kept.
 
         method: the row that all of `rows` are variants of. changes: by name, the fields of a row's Setting
-        that differ from the study's.
+        that differ from the study's. recalls: also write BSE-CoVR's files beside the weights.
         """
         settings = {}
         for name in reversed(rows := list(rows)):  # the last ones take longest
@@ -182,7 +187,9 @@ class Study:
             if name.endswith(SHUFFLED_SEARCH):
                 changed = {"checkpoint": self.folder / name.removesuffix(SHUFFLED_SEARCH)} | changed
             settings[name] = replace(self.setting, folder=self.folder / name, **changed)
-        run_rows(settings, list(protocols or self.protocols), self.results_dir, method=method)
+        run_rows(
+            settings, list(protocols or self.protocols), self.results_dir, method=method, recalls=recalls
+        )
         return self.table(rows)
 
     def fit(self, method: str) -> Fitted:
@@ -302,7 +309,8 @@ class Study:
 
     def export_results(self) -> list[str]:
         """Write every seed's mAP as CSV, and beside it what it is computed from, one row a query."""
-        path = self.figures_dir / f"results_{self.out.name}.csv"
+        name = "_".join(filter(None, ("results", self.out.name, self.part)))
+        path = self.figures_dir / f"{name}.csv"
         results.write_results_csv(self.results_dir, path)
         return [path.name, f"{path.stem}_queries.parquet"]
 

@@ -88,3 +88,28 @@ def _ours(results_dir: Path, source: str, method: str, measure: str) -> float | 
         return None
     scores = field_table(results[results["method"] == method], source)
     return float(scores.loc[method, measure]) if method in scores.index and measure in scores else None
+
+
+def read_table(name: str) -> pd.DataFrame:
+    """One of the paper's tables as it prints it: "1", or "2", "3" or "5".
+
+    >>> read_table("5")["mAP@50"].max()
+    27.22
+    """
+    if name == "1":
+        return pd.read_csv(PAPER.with_name("table_1.csv"), keep_default_na=False)
+    table = pd.read_csv(PAPER)
+    return table[table["table"].astype(str) == name]
+
+
+def rank_agreement(table: pd.DataFrame) -> str:
+    """Say how far two orders agree: the paper's mAP@50 and ours, in a table of `beside_paper`."""
+    both = table[table["paper mAP@50"].notna() & table["mAP@50"].notna()]
+    if len(both) < 3:
+        return f"The paper gives {len(both)} of these rows too: too few to compare orders."
+    agreement = both["paper mAP@50"].rank().corr(both["mAP@50"].rank())
+    theirs, ours = (" < ".join(both.sort_values(name).index) for name in ("paper mAP@50", "mAP@50"))
+    return (
+        f"Over the {len(both)} rows that the paper gives too, the rank correlation between its mAP@50 and ours "
+        f"is {agreement:.2f}. Paper: {theirs}. Ours: {ours}."
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..benchmark import Benchmark, make_task
-from ..machine.files import replacing, write_json
+from ..machine.files import read_json, replacing, write_json
 from ..methods import Fitted
 from ..metrics.ranking import RANKS
 from .scoring import evaluate
@@ -109,3 +109,20 @@ def _target_found(table: pd.DataFrame, target: pd.Series, k: int) -> float:
     answered = table[table["first_rank"].notna()]
     pairs = zip(answered["query_id"], answered["retrieved"])
     return np.mean([target[query_id] in list(retrieved)[:k] for query_id, retrieved in pairs])
+
+
+def recall_table(results: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """mAP@50 and R@K in per cent, means over seeds: a row for each of the texts (by name) and each method."""
+    columns = {"ap@50": "mAP@50"} | {f"hit@{k}": f"R@{k}" for k in CUTOFFS}
+    rows = {
+        (texts, method): 100 * part[list(columns)].mean()
+        for texts, table in results.items()
+        for method, part in table.groupby("method", sort=False)
+    }
+    return pd.DataFrame(rows).T.rename(columns=columns).rename_axis(["texts", "method"])
+
+
+def read_recalls(folder: Path) -> pd.DataFrame:
+    """BSE-CoVR's recalls files below a folder, a row each."""
+    found = sorted(Path(folder).glob("*/recalls*.json"))
+    return pd.DataFrame({(path.parent.name, path.name): read_json(path) for path in found}).T
