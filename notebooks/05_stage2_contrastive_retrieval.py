@@ -211,8 +211,8 @@ Markdown(
 )
 
 # %% [markdown]
-# *What to notice.* The factor depends on a `tfcovr-base` that its budget cuts short. `tfcovr-base-long` in the
-# same table has time to converge, and the gain over it is a few points. Seconds are of training alone, on a
+# *What to notice.* The factor depends on a `tfcovr-base` that its budget cuts short. `tfcovr-base-long` in
+# the same table has time to converge, and the gain over it is a few points. Seconds are of training alone, on a
 # machine that did other work too: they are rough, and leave out CLIP's pass over the frames, which readers of
 # frozen frames make once and AIM makes at every step. `val` has other queries than test, so its level says
 # nothing about test's. Validation scores are optimistic, since they picked the step and the option: use them
