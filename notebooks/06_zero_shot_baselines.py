@@ -2,7 +2,7 @@
 # jupyter:
 #   jupytext:
 #     cell_metadata_filter: tags,-all
-#     notebook_metadata_filter: kernelspec,-jupytext.text_representation.jupytext_version
+#     notebook_metadata_filter: kernelspec,tfcovr,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -11,6 +11,15 @@
 #     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
+#   tfcovr:
+#     joins:
+#     - seeds
+#     reads:
+#     - stage2
+#     writes:
+#     - results/*
+#     - seed-*
+#     - figures/results_*
 # ---
 
 # %% [markdown]
