@@ -44,7 +44,7 @@ from tfcovr_utils import open_study, plots
 from tfcovr_utils.evaluation.paper import rank_agreement
 from tfcovr_utils.methods import METHODS
 from tfcovr_utils.methods.encoder_features import describe, encoder_costs
-from tfcovr_utils.study import as_text
+
 
 # %% tags=["parameters"]
 source = "mini"  # mini, smoke or sim
@@ -72,7 +72,7 @@ table_2 = study.table([*zero_shot, *beside], paper=True)
 table_2.drop(columns="status").round(2)
 
 # %%
-as_text(table_2.loc[table_2.status != "run", ["status"]])
+plots.as_text(table_2.loc[table_2.status != "run", ["status"]])
 
 # %% [markdown]
 # *What to notice.* The paper's column belongs to its own benchmark: another gallery, other clips, other
@@ -134,7 +134,7 @@ first = (
 shown = first.iloc[:: max(1, len(first) // 6)].head(6)
 known = table_2.status["tf-cvr-zs"] == "run"
 captions = describe(study.setting, shown.clip_id, "captioner")[0] if known else ["not run"] * len(shown)
-as_text(pd.DataFrame({"label": shown.text, "the captioner": captions}))
+plots.as_text(pd.DataFrame({"label": shown.text, "the captioner": captions}))
 
 # %%
 sheet = study.sheet({clip_id: clip_id for clip_id in shown.clip_id}, frames=9)

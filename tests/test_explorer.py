@@ -16,13 +16,13 @@ from PIL import Image
 from small_benchmark import TEXTS, small_benchmark
 from test_video import drawn_clip, encode
 
+from tfcovr_utils.evaluation.asking import filter_clips, search
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.explorer import Explorer, Session, index, index_folder
 from tfcovr_utils.explorer import downloads as export
 from tfcovr_utils.explorer.cards import BLANK
 from tfcovr_utils.explorer.previews import MAX_BYTES, Previews
 from tfcovr_utils.explorer.reel import FPS, HEIGHT, WIDTH, write_reel
-from tfcovr_utils.explorer.search import filter_clips, search
 from tfcovr_utils.methods import METHODS
 from tfcovr_utils.profiles import PROFILES, ROOT
 from tfcovr_utils.training.settings import STAGE2

@@ -3,6 +3,7 @@
 A notebook's cells are calls of these methods and what they show. Each method is a few calls into the rooms.
 """
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from IPython.display import Markdown
+from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from . import plots
@@ -19,13 +21,13 @@ from .benchmark.views import view_clips, view_labels, view_queries
 from .embedding.embed import Embedded
 from .encoders import Encoder, load_encoder
 from .evaluation import results
+from .evaluation.asking import search
 from .evaluation.comparisons import compare_all, compare_options
 from .evaluation.paper import beside_paper
 from .evaluation.rows import embed_in_shares, run_rows
 from .machine.workers import require_main_guard, run_in_parallel
 from .methods import METHODS, Fitted, Setting, get_method
 from .metrics.intervals import PairedInterval
-from .metrics.ranking import rank_gallery
 from .profiles import Profile, annotations_dir, get_profile, provenance, runs_dir
 from .rendering.build import build
 from .sources import COMPLETE, SOURCES, load_source
@@ -227,8 +229,7 @@ class Study:
 
     def compare(self, row: str, against: str) -> PairedInterval:
         """The paired difference of two rows in points of mAP@50."""
-        found = self.results([row, against])
-        return results.compare(found[found["method"] == row], found[found["method"] == against])
+        return results.compare(self.results([row]), self.results([against]))
 
     def compare_all(self, questions: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
         """`compare` for each (row, against, what it tells) whose rows have run: one line each."""
@@ -260,52 +261,45 @@ class Study:
         return results.training_cost(self.results_dir, list(rows))
 
     def ask(self, clip_id: str, text: str, k: int = 12, method: str = "clip-avg-zs") -> pd.DataFrame:
-        """Ask one question of the test clips; return the first k: rank, clip_id, score, label, right."""
+        """Ask one question of the test clips; return the first k, see `asking.RANKING_COLUMNS`."""
         if clip_id not in self.clips.index:
             raise ValueError(f"clip {clip_id!r} is not in this benchmark; choose one of study.clips.clip_id.")
-        gallery = self.clips[self.clips["split"] == "test"]
-        fitted = self.fit(method)
-        asked = pd.DataFrame({"query_id": ["asked"], "query_clip": [clip_id], "text": [text]})
-        scores = (
-            fitted.embed_queries(asked).float() @ fitted.embed_gallery(gallery["clip_id"].tolist()).float().T
-        )
-        hidden = torch.tensor((gallery["clip_id"] == clip_id).tolist())
-        places = rank_gallery(scores.masked_fill(hidden, -torch.inf), min(k, len(gallery) - 1))[0]
-        same = self.queries[(self.queries["query_clip"] == clip_id) & (self.queries["text"] == text)]
-        found = gallery.iloc[places]
-        right = found["clip_id"].isin(same["answers"].iloc[0]).tolist() if len(same) else None
-        ranks = range(1, len(found) + 1)
-        ranked = {"rank": ranks, "clip_id": found["clip_id"], "score": scores[0, places].tolist()}
-        return pd.DataFrame(ranked | {"label": found["text"], "right": right}).reset_index(drop=True)
+        fitted, gallery = self.fit(method), self.clips[self.clips["split"] == "test"]
+        query = pd.DataFrame({"query_id": ["asked"], "query_clip": [clip_id], "text": [text]})
+        query_emb = fitted.embed_queries(query)[0].float()
+        gallery_emb = fitted.embed_gallery(gallery["clip_id"].tolist()).float()
+        known = self.queries[(self.queries["query_clip"] == clip_id) & (self.queries["text"] == text)]
+        right = known["answers"].iloc[0] if len(known) else None
+        own = (gallery["clip_id"] == clip_id).to_numpy()
+        return search(query_emb, gallery_emb, gallery.assign(label=gallery["text"]), k, own, right)
 
     # ---- what a notebook shows and writes
 
     def about(self, rows: Iterable[str]) -> Styler:
         """What each row does, as a table with text to the left."""
-        return as_text(
+        return plots.as_text(
             pd.Series({name: METHODS[name].about for name in rows}, name="query and gallery").to_frame()
         )
 
-    def frames(self, clip_id: str, frames: int = 12):
-        """Frames of one clip: uint8 (T, H, W, 3)."""
-        return read_clips([self.clips_dir / self.clips["path"][clip_id]], frames)[0]
-
-    def sheet(self, clips: dict[str, str], frames: int = 12):
-        """A figure with one row of frames a clip; `clips` has the clip_id by caption."""
-        return plots.contact_sheet({name: self.frames(clip_id, frames) for name, clip_id in clips.items()})
+    def sheet(self, clips: dict[str, str], frames: int = 12, labelled: bool = False) -> Figure:
+        """A row of frames a clip; `clips` has the clip_id by caption, and `labelled` adds its label."""
+        paths = [self.clips_dir / self.clips["path"][clip_id] for clip_id in clips.values()]
+        said = {name: textwrap.fill(self.clips["text"][clip_id], 30) for name, clip_id in clips.items()}
+        captions = [f"{name}: {label}" for name, label in said.items()] if labelled else clips
+        return plots.contact_sheet(dict(zip(captions, read_clips(paths, frames))), frames=frames)
 
     def export(self, notebook: str, **drawn) -> list[str]:
         """Save what a notebook drew as `<notebook>_<name>`; return the names of the files.
 
         drawn: a figure and the table it was drawn from, or a table alone.
         """
-        written = []
+        saved = []
         for name, what in drawn.items():
             if isinstance(what, pd.DataFrame):
-                written += plots.save_table(what, f"{notebook}_{name}", self.figures_dir)
+                saved += plots.save_table(what, f"{notebook}_{name}", self.figures_dir)
             else:
-                written += plots.save_figure(what[0], f"{notebook}_{name}", what[1], self.figures_dir)
-        return [path.name for path in written]
+                saved += plots.save_figure(what[0], f"{notebook}_{name}", what[1], self.figures_dir)
+        return [path.name for path in saved]
 
     def export_results(self) -> list[str]:
         """Write every seed's mAP as CSV, and beside it what it is computed from, one row a query."""
@@ -313,8 +307,3 @@ class Study:
         path = self.figures_dir / f"{name}.csv"
         results.write_results_csv(self.results_dir, path)
         return [path.name, f"{path.stem}_queries.parquet"]
-
-
-def as_text(table: pd.DataFrame) -> Styler:
-    """A table whose cells are sentences: aligned to the left."""
-    return table.style.set_properties(**{"text-align": "left"})

@@ -10,13 +10,13 @@ import torch
 
 from .. import rendering
 from ..benchmark.benchmark import Benchmark
+from ..evaluation.asking import filter_clips, known_answers, precision_of, search
 from ..methods import METHODS, Fitted, Setting, get_method
 from ..profiles import Profile, get_profile, runs_dir
 from ..sources import load_source
 from .index import Indexed
 from .library import Library, empty_benchmark
 from .recent import Recent
-from .search import filter_clips, known_answers, precision_of, search
 
 FIRST_METHOD = "clip-avg-zs"
 PLAIN_CONTROLS = ("video-only", "text-only-zs")  # controls that need no training and no label of the query

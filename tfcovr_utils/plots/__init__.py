@@ -36,4 +36,4 @@ from .scores import (
     shuffle_control,
 )
 from .strips import failure_cells, read_strips, retrieved_cells, strips, triplet_cells
-from .tables import save_table, show_table
+from .tables import as_text, save_table, show_table

@@ -86,3 +86,8 @@ def _bold(table: pd.DataFrame, best: Best | None) -> pd.DataFrame:
         values = table[column].where(among.to_numpy())
         bold[column] = values.notna() & (values == values.max())
     return bold
+
+
+def as_text(table: pd.DataFrame) -> Styler:
+    """A table whose cells are sentences, aligned to the left."""
+    return table.style.set_properties(**{"text-align": "left"})
