@@ -200,13 +200,14 @@ class Study:
         checkpoint = trained if trained.exists() and any(trained.iterdir()) else None
         return get_method(method).fit(replace(self.setting, folder=trained, checkpoint=checkpoint))
 
-    def embed(self, encoder: str | Encoder, **options) -> Embedded:
-        """Embed all clips once, one embedding a frame."""
+    def embed(self, encoder: str | Encoder, clips: pd.DataFrame | None = None, **options) -> Embedded:
+        """Embed clips once, one embedding a frame; all of them where none are named."""
         if isinstance(encoder, str):
             weights = getattr(self.profile, f"{encoder}_weights", self.profile.clip_weights)
             encoder = load_encoder(encoder, weights, **({"read_out": "pooled"} if encoder == "clip" else {}))
         given = {"frames": self.profile.frames, "progress": False} | options
-        return embed_in_shares(encoder, self.benchmark.clips, self.clips_dir, **given)
+        clips = self.benchmark.clips if clips is None else clips
+        return embed_in_shares(encoder, clips, self.clips_dir, **given)
 
     # ---- results
 
