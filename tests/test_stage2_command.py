@@ -166,7 +166,7 @@ def test_an_official_checkpoint_is_scored_without_training(released, tmp_path):
     assert not (tmp_path / "out" / "fusion").exists() and results["checkpoint"] == "best.ckpt"
 
     expected = official_scores(
-        released, load_stage2(tmp_path / "best.ckpt")[0], token_reader(str(released / "bert"))
+        released, load_stage2(tmp_path / "best.ckpt"), token_reader(str(released / "bert"))
     )
     assert results["official"]["mAP@50"] == pytest.approx(100 * expected.mean(), abs=1e-4)
 
@@ -249,7 +249,7 @@ def test_clips_of_one_label_are_told_to_be_and_no_others(released):
     known = benchmark.clips["clip_id"].tolist()
     video = torch.zeros(len(known), 2)
     inputs = Inputs(benchmark, known, video, video, lambda texts: torch.zeros(len(texts), 2))
-    told = pd.Series(inputs.target_labels().tolist(), index=known)
+    told = pd.Series(inputs.training_data().target_labels.tolist(), index=known)
     label_of = read_train(released).drop_duplicates("target_clip").set_index("target_clip")["target_label"]
     assert (told.drop(label_of.index) == -1).all()
     pairs = pd.DataFrame({"label": label_of, "told": told[label_of.index]}).drop_duplicates()

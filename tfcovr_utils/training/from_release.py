@@ -54,7 +54,7 @@ def run(
         validate = inputs.validator("official")
         fusion, curve = fit_fusion(inputs.training_data(), settings, seed, validate, run=saving)
     else:
-        fusion = load_stage2(checkpoint)[0].to(device)
+        fusion = load_stage2(checkpoint).to(device)
     scores, queries = score(fusion, inputs)
     if not processes.is_main():
         return scores

@@ -1,4 +1,4 @@
-"""What a stage-1 classifier gets right: overall, by attribute of the label, and which labels it takes for which."""
+"""What a stage-1 classifier gets right: overall, by attribute of the label, and which labels it confuses."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,11 @@ from ..labels import Attributes, difference
 
 
 def accuracies(logits: torch.Tensor, label_idx: np.ndarray) -> dict[str, float]:
-    """Top-1, top-5 and mean class accuracy in per cent, of logits (N, C)."""
+    """Compute top-1, top-5 and mean class accuracy in per cent, of logits (N, C).
+
+    >>> accuracies(torch.eye(2), np.array([0, 0]))
+    {'top-1': 50.0, 'top-5': 100.0, 'mean class': 50.0, 'clips': 2}
+    """
     truth = torch.from_numpy(label_idx)
     hits = logits.topk(min(5, logits.shape[1]), 1).indices == truth[:, None]
     by_class = pd.Series(hits[:, 0].numpy()).groupby(label_idx).mean()
@@ -22,7 +26,8 @@ def accuracies(logits: torch.Tensor, label_idx: np.ndarray) -> dict[str, float]:
 
 
 def attribute_classes(labels: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
-    """Attributes in which labels differ: their values as strings, and the class (C,) of every label in the table's order."""
+    """Get the attributes in which labels differ: their values as strings, and the class (C,) of each
+    label."""
     attributes = [vars(Attributes.from_json(text)) for text in labels["attributes"]]
     values, classes = {}, {}
     for name in attributes[0]:
@@ -33,37 +38,26 @@ def attribute_classes(labels: pd.DataFrame) -> tuple[dict[str, list[str]], dict[
 
 
 def accuracy_by_attribute(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame) -> pd.DataFrame:
-    """How often the predicted label has the right value of each attribute, beside always guessing the commonest value."""
-    guess = logits.argmax(1).numpy()
-    rows = []
+    """Compare how often the predicted label has the right value of each attribute with the commonest
+    value's share."""
+    guess, rows = logits.argmax(1).numpy(), []
     for name, classes in attribute_classes(labels)[1].items():
         truth = classes[label_idx]
-        rows.append(
-            {
-                "attribute": name,
-                "accuracy": 100 * (classes[guess] == truth).mean(),
-                "commonest": 100 * np.bincount(truth).max() / len(truth),
-                "values": len(np.unique(truth)),
-            }
-        )
-    return pd.DataFrame(rows)
+        accuracy, commonest = (classes[guess] == truth).mean(), np.bincount(truth).max() / len(truth)
+        rows.append([name, 100 * accuracy, 100 * commonest, len(np.unique(truth))])
+    return pd.DataFrame(rows, columns=["attribute", "accuracy", "commonest", "values"])
 
 
 def confusions(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame) -> pd.DataFrame:
-    """Wrong predictions by pair of labels, most frequent first, with the attributes that tell the two apart."""
+    """Count wrong predictions by pair of labels, most frequent first, with the attributes in which the two
+    differ."""
     guess = logits.argmax(1).numpy()
     wrong = guess != label_idx
-    pairs = (
-        pd.DataFrame({"true": label_idx[wrong], "predicted": guess[wrong]})
-        .value_counts()
-        .rename("clips")
-        .reset_index()
-    )
+    pairs = pd.DataFrame({"true": label_idx[wrong], "predicted": guess[wrong]})
+    pairs = pairs.value_counts().rename("clips").reset_index()
     attributes = [Attributes.from_json(text) for text in labels["attributes"]]
-    pairs["differs in"] = [
-        ", ".join(change.attribute for change in difference(attributes[a], attributes[b]))
-        for a, b in zip(pairs["true"], pairs["predicted"])
-    ]
+    changes = [difference(attributes[a], attributes[b]) for a, b in zip(pairs["true"], pairs["predicted"])]
+    pairs["differs in"] = [", ".join(change.attribute for change in changed) for changed in changes]
     of_class = np.bincount(label_idx, minlength=len(labels))
     pairs["share"] = 100 * pairs["clips"] / of_class[pairs["true"]]
     for column in ("true", "predicted"):
@@ -74,21 +68,19 @@ def confusions(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame
 def neighbours(
     features: torch.Tensor, asked: np.ndarray, among: np.ndarray, label_idx: np.ndarray, labels: pd.DataFrame
 ) -> pd.Series:
-    """How often, in per cent, the nearest clip by cosine shares the label and each attribute of it.
+    """Compute how often, in per cent, the nearest clip by cosine shares the label and each attribute of it.
 
-    features: (N, D), centred here; `asked`: the rows that ask; `among`: the rows of which the nearest is taken.
+    features: (N, D), centred here; each row of `asked` looks for its nearest row of `among`.
     """
     unit = F.normalize(features - features[among].mean(0), dim=1)
     nearest = among[(unit[asked] @ unit[among].T).argmax(1).numpy()]
     ours, theirs = label_idx[asked], label_idx[nearest]
-    shared = {"label": (ours == theirs).mean()} | {
-        name: (of[ours] == of[theirs]).mean() for name, of in attribute_classes(labels)[1].items()
-    }
-    return 100 * pd.Series(shared)
+    classes = {"label": np.arange(len(labels)), **attribute_classes(labels)[1]}
+    return 100 * pd.Series({name: (of[ours] == of[theirs]).mean() for name, of in classes.items()})
 
 
 def flatten(features: torch.Tensor) -> pd.DataFrame:
-    """The two principal axes of features (N, D): columns x, y, each of unit spread."""
+    """Project features (N, D) on their two principal axes: columns x, y, each of unit standard deviation."""
     centred = features - features.mean(0)
     axes = torch.linalg.svd(centred, full_matrices=False)[2][:2]
     plane = centred @ axes.T

@@ -142,9 +142,7 @@ def _new_fusion(data: Stage2Data, settings: Stage2Settings) -> Fusion:
 def _check_embeddings(data: Stage2Data, settings: Stage2Settings) -> None:
     query, target = tuple(data.query_video.shape), tuple(data.target.shape)
     if len(query) != 2 or len(target) != 2 or query[1] != target[1]:
-        raise ValueError(
-            f"query_video is {query} and target {target}; pass (N, D) and (N2, D) of one encoder."
-        )
+        raise ValueError(f"query_video is {query} and target {target}; pass (N, D) and (N2, D).")
     has_tower = data.tower is not None
     if {isinstance(data.texts, Tokens), settings.text_tower == "trained"} != {has_tower}:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The text branch of BLIP-2's Q-Former, which the official stage 2 reads texts by.
+"""The text branch of BLIP-2's Q-Former, E_text, by which the official stage 2 reads texts.
 
 It is BERT without token types: the same weights serve a BERT folder, a BLIP-2 folder and the official
 checkpoints. Its query branch and cross-attention never meet a text and are not built.
@@ -7,54 +7,51 @@ checkpoints. Its query branch and cross-attention never meet a text and are not 
 import torch
 from torch import nn
 
-from ..encoders.key_maps import rename
+from ..encoders.key_maps import below, rename
 from ..encoders.tokens import Tokens
 
-BERT = "bert-base-uncased"  # what the official code starts its text branch from
+BERT = "bert-base-uncased"  # the official code starts its text branch from it
 TEXTS_AT_ONCE = 32  # texts of like length share a pass, so that short ones are not padded to the longest
+BERT_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+BERT_SIZES += ("max_position_embeddings", "layer_norm_eps")
 
-# Names in the official files (LAVIS, CoVR, TF-CoVR) -> names here.
-QFORMER_TEXT = [
-    (r"Qformer\.bert\.embeddings\.LayerNorm\.(\w+)", r"qformer.layernorm.\1"),
-    (r"Qformer\.bert\.embeddings\.(word|position)_embeddings\.weight", r"embeddings.\1_embeddings.weight"),
-    (
-        r"Qformer\.bert\.encoder\.layer\.(\d+)\.attention\.self\.(.+)",
-        r"qformer.encoder.layer.\1.attention.attention.\2",
-    ),
-    (r"Qformer\.bert\.encoder\.layer\.(.+)", r"qformer.encoder.layer.\1"),
+# Names in BERT, and below `Qformer.bert.` in the official files (LAVIS, CoVR, TF-CoVR) -> names here.
+BERT_TEXT = [
+    (r"embeddings\.LayerNorm\.(\w+)", r"qformer.layernorm.\1"),
+    (r"embeddings\.(word|position)_embeddings\.weight", r"embeddings.\1_embeddings.weight"),
+    (r"encoder\.layer\.(\d+)\.attention\.self\.(.+)", r"qformer.encoder.layer.\1.attention.attention.\2"),
+    (r"encoder\.layer\.(.+)", r"qformer.encoder.layer.\1"),
 ]
+QFORMER_TEXT = below("Qformer.bert.", BERT_TEXT, "")
 
 
 class TextTower(nn.Module):
     """The text branch: (input_ids, attention_mask), both (M, L), -> hidden state at [CLS] (M, D)."""
 
     def __init__(self, config):
-        from transformers.models.blip_2.modeling_blip_2 import (
-            Blip2QFormerModel,
-            Blip2TextEmbeddings,
-        )  # slow to import
+        from transformers.models.blip_2 import modeling_blip_2 as blip_2  # slow to import
 
         super().__init__()
         self.config = config
-        self.embeddings = Blip2TextEmbeddings(config)
-        self.qformer = Blip2QFormerModel(config)
+        self.embeddings = blip_2.Blip2TextEmbeddings(config)
+        self.qformer = blip_2.Blip2QFormerModel(config)
         for layer in self.qformer.encoder.layer:
             del layer.intermediate_query, layer.output_query
             if layer.has_cross_attention:
                 del layer.crossattention
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Read texts by their token at [CLS]."""
         embedded = self.embeddings(input_ids)
         return self.qformer(embedded, query_length=0, attention_mask=attention_mask).last_hidden_state[:, 0]
 
 
 def tower_config(**sizes):
-    """The configuration of a text branch; `sizes` as in BERT's config, which are the defaults."""
+    """Make the configuration of a text branch; `sizes` as in BERT's config, which are the defaults."""
     from transformers import Blip2QFormerConfig
 
-    return Blip2QFormerConfig(
-        **sizes | {"use_qformer_text_input": True}
-    )  # without it the text layers are left out
+    # Without the option the text layers are left out.
+    return Blip2QFormerConfig(**sizes | {"use_qformer_text_input": True})
 
 
 def read_tokens(tower: nn.Module, tokens: Tokens) -> torch.Tensor:
@@ -72,49 +69,34 @@ def load_tokenizer(weights: str = BERT):
     """Load BERT's tokenizer from the hub or a folder."""
     from transformers import AutoTokenizer
 
-    return _fetched(AutoTokenizer.from_pretrained, weights)
+    return _load(AutoTokenizer, weights)
 
 
 def load_text_tower(weights: str = BERT) -> TextTower:
     """Load the text branch from the hub or a folder, of BERT's layout or BLIP-2's, in eval mode."""
     from transformers import AutoConfig, BertModel, Blip2TextModelWithProjection
 
-    config = _fetched(AutoConfig.from_pretrained, weights)
+    config = _load(AutoConfig, weights)
     if config.model_type == "blip-2":
-        config.qformer_config.use_qformer_text_input = (
-            True  # some hub files spell it otherwise, and would lose the text layers
-        )
-        model = _fetched(Blip2TextModelWithProjection.from_pretrained, weights, config=config)
-        tower, state = TextTower(config.qformer_config), model.state_dict()
+        config.qformer_config.use_qformer_text_input = True  # named otherwise in some files of the hub
+        state = _load(Blip2TextModelWithProjection, weights, config=config).state_dict()
+        tower = TextTower(config.qformer_config)
     elif config.model_type == "bert":
-        sizes = (
-            "vocab_size",
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "intermediate_size",
-            "max_position_embeddings",
-            "layer_norm_eps",
-        )
-        tower = TextTower(tower_config(**{name: getattr(config, name) for name in sizes}))
-        bert = _fetched(BertModel.from_pretrained, weights, add_pooling_layer=False)
-        state, _ = rename(
-            {f"Qformer.bert.{key}": value for key, value in bert.state_dict().items()}, QFORMER_TEXT
-        )
+        state, _ = rename(_load(BertModel, weights, add_pooling_layer=False).state_dict(), BERT_TEXT)
+        tower = TextTower(tower_config(**{name: getattr(config, name) for name in BERT_SIZES}))
     else:
-        raise ValueError(
-            f"{weights} holds a model of type {config.model_type!r}; expected bert or blip-2, for example {BERT}."
-        )
-    own = tower.state_dict()
-    tower.load_state_dict({key: state[key] for key in own})  # what is left over no text meets
+        found = f"a model of type {config.model_type!r}"
+        raise ValueError(f"{weights} holds {found}; expected bert or blip-2, for example {BERT}.")
+    tower.load_state_dict({name: state[name] for name in tower.state_dict()})  # no text meets the others
     return tower.eval()
 
 
-def _fetched(load, weights: str, **options):
+def _load(cls: type, weights: str, **options):
     try:
-        return load(weights, **options)
+        return cls.from_pretrained(weights, **options)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
-            f"the text model {weights} could not be loaded ({type(error).__name__}); where there is a network, run `hf download "
-            f"{weights} --local-dir FOLDER`, copy FOLDER here, and give it as --text-weights."
+            f"the text model {weights} could not be loaded ({type(error).__name__}); where there is a "
+            f"network, run `hf download {weights} --local-dir FOLDER`, copy FOLDER here, and give it as "
+            "--text-weights."
         ) from error
