@@ -1,4 +1,4 @@
-"""OpenAI's CLIP written plainly, by its published architecture and with its names of weights: what our loaders are compared with."""
+"""OpenAI's CLIP written plainly, with its names of weights: the reference of our loaders."""
 
 from collections import OrderedDict
 
@@ -149,7 +149,7 @@ class Official(nn.Module):
 
 
 def randomise(model):
-    """Random weights of which each matters, in the half precision of the official files; features near one."""
+    """Random weights of which each matters, in half precision as officially; features near one."""
     torch.manual_seed(0)
     for name, value in model.state_dict().items():
         if name.endswith("running_var"):

@@ -1,4 +1,4 @@
-"""The owners' annotation files of other benchmarks, in their layout and tiny; clips and pictures where a test wants them."""
+"""Tiny annotation files of other benchmarks in their owners' layout, with clips and pictures on demand."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Small checkpoints of the published layouts of the multimodal embedders, each made of the real classes and written as they are."""
+"""Small checkpoints of the multimodal embedders, made of the real classes, in the published layouts."""
 
 import json
 from pathlib import Path
@@ -172,7 +172,7 @@ def make_e5_v(folder: Path) -> Path:
 
 
 def make_mm_embed(folder: Path, latents: int = 6, heads: int = 8) -> Path:
-    """Two files of weights, a config that names code and counts other words, and names as the released model has them."""
+    """Two files of weights with the released names, and a config that names code and counts other words."""
     tokenizer = byte_tokenizer("<s>", "</s>", ["<image>", "<pad>"], pad="<pad>")
     words, dim = len(tokenizer) - 2, TEXT["hidden_size"]  # the language model knows neither <image> nor <pad>
     config, processor = _llava_parts(tokenizer, MistralConfig(**TEXT, **ENDS, vocab_size=words))

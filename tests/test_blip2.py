@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
 from transformers import BertTokenizer
 
 from tfcovr_utils.encoders import load_encoder
@@ -212,41 +211,6 @@ def test_frames_and_clips(encoder):
     assert encoder.encode_frames(frames(1, 1, 40, 60)).shape == (1, 1, CONFIG["embed_dim"])
 
 
-def test_positions_are_interpolated_to_another_image_size(load, tmp_path):
-    grid = (
-        WEIGHTS["visual_encoder.pos_embed"][:, 1:]
-        .reshape(1, SIZE // PATCH, SIZE // PATCH, -1)
-        .permute(0, 3, 1, 2)
-    )
-    grid = (
-        F.interpolate(grid, (6, 6), mode="bicubic", align_corners=False).permute(0, 2, 3, 1).reshape(36, -1)
-    )
-    expected = torch.cat([WEIGHTS["visual_encoder.pos_embed"][0, :1], grid])
-    larger = load(image_size=6 * PATCH)
-    assert (larger.model.vision_model.embeddings.position_embedding[0] - expected).abs().max() < 1e-6
-    assert larger.encode_tokens(frames()).shape == (2, 3, 37, CONFIG["vision_width"])
-    assert (
-        load(image_size=SIZE).identity
-        == load().identity
-        != larger.identity
-        == load("folder", image_size=6 * PATCH).identity
-    )
-    larger.save_pretrained(tmp_path)
-    again = load(tmp_path)
-    assert again.image_size == 6 * PATCH and torch.equal(
-        again.encode_frames(frames()), larger.encode_frames(frames())
-    )
-
-
-@pytest.mark.parametrize(("size", "near"), [(SIZE + 1, SIZE + PATCH), (PATCH - 1, PATCH), (0, PATCH)])
-def test_an_image_size_that_cuts_patches_is_refused(load, size, near):
-    with pytest.raises(
-        ValueError,
-        match=f"image_size={size} is no multiple of a patch's {PATCH} pixels; choose for example {near}.",
-    ):
-        load(image_size=size)
-
-
 # ---- texts
 
 
@@ -390,7 +354,7 @@ def test_heads_that_do_not_fit_are_refused(tmp_path, paths):
         tmp_path / "more.pth", WEIGHTS, vision_heads=None
     )
     with pytest.raises(
-        ValueError, match="has a config.json, which holds heads and vision_heads; leave them out."
+        ValueError, match="is no file and has its own heads and vision_heads; leave them out."
     ):
         load_encoder("blip2", str(paths["folder"]), **HEADS)
 
@@ -450,7 +414,6 @@ def test_identity_is_of_what_decides_the_features(load, tmp_path):
     torch.save({"model": WEIGHTS | {"ln_vision.bias": WEIGHTS["ln_vision.bias"] + 1}}, tmp_path / "other.pth")
     others = [
         load(tmp_path / "other.pth"),
-        load(image_size=2 * SIZE),
         load(heads=4),
         load(vision_heads=4),
         load(max_words=5),

@@ -1,4 +1,4 @@
-"""CLIP from every layout it comes in, against a plain implementation of OpenAI's own model; and where no weights are to be had."""
+"""CLIP from every layout, against a plain implementation of OpenAI's model; and weights that are missing."""
 
 import json
 import time

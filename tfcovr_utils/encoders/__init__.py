@@ -1,9 +1,10 @@
-"""Encoders turn decoded frames and texts into vectors; this room knows profiles, machine and video, and trains nothing.
+"""Encoders turn decoded frames and texts into vectors. They train nothing and know no benchmark.
 
-`ENCODERS` in base.py is the registry, `Encoder` there is what each of them offers. One file an encoder: clip, aim (its network in
-aim_model), blip, blip2, languagebind, captioner, siglip2; mllm is the base of qwen_vl (GME, Qwen3-VL-Embedding), e5v and mm_embed.
-What the authors of a model published is read by clip_openai, blip_files and blip2_files with hub (folders and hub ids), loading
-(checkpoint files), key_maps (old name of a weight -> new name) and catalogue (sizes, licences). tokens and positions serve several.
+`ENCODERS` in base is the registry; `Encoder` there is what each of them offers. One file an encoder: clip,
+aim (its network in aim_model), blip, blip2, languagebind, captioner, siglip2; mllm is the base of qwen_vl
+(GME and Qwen3-VL-Embedding), e5v and mm_embed. Published weights: clip_openai, blip_files and blip2_files
+read them with hub (folders, hub ids), loading (checkpoint files), key_maps (names of weights), catalogue
+(sizes, licences).
 """
 
 from .base import ENCODERS, Encoder, load_encoder

@@ -1,7 +1,8 @@
-"""AIM: a frozen CLIP vision tower made to see time by adapters (Yang et al., "AIM: Adapting Image Models", ICLR 2023).
+"""AIM: adapters let a frozen CLIP vision tower see time (Yang et al., "AIM: Adapting Image Models", ICLR
+2023).
 
-The model and its classifier, without files. Agrees with the official ViT_CLIP, except that DropPath drops a branch clip
-by clip: the official axes make it drop token positions of the whole batch.
+The network and its classifier, without files. It agrees with the official ViT_CLIP, except that DropPath
+drops a branch clip by clip: the official axes make it drop token positions of the whole batch.
 """
 
 import torch
@@ -19,7 +20,7 @@ HEAD_STD = 0.01  # official
 
 
 class Adapter(nn.Module):
-    """Two linear maps with a GELU between them and no skip connection. Its output is zero until it is trained."""
+    """Two linear maps with a GELU between them and no skip connection; the output is zero before training."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -33,7 +34,7 @@ class Adapter(nn.Module):
         return self.D_fc2(F.gelu(self.D_fc1(x)))
 
     def after(self, linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
-        """Adapt linear(x). The two maps are multiplied before they meet the tokens, which are many more than channels."""
+        """Adapt linear(x). The two maps are multiplied first, since tokens are many more than channels."""
         down = self.D_fc1.weight
         return self.D_fc2(F.gelu(F.linear(x, down @ linear.weight, down @ linear.bias + self.D_fc1.bias)))
 
@@ -48,7 +49,7 @@ class AimBlock(nn.Module):
         self.T_Adapter, self.S_Adapter, self.MLP_Adapter = (Adapter(width, hidden) for _ in range(3))
 
     def forward(self, x: torch.Tensor, layer: nn.Module, class_only: bool) -> torch.Tensor:
-        """Tokens (B, T, N, D) -> tokens of the same shape, or (B, T, 1, D) if only the class token is asked for."""
+        """Tokens (B, T, N, D) -> the same shape, or the class token alone (B, T, 1, D)."""
         attention = layer.self_attn
         over_time = layer.layer_norm1(x)
         if self.T_Adapter_in is not None:
@@ -90,7 +91,7 @@ def attend(attention: nn.Module, queries: torch.Tensor, keys: torch.Tensor) -> t
 
 
 def run_mlp(mlp: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """CLIP's frozen MLP. x * sigmoid(1.702 x) is silu(1.702 x) / 1.702: one kernel and one kept tensor, the factors in the weights."""
+    """CLIP's frozen MLP. x * sigmoid(1.702 x) is silu(1.702 x) / 1.702: one kernel, one kept tensor."""
     if not isinstance(mlp.activation_fn, QuickGELUActivation):
         return mlp(x)
     factor = 1.702
@@ -99,12 +100,12 @@ def run_mlp(mlp: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 class Aim(nn.Module):
-    """A CLIP vision tower with AIM's adapters. The tower is frozen but for its last layer norm, as officially.
+    """A CLIP vision tower with AIM's adapters. As officially, all of it but its last layer norm is frozen.
 
-    A fresh Aim gives the frozen tower's own frame features. num_tadapter: adapters of the temporal path, 1 or 2.
-    scale: weight of the adapter beside the MLP. drop_path: rate at the last layer, rising linearly from 0 at the first.
-    mean, std: of the pixels the tower was trained on. source: where its weights came from. These three are only recorded.
-    gradient_checkpointing (an attribute): recompute layers in the backward pass instead of keeping their activations.
+    A fresh Aim gives the frozen tower's own frame features. num_tadapter: adapters of the temporal path, 1 or
+    2. scale: weight of the adapter beside the MLP. drop_path: rate at the last layer, rising linearly from 0.
+    mean, std, source: of the tower's pixels and weights, only recorded. gradient_checkpointing (an
+    attribute): recompute layers in the backward pass instead of keeping their activations.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class Aim(nn.Module):
         )
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (B, T, 3, H, W), any T -> frame features (B, T, D): the layer-normed class token of each frame."""
+        """Normalised pixels (B, T, 3, H, W), any T -> the normed class token of each frame (B, T, D)."""
         if pixels.ndim != 5 or pixels.shape[2] != 3:
             raise ValueError(f"pixels have shape {tuple(pixels.shape)}; pass clips as (B, T, 3, H, W).")
         tokens = self.tower.embeddings(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])  # (B, T, N, D)

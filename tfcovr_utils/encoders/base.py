@@ -17,13 +17,28 @@ from ..video.frames import square
 
 
 class Encoder(torch.nn.Module):
-    """Base of all encoders. `identity` is the address of its embeddings: encoder name, hash of the weights, every choice."""
+    """Base of all encoders. `identity` is the address of its embeddings: what decides them."""
 
     name: str  # key in ENCODERS
     identity: dict  # JSON values only; two encoders with equal identities give equal embeddings
     image_size: int  # pixels, square
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    def identify(self, model: torch.nn.Module, *towers, **choices) -> None:
+        """Set `identity`: of the weights, of what transformers' configs of the towers add, and of choices."""
+        settings = {"heads": "num_attention_heads", "activation": "hidden_act", "norm_eps": "layer_norm_eps"}
+        of_towers = {
+            key: [getattr(tower, name) for tower in towers] for key, name in settings.items() if towers
+        }
+        pixels = {key: getattr(self, key) for key in ("mean", "std") if hasattr(self, key)}
+        self.identity = {
+            "encoder": self.name,
+            "weights": hash_weights(model),
+            **pixels,
+            **of_towers,
+            **choices,
+        }
 
     def prepare(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (..., H, W, 3) -> normalised float (N, 3, S, S), N the product of the leading axes."""
@@ -40,7 +55,7 @@ class Encoder(torch.nn.Module):
         raise NotImplementedError(f"{self.name} gives no features of single frames.")
 
     def in_two_steps(self) -> tuple["Encoder", Callable[[torch.Tensor], torch.Tensor] | None]:
-        """Return the encoder whose frame features are stored, and the map from those to this one's features (None: identity)."""
+        """Return the encoder whose frame features are stored, and a map to this one's or None."""
         return self, None
 
     def encode_clips(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -53,7 +68,7 @@ class Encoder(torch.nn.Module):
 
 
 def normalise(pixels: torch.Tensor, mean: tuple, std: tuple) -> torch.Tensor:
-    """Scale pixels (..., 3, H, W) from 0..255 to 0..1, then subtract the mean and divide by the standard deviation.
+    """Scale pixels (..., 3, H, W) from 0..255 to 0..1, subtract the mean, divide by the standard deviation.
 
     >>> normalise(torch.full((3, 1, 1), 255), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)).flatten().tolist()
     [2.0, 2.0, 2.0]
@@ -67,19 +82,13 @@ def hash_weights(model: torch.nn.Module) -> str:
     return digest_tensors(model.state_dict(), scalars_as_text=True)[:16]
 
 
-def describe_towers(*configs) -> dict[str, list]:
-    """What decides the features of transformers and is not in their weights, for an identity."""
-    settings = {"heads": "num_attention_heads", "activation": "hidden_act", "norm_eps": "layer_norm_eps"}
-    return {key: [getattr(config, name) for config in configs] for key, name in settings.items()}
-
-
 def local_folder(weights: str) -> str:
     """Make a path below the project's root absolute; hub ids and other paths stay as they are."""
     return str(ROOT / weights) if (ROOT / weights).is_dir() else weights
 
 
 def _import_later(module: str, cls: str) -> Callable[..., Encoder]:
-    """Return the `load` of a class whose module is imported at the first call, since transformers' models import slowly."""
+    """Return a class's `load`; the first call imports its module, since transformers is slow to import."""
 
     def load(weights: str, **options) -> Encoder:
         return getattr(import_module(f".{module}", __package__), cls).load(weights, **options)
@@ -113,7 +122,7 @@ def load_encoder(name: str, weights: str, **options) -> Encoder:
 
 @contextmanager
 def hide_progress_bars() -> Iterator[None]:
-    """Read and write files without transformers' progress bars, which fill a notebook; downloads keep theirs."""
+    """Hide transformers' bars of reading and writing, which fill a notebook; downloads keep theirs."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

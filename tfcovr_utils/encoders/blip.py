@@ -1,4 +1,4 @@
-"""BLIP: frames and texts in one space, and an image and a modification read together by cross-attention, as in CoVR and BSE-CoVR."""
+"""BLIP: frames and texts in one space, and both read together by cross-attention, as in CoVR and BSE-CoVR."""
 
 import json
 from pathlib import Path
@@ -9,17 +9,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..machine.hashing import hash_text
-from .base import Encoder, describe_towers, hash_weights
+from .base import Encoder, hash_weights
 from .blip_files import EXPECTED, BlipParts, read_file, read_folder, write_blip
 from .hub import LateTokenizer, read_file_or_folder
-from .positions import resize_positions
 from .tokens import MAX_WORDS, Tokens, tokenise_officially
 
 ENC = "[ENC]"  # at position 0 of a text that is read together with an image
 
 
 class BlipEncoder(Encoder):
-    """BLIP for retrieval. N clips, T frames, L image tokens with the class token first, Dv the ViT's width, E the joint space."""
+    """BLIP for retrieval. L image tokens, the class token first; Dv the ViT's width; E the joint space."""
 
     name = "blip"
 
@@ -36,41 +35,33 @@ class BlipEncoder(Encoder):
         vision, text = self.model.config.vision_config, self.model.config.text_config
         self.tokenizer, self.max_words = LateTokenizer(tokenizer, parts.tokenizer), max_words
         self.image_size, self.max_tokens = vision.image_size, min(max_tokens, text.max_position_embeddings)
-        self.identity = {
-            "encoder": self.name,
-            "weights": hash_weights(self.model),
-            "image_size": self.image_size,
-            "mean": self.mean,
-            "std": self.std,
-            "prompt_proj": hash_weights(self.prompt_proj) if self.prompt_proj else None,
-            **describe_towers(vision, text),
-            "max_words": max_words,
-            "max_tokens": self.max_tokens,
-            "tokenizer": tokenizer,
-        }
-        if parts.tokenizer:
-            vocabulary = sorted(parts.tokenizer.get_vocab().items())
-            self.identity["tokenizer"] = hash_text(json.dumps(vocabulary))
+        vocabulary = sorted(parts.tokenizer.get_vocab().items()) if parts.tokenizer else None
+        self.identify(
+            self.model,
+            vision,
+            text,
+            image_size=self.image_size,
+            prompt_proj=hash_weights(self.prompt_proj) if self.prompt_proj else None,
+            max_words=max_words,
+            max_tokens=self.max_tokens,
+            tokenizer=hash_text(json.dumps(vocabulary)) if vocabulary else tokenizer,
+        )
 
     @classmethod
     def load(
         cls,
         weights: str,
-        *,
         tokenizer: str = "Salesforce/blip-itm-base-coco",
-        image_size: int | None = None,
         max_words: int | None = MAX_WORDS,
         max_tokens: int = 64,
         **heads: int,
     ) -> "BlipEncoder":
         """Load a Hugging Face folder or hub id of BlipForImageTextRetrieval, or an official checkpoint file.
 
-        tokenizer: hub id or folder, for weights without one; loaded when the first text comes. image_size: pixels, when not
-        the checkpoint's. max_words, max_tokens: where texts are cut; None keeps all words, and no text can be longer than the
-        encoder has positions. heads, vision_heads: of text encoder and ViT in a file, when they are not the width / 64.
+        tokenizer: hub id or folder, for weights without one; loaded when the first text comes. max_words,
+        max_tokens: where texts are cut; None keeps all words. heads: options of `read_file`.
         """
         parts = read_file_or_folder(weights, EXPECTED, read_file, read_folder, **heads)
-        resize_positions(parts.model, image_size)
         return cls(parts, tokenizer, max_words, max_tokens)
 
     @property
@@ -91,7 +82,7 @@ class BlipEncoder(Encoder):
         return self._project(self._read(self.tokenise(texts, enc=False)))
 
     def tokenise(self, texts: list[str], enc: bool) -> Tokens:
-        """Tokenise as the official loaders do; with `enc` [ENC] takes the place of [CLS]. Warns when tokens are cut."""
+        """Tokenise as the official loaders do, with [ENC] in place of [CLS] if `enc`; warn of cuts."""
         tokens = tokenise_officially(texts, self.tokenizer, self.max_words, self.max_tokens)
         if enc:
             tokenizer = self.tokenizer.loaded
@@ -104,15 +95,15 @@ class BlipEncoder(Encoder):
     def compose(
         self, tokens: torch.Tensor, texts: Tokens, grounding: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Read texts, with [ENC], by cross-attention to image tokens (B, L, Dv) -> unit queries (B, E); differentiable.
+        """Read texts, with [ENC], by cross-attention to image tokens (B, L, Dv) -> unit queries (B, E).
 
         grounding: (B, Dv), added to every image token, as BSE-CoVR does with a description of the query clip.
         """
         width = self.model.config.vision_config.hidden_size
         if tokens.ndim != 3 or len(tokens) != len(texts) or tokens.shape[-1] != width:
             raise ValueError(
-                f"image tokens are {tuple(tokens.shape)} for {len(texts)} texts; pass ({len(texts)}, L, {width}), "
-                "those of one frame a text."
+                f"image tokens are {tuple(tokens.shape)} for {len(texts)} texts; "
+                f"pass ({len(texts)}, L, {width}), those of one frame a text."
             )
         if grounding is not None:
             if grounding.shape != (len(tokens), width):
@@ -130,34 +121,32 @@ class BlipEncoder(Encoder):
         """
         if self.prompt_proj is None:
             raise ValueError(
-                "this BLIP has no prompt_proj, which only BSE-CoVR's checkpoints hold; load one of those, or call "
-                "add_prompt_proj() and train it."
+                "this BLIP has no prompt_proj, which only BSE-CoVR's checkpoints hold; load one of those, "
+                "or call add_prompt_proj() and train it."
             )
         return self.prompt_proj(self._read(descriptions))
 
     def add_prompt_proj(self) -> None:
         """Make the layer that BSE-CoVR adds to CoVR, for training."""
         if self.prompt_proj is not None:
-            raise ValueError(
-                "this BLIP has a prompt_proj already; load a checkpoint without one, such as CoVR's."
-            )
+            raise ValueError("this BLIP has a prompt_proj already; load a checkpoint without one.")
         widths = self.model.config.text_config.hidden_size, self.model.config.vision_config.hidden_size
         self.prompt_proj = nn.Linear(*widths, device=self.device)
-        # With zeros a description adds nothing at first, so training begins at exactly CoVR's model; random weights would
-        # disturb every image token that its cross-attention has learnt to read. The layer gets gradients from the first step.
+        # With zeros training begins at exactly CoVR's model; random weights would disturb the image tokens
+        # that its cross-attention has learnt to read. The layer gets gradients from the first step.
         nn.init.zeros_(self.prompt_proj.weight)
         nn.init.zeros_(self.prompt_proj.bias)
         self.identity["prompt_proj"] = hash_weights(self.prompt_proj)
 
     def trained_parameters(self, part: str = "composed") -> list[nn.Parameter]:
-        """Return what official training trains: text encoder, its projection, prompt_proj. ViT and vision_proj are frozen."""
+        """Return what official training trains: all but ViT and vision_proj."""
         if part != "composed":
             raise ValueError(f"part {part!r} is not known; choose composed.")
         modules = (self.model.text_encoder, self.model.text_proj, self.prompt_proj)
         return [parameter for module in modules if module is not None for parameter in module.parameters()]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that `load` reads: weights, config, pixel statistics, and the tokenizer if it has been loaded."""
+        """Write a folder that `load` reads, with the tokenizer if it has been loaded."""
         tokenizer = vars(self.tokenizer).get("loaded")
         write_blip(Path(folder), BlipParts(self.model, self.prompt_proj, self.mean, self.std, tokenizer))
 

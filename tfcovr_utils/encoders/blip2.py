@@ -14,10 +14,9 @@ from transformers import Blip2ForImageTextRetrieval
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ..machine.files import replacing_files
-from .base import Encoder, describe_towers, hash_weights, local_folder
+from .base import Encoder, local_folder
 from .blip2_files import EXPECTED, read_file, read_folder
 from .hub import LateTokenizer, read_file_or_folder
-from .positions import resize_positions
 from .tokens import MAX_TOKENS, MAX_WORDS, Tokens, tokenise_officially
 
 # What the official code trains: weights by transformers' names.
@@ -29,7 +28,7 @@ PARTS = {
 
 
 class Blip2Encoder(Encoder):
-    """BLIP-2's Q-Former on its ViT. A frame is the mean of its query tokens' unit vectors, a text the unit vector of [CLS]."""
+    """BLIP-2's Q-Former on its ViT. L image tokens, Dv the ViT's width, E the joint space."""
 
     name = "blip2"
     mean, std = tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD)
@@ -47,40 +46,28 @@ class Blip2Encoder(Encoder):
         self.image_size = vision.image_size
         if max_tokens > qformer.max_position_embeddings:
             raise ValueError(
-                f"max_tokens={max_tokens} is more than the {qformer.max_position_embeddings} positions of this Q-Former; "
-                "pass at most that many."
+                f"max_tokens={max_tokens} is more than the {qformer.max_position_embeddings} positions "
+                "of this Q-Former; pass at most that many."
             )
-        self.identity = {
-            "encoder": self.name,
-            "weights": hash_weights(model),
-            "image_size": self.image_size,
-            "mean": self.mean,
-            "std": self.std,
-            **describe_towers(vision, qformer),
-            "tokenizer": tokenizer.source,
-            "max_words": max_words,
-            "max_tokens": max_tokens,
-        }
+        cuts = {"max_words": max_words, "max_tokens": max_tokens}
+        self.identify(model, vision, qformer, image_size=self.image_size, tokenizer=tokenizer.source, **cuts)
 
     @classmethod
     def load(
         cls,
         weights: str | Path,
-        *,
         tokenizer: str | None = None,
-        image_size: int | None = None,
         max_words: int | None = MAX_WORDS,
         max_tokens: int = MAX_TOKENS,
         **heads: int,
     ) -> "Blip2Encoder":
         """Load a Hugging Face folder or hub id of Blip2ForImageTextRetrieval, or an official checkpoint file.
 
-        tokenizer: hub id or folder, loaded when the first text comes; unless given, the folder itself where it has one, else
-        BERT's. image_size: pixels, when not the checkpoint's. heads, vision_heads: of Q-Former and ViT in a file, when they are
-        not the width / 64 and / 88.
+        tokenizer: hub id or folder, loaded when the first text comes; by default the folder itself if it has
+        one, else BERT's. max_words, max_tokens: where texts are cut; None keeps all words. heads: options of
+        `read_file`.
         """
         model = read_file_or_folder(weights, EXPECTED, read_file, read_folder, **heads)
-        resize_positions(model, image_size)
         if tokenizer is None:
             has_own = (Path(local_folder(str(weights))) / "tokenizer_config.json").exists()
             tokenizer = str(weights) if has_own else "bert-base-uncased"
@@ -96,7 +83,7 @@ class Blip2Encoder(Encoder):
         return self.read_image(self.encode_tokens(frames).flatten(0, 1)).unflatten(0, frames.shape[:2])
 
     def encode_tokens(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Frames uint8 (N, T, H, W, 3) -> image tokens (N, T, L, Dv), the class token first; `read_image` and `compose` read them."""
+        """Frames uint8 (N, T, H, W, 3) -> image tokens (N, T, L, Dv)."""
         return self.model.vision_model(self.prepare(frames)).last_hidden_state.unflatten(0, frames.shape[:2])
 
     def encode_texts(self, texts: list[str]) -> torch.Tensor:
@@ -115,13 +102,13 @@ class Blip2Encoder(Encoder):
         return F.normalize(self.model.text_projection(read.last_hidden_state[:, 0]), dim=-1)
 
     def read_image(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Image tokens (B, L, Dv) -> (B, E): the mean of each query token's unit vector, which is not unit again."""
+        """Image tokens (B, L, Dv) -> (B, E): the mean of the query tokens' unit vectors."""
         queries = self.model.query_tokens.expand(len(tokens), -1, -1)
         read = self.model.qformer(queries, encoder_hidden_states=tokens).last_hidden_state
         return F.normalize(self.model.vision_projection(read), dim=-1).mean(1)
 
     def compose(self, tokens: torch.Tensor, texts: Tokens) -> torch.Tensor:
-        """Image tokens (B, L, Dv) and B texts -> (B, E): the mean of each query token's unit vector."""
+        """Image tokens (B, L, Dv) and B texts -> (B, E): the mean of the query tokens' unit vectors."""
         if len(tokens) != len(texts):
             raise ValueError(
                 f"there are {len(tokens)} images and {len(texts)} texts; pass one text an image."
@@ -138,13 +125,13 @@ class Blip2Encoder(Encoder):
         return F.normalize(self.model.text_projection(read), dim=-1).mean(1)
 
     def trained_parameters(self, part: str) -> list[nn.Parameter]:
-        """Return what the official code trains for `read_text` ("text"), `read_image` ("vision") or `compose` ("composed")."""
+        """Return what the official code trains for `read_text`, `read_image` ("vision") or `compose`."""
         if part not in PARTS:
             raise ValueError(f"part {part!r} is not known; choose one of {', '.join(PARTS)}.")
         named = self.model.named_parameters()
         return [parameter for name, parameter in named if re.fullmatch(PARTS[part], name)]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a Hugging Face folder that `load` reads; the tokenizer and the two limits of a text are not in it."""
+        """Write a Hugging Face folder that `load` reads, without a tokenizer and the limits of texts."""
         with replacing_files(folder, "config.json") as temporary:
             self.model.save_pretrained(temporary)

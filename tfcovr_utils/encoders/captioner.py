@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, BlipForConditionalGeneration
 
-from .base import Encoder, hash_weights
+from .base import Encoder
 from .hub import HubFolder, from_hub
 
 MAX_NEW_TOKENS = 40  # of a caption
@@ -19,12 +19,11 @@ class Captioner(Encoder):
         super().__init__()
         self.model, self.tokenizer, self.source, self.mean, self.std = model, tokenizer, source, mean, std
         self.image_size = model.config.vision_config.image_size
-        chosen = {"mean": mean, "std": std, "longest": MAX_NEW_TOKENS}
-        self.identity = {"encoder": self.name, "weights": hash_weights(model), **chosen}
+        self.identify(model, longest=MAX_NEW_TOKENS)
 
     @classmethod
     def load(cls, weights: str) -> "Captioner":
-        """Load a Hugging Face folder or hub id of BlipForConditionalGeneration, such as Salesforce/blip-image-captioning-large."""
+        """Load a Hugging Face folder or hub id, such as Salesforce/blip-image-captioning-large."""
         return cls(*from_hub(_read_folder, weights), source=weights)
 
     @torch.no_grad()
@@ -40,7 +39,7 @@ def _read_folder(folder: HubFolder) -> tuple:
     model, _ = folder.load_model(
         BlipForConditionalGeneration,
         "a captioner such as Salesforce/blip-image-captioning-large",
-        ignored=r".*\.position_ids|.*\.predictions\.(decoder\.)?bias",  # published files name a bias once or twice
+        ignored=r".*\.position_ids|.*\.predictions\.(decoder\.)?bias",  # a tied bias has one name or two
         dtype=torch.float32,
     )
     return model, folder.load(AutoTokenizer), *folder.pixel_statistics()

@@ -1,4 +1,4 @@
-"""CLIP, image and text, from a Hugging Face folder, a hub id or OpenAI's own files; the rendered benchmark's weights go the same way."""
+"""CLIP, image and text, from a Hugging Face folder, a hub id or OpenAI's own files."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import torch
 from transformers import AutoTokenizer, CLIPModel
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from .base import Encoder, describe_towers, hash_weights
+from .base import Encoder
 from .clip_openai import EXPECTED, build_resnet, build_vit, is_resnet, read_openai
 from .hub import HubFolder, LateTokenizer, from_hub
 from .loading import find_file
@@ -19,7 +19,7 @@ READ_OUTS = ("projected", "pooled")
 class ClipEncoder(Encoder):
     """A CLIP with two read-outs of a frame.
 
-    "projected" is its joint space with text; "pooled" is the class token before the projection, which AIM starts from.
+    "projected" is its joint space with text; "pooled" is the class token before that, which AIM starts from.
     """
 
     name = "clip"
@@ -29,8 +29,7 @@ class ClipEncoder(Encoder):
         self.model, self.tokenizer, self.read_out = model, tokenizer, read_out
         vision, text = model.config.vision_config, model.config.text_config
         self.image_size, self.mean, self.std = vision.image_size, mean, std
-        chosen = {"read_out": read_out, "mean": mean, "std": std, **describe_towers(vision, text)}
-        self.identity = {"encoder": self.name, "weights": hash_weights(model), **chosen}
+        self.identify(model, vision, text, read_out=read_out)
 
     @classmethod
     def load(
@@ -76,7 +75,7 @@ class ClipEncoder(Encoder):
 
 
 class ClipResNetEncoder(Encoder):
-    """OpenAI's CLIP with a ResNet. The read-out "pooled" is what its attention pooled, before the projection."""
+    """OpenAI's CLIP with a ResNet. The read-out "pooled" is the output of its attention pool."""
 
     name = "clip"
 
@@ -85,8 +84,7 @@ class ClipResNetEncoder(Encoder):
         self.image, self.text, self.tokenizer, self.read_out = image, text, tokenizer, read_out
         self.image_size = image.default_cfg["input_size"][-1]
         self.mean, self.std = tuple(OPENAI_CLIP_MEAN), tuple(OPENAI_CLIP_STD)
-        chosen = {"read_out": read_out, "mean": self.mean, "std": self.std}
-        self.identity = {"encoder": self.name, "weights": hash_weights(self), **chosen}
+        self.identify(self, read_out=read_out)
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Frames uint8 (N, T, H, W, 3) -> raw features of the read-out (N, T, D)."""

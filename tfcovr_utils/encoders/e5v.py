@@ -4,8 +4,10 @@ from transformers import LlavaNextForConditionalGeneration, LlavaNextModel, Llav
 
 from .mllm import MllmEncoder
 
-TEMPLATE = "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n \n"
-# How its own code asks: "summary" of an image or a sentence, "modify" in composed retrieval. The last is misspelt there too.
+_HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n"
+TEMPLATE = _HEADER.format("user") + "{}<|eot_id|>" + _HEADER.format("assistant") + " \n"
+# How its own code asks: "summary" of an image or a sentence, "modify" in composed retrieval, misspelt there
+# too.
 ASKED = {
     "summary": "<image>\nSummary above image in one word: ",
     "modify": "<image>\n Describe this image in one word:",
@@ -45,8 +47,8 @@ def complete_processor(processor: LlavaNextProcessor, model: LlavaNextModel) -> 
     processor.vision_feature_select_strategy = config.vision_feature_select_strategy
     if processor.image_token_id != config.image_token_id:
         raise ValueError(
-            f"the tokenizer writes {processor.image_token} as {processor.image_token_id}, but the model reads "
-            f"{config.image_token_id} as an image; use the tokenizer that was published with these weights."
+            f"the tokenizer writes {processor.image_token} as {processor.image_token_id}, but the model "
+            f"reads {config.image_token_id} as an image; use the tokenizer published with these weights."
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -1,4 +1,4 @@
-"""Folders in Hugging Face's layout and hub ids: read from the disk or the cache, else fetched, else one sentence says what to do."""
+"""Hugging Face folders and hub ids: read from disk or cache, else fetched, else one sentence says how."""
 
 import re
 import sys
@@ -82,7 +82,8 @@ class HubFolder:
 def from_hub(read: Callable[[HubFolder], object], weights: str, whole: bool = True):
     """Return read(HubFolder) of a local folder, of the cached files of a hub id, or of the hub.
 
-    whole: the weights are read too. Then they must fit into memory, and their size and licence are printed before a download.
+    whole: weights are read too; they must fit into memory, and size and licence are printed before a
+    download.
     """
     source = local_folder(weights)
     if whole and source in PUBLISHED:
@@ -95,12 +96,13 @@ def from_hub(read: Callable[[HubFolder], object], weights: str, whole: bool = Tr
         if Path(source).is_dir():
             reason = re.split(r"[.]?\s*\n|[.] ", str(error))[0]
             raise FileNotFoundError(
-                f"{weights} is no complete Hugging Face folder of this kind ({reason}); make or fetch that folder again."
+                f"{weights} is no complete Hugging Face folder of this kind ({reason}); "
+                "make or fetch that folder again."
             ) from error
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", weights):
             raise FileNotFoundError(
-                f"{weights} is neither a folder here nor a hub id such as openai/clip-vit-base-patch16; fetch it, or make "
-                "the rendered benchmark's weights by `tfcovr pretrain clip --out FOLDER`."
+                f"{weights} is neither a folder here nor a hub id such as openai/clip-vit-base-patch16; "
+                "fetch it, or make the rendered benchmark's weights by `tfcovr pretrain clip --out FOLDER`."
             ) from error
     try:
         model_info(source, timeout=REACH_S)
@@ -119,12 +121,12 @@ def from_hub(read: Callable[[HubFolder], object], weights: str, whole: bool = Tr
 def read_file_or_folder(
     weights: str | Path, expected: str, read_file: Callable, read_folder: Callable, **sizes: int
 ):
-    """Read a checkpoint file with these sizes, which are in no weight, or a folder or hub id, whose config has them."""
+    """Read a checkpoint file, with sizes that no weight shows, or a folder or hub id."""
     file = find_file(weights, expected)
     if file is not None:
         return read_file(file, **sizes)
     if sizes:
-        raise ValueError(f"{weights} has a config.json, which holds {' and '.join(sizes)}; leave them out.")
+        raise ValueError(f"{weights} is no file and has its own {' and '.join(sizes)}; leave them out.")
     return from_hub(read_folder, str(weights))
 
 

@@ -1,7 +1,8 @@
 """Names of weights: one table for each layout that others save, from its names to transformers' or ours.
 
-A table is a list of (pattern of a whole name, new name). In a new name {qkv} marks a tensor that stacks queries, keys and
-values on its first axis, and {T} one that is stored transposed; the new name None drops a weight that no feature depends on.
+A table is a list of (pattern of a whole name, new name). In a new name {qkv} marks a tensor that stacks
+queries, keys and values on its first axis, and {T} one that is stored transposed; None drops a weight that
+features ignore.
 """
 
 import re
@@ -33,21 +34,17 @@ OPENAI_VISION = [
     (r"ln_post\.(\w+)", r"post_layernorm.\1"),
     *_BLOCKS,
 ]
-# OpenAI CLIP's text half -> CLIPTextModelWithProjection.
-OPENAI_TEXT = [
+# OpenAI CLIP -> CLIPModel. Without `visual.*` it is the text half of an RN50.
+OPENAI_CLIP = [
     *below("", _BLOCKS, "text_model."),
+    *below("visual.", OPENAI_VISION, "vision_model."),
     (r"token_embedding\.weight", "text_model.embeddings.token_embedding.weight"),
     (r"positional_embedding", "text_model.embeddings.position_embedding.weight"),
     (r"ln_final\.(\w+)", r"text_model.final_layer_norm.\1"),
     (r"text_projection", "text_projection.weight{T}"),
-    (r"input_resolution|context_length|vocab_size", None),  # sizes that the archives repeat
-]
-# OpenAI CLIP with a ViT -> CLIPModel.
-OPENAI_CLIP = [
-    *OPENAI_TEXT,
-    *below("visual.", OPENAI_VISION, "vision_model."),
     (r"visual\.proj", "visual_projection.weight{T}"),
     (r"logit_scale", "logit_scale"),
+    (r"input_resolution|context_length|vocab_size", None),  # sizes that the archives repeat
 ]
 
 # A recogniser's checkpoint of AIM, or TF-CoVR's stage 1 -> AimClassifier.
@@ -74,7 +71,8 @@ _BLIP_VISION = [
     ),
     (r"visual_encoder\.blocks\.(\d+)\.mlp\.(fc[12])\.(\w+)", r"vision_model.encoder.layers.\1.mlp.\2.\3"),
 ]
-# BLIP, CoVR, ECDE and BSE-CoVR -> BlipForImageTextRetrieval, and BSE-CoVR's prompt_proj. Training alone needs what is dropped.
+# BLIP, CoVR, ECDE and BSE-CoVR -> BlipForImageTextRetrieval and prompt_proj. What is dropped serves training
+# alone.
 BLIP = [
     *_BLIP_VISION,
     (r"visual_encoder\.norm\.(\w+)", r"vision_model.post_layernorm.\1"),

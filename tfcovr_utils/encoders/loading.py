@@ -1,5 +1,6 @@
-"""Checkpoint files that others published: read without running any code in them, and loaded with every key accounted for."""
+"""Published checkpoint files: read without running code in them, every key accounted for."""
 
+import math
 import pickle
 import re
 from collections.abc import Iterable
@@ -25,7 +26,7 @@ class CosineSchedule:
 
 
 def find_file(weights: str | Path, expected: str) -> Path | None:
-    """Return the checkpoint file that `weights` names, below the project's root or anywhere; None for a folder or hub id."""
+    """Return the checkpoint file that `weights` names, perhaps below the project's root; else None."""
     if Path(weights).suffix not in SUFFIXES:
         return None
     for path in (ROOT / weights, Path(weights)):
@@ -46,8 +47,8 @@ def read_checkpoint(path: Path) -> dict:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         reason = f"it names {named[1]}" if named else f"{type(error).__name__}"
         raise ValueError(
-            f"{path} holds more than tensors and plain data, or is cut short ({reason}), so it was refused and nothing of it "
-            "was run; get the file again from its owner."
+            f"{path} holds more than tensors and plain data, or is cut short ({reason}), so it was refused "
+            "and nothing of it was run; get the file again from its owner."
         ) from error
     if not isinstance(content, dict):
         raise ValueError(
@@ -57,7 +58,8 @@ def read_checkpoint(path: Path) -> dict:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read the weights of a file: of safetensors, or of a state dict, itself or under "state_dict" or "model".
+    """Read the weights of a file: of safetensors, or of a state dict, itself or under "state_dict" or
+    "model".
 
     Prefixes of parallel training are removed from the names.
     """
@@ -67,7 +69,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             state = state[key]
     if not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(
-            f"{path} holds no state dict, nor one under 'state_dict' or 'model'; pass a checkpoint of weights."
+            f"{path} holds no state dict, nor one under 'state_dict' or 'model'; pass a checkpoint."
         )
     return {re.sub(r"^(_forward_module\.|module\.)+", "", name): value for name, value in state.items()}
 
@@ -78,10 +80,28 @@ def read_shapes(state: dict[str, torch.Tensor], names: Iterable[str], given: str
     return [state[name].shape for name in names]
 
 
+def vit_sizes(
+    state: dict, prefix: str, positions: str, given: str, expected: str, heads: dict | None = None
+) -> dict[str, int]:
+    """Read a ViT's sizes, in transformers' words, off its weights. heads: options of `count_heads`."""
+    names = f"{prefix}embeddings.patch_embedding.weight", f"{prefix}embeddings.{positions}"
+    names += (f"{prefix}encoder.layers.0.mlp.fc1.weight",)
+    patches, (*_, places, width), mlp = read_shapes(state, names, given, expected)
+    return {
+        "hidden_size": width,
+        "intermediate_size": mlp[0],
+        "num_hidden_layers": count_layers(state, f"{prefix}encoder.layers"),
+        "num_attention_heads": count_heads(width, **heads or {}),
+        "patch_size": patches[-1],
+        "image_size": patches[-1] * math.isqrt(places - 1),  # the class token has a place too
+    }
+
+
 def count_layers(state: dict[str, torch.Tensor], layers: str) -> int:
     """Count the layers whose names begin with `layers`, a dot and the layer's number.
 
-    >>> count_layers({"blocks.0.bias": 1, "blocks.1.bias": 1, "blocks.1.weight": 1, "norm.2.bias": 1}, "blocks")
+    >>> count_layers({"blocks.0.bias": 1, "blocks.1.bias": 1, "blocks.1.weight": 1, "norm.2.bias": 1},
+    "blocks")
     2
     """
     return len(
@@ -89,12 +109,15 @@ def count_layers(state: dict[str, torch.Tensor], layers: str) -> int:
     )
 
 
-def count_heads(width: int, given: int | None, option: str, head_width: int = HEAD_WIDTH) -> int:
+def count_heads(
+    width: int, given: int | None = None, option: str = "heads", head_width: int = HEAD_WIDTH
+) -> int:
     """Return the number of heads: the option's value, else the usual number for this width."""
     heads = width // head_width if given is None else given
     if not heads or width % heads:
         raise ValueError(
-            f"{option}={heads} does not divide a width of {width}; pass the {option} that this checkpoint was trained with."
+            f"{option}={heads} does not divide a width of {width}; "
+            f"pass the {option} that this checkpoint was trained with."
         )
     return heads
 
@@ -102,24 +125,20 @@ def count_heads(width: int, given: int | None, option: str, head_width: int = HE
 def check_names(
     given: str, expected: str, lacks: Iterable = (), more: Iterable = (), misshapen: Iterable = ()
 ) -> None:
-    """Raise WrongWeights if there is any name that `given` lacks, holds beyond its model's, or holds in another shape."""
-    wrong = {"lacks": sorted(lacks), "also holds": sorted(more), "has in another shape": sorted(misshapen)}
-    said = [
-        f"{what} {', '.join(names[:MOST_NAMES])}{f' and {len(names) - MOST_NAMES} more' * (len(names) > MOST_NAMES)}"
-        for what, names in wrong.items()
-        if names
-    ]
+    """Raise WrongWeights if `given` lacks names, holds more than its model has, or has other shapes."""
+    said = []
+    for what, names in (("lacks", lacks), ("also holds", more), ("has in another shape", misshapen)):
+        if names := sorted(names):
+            rest = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            said.append(f"{what} {', '.join(names[:MOST_NAMES])}{rest}")
     if said:
         raise WrongWeights(f"{given} {'; '.join(said)}; pass {expected}.")
 
 
-def fill(
-    model: nn.Module, state: dict[str, torch.Tensor], unknown: list[str], given: str, expected: str
-) -> None:
+def fill(model: nn.Module, state: dict, unknown: list[str], given: str, expected: str) -> None:
     """Load weights of which none may be missing, left over or of another shape."""
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     misshapen = [name for name in shapes.keys() & state.keys() if shapes[name] != state[name].shape]
-    check_names(
-        given, expected, shapes.keys() - state.keys(), [*unknown, *(state.keys() - shapes.keys())], misshapen
-    )
+    more = {*unknown, *state} - shapes.keys()
+    check_names(given, expected, shapes.keys() - state.keys(), more, misshapen)
     model.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""The base of encoders that are multimodal language models: prompts with pictures, read in batches that memory can hold.
+"""The base of multimodal language models as encoders: prompts with pictures, in batches that fit into memory.
 
 A subclass says how its prompts are written and which class its files are of. No code of a hub is ever run.
 """
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import AutoImageProcessor, PreTrainedModel, ProcessorMixin
 
 from ..machine.memory import free_memory, require_memory
-from .base import Encoder, hash_weights
+from .base import Encoder
 from .hub import HubFolder, from_hub
 
 MEMORY_SHARE = 0.4  # of the free memory that activations may take, by the estimate below
@@ -24,9 +24,10 @@ PIXELS = ("size", "image_mean", "image_std", "resample", "image_grid_pinpoints",
 
 
 class MllmEncoder(Encoder):
-    """Unit features of frames, of texts, and of both in one prompt: by default the state of the prompt's last token.
+    """Unit features of frames, texts, or both in one prompt: by default the state of the prompt's last token.
 
-    N clips, T frames, D the language model's width. Pictures go through the model's own processor, so frames keep their shape.
+    N clips, T frames, D the language model's width. The model's own processor reads frames, in their own
+    shape.
     """
 
     hub_id: str  # of the published weights
@@ -48,35 +49,23 @@ class MllmEncoder(Encoder):
         self.batch_sizes: dict[
             tuple, int
         ] = {}  # shape of a picture -> prompts in a batch; () without pictures
-        self.identity = {
-            "encoder": self.name,
-            "weights": hash_weights(model),
-            "instruction": self.instruction,
-            **choices,
-            "sizes": pick(model.config.to_dict(), ("text_config", "vision_config")),
-            "pixels": pick(processor.image_processor.to_dict(), PIXELS),
-            "vocabulary": len(processor.tokenizer),
-        }
+        sizes = pick(model.config.to_dict(), ("text_config", "vision_config"))
+        pixels = pick(processor.image_processor.to_dict(), PIXELS)
+        words = len(processor.tokenizer)
+        choices |= {"instruction": self.instruction, "sizes": sizes, "pixels": pixels, "vocabulary": words}
+        self.identify(model, **choices)
 
     @classmethod
-    def load(
-        cls,
-        weights: str | None = None,
-        *,
-        instruction: str | None = None,
-        dtype: str | None = None,
-        **choices,
-    ) -> "MllmEncoder":
+    def load(cls, weights: str | None = None, *, instruction: str | None = None, **choices) -> "MllmEncoder":
         """Load a folder or hub id of the class's layout, in this transformers' names or an older one's.
 
-        instruction: what queries ask for, by default the class's own. dtype: float32 or bfloat16, by default
-        bfloat16 where there is a GPU. choices: of the class.
+        The weights become bfloat16 where there is a GPU, else float32. instruction: what queries ask for, by
+        default the class's own. choices: of the class.
         """
-        if dtype is not None and dtype not in DTYPES:
-            raise ValueError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}.")
-        dtype = dtype or ("bfloat16" if torch.cuda.is_available() else "float32")
-        read = partial(cls.read_folder, dtype=DTYPES[dtype])
-        model, processor, parts = from_hub(read, weights or cls.hub_id)
+        dtype = "bfloat16" if torch.cuda.is_available() else "float32"
+        model, processor, parts = from_hub(
+            partial(cls.read_folder, dtype=DTYPES[dtype]), weights or cls.hub_id
+        )
         return cls(model, processor, instruction, dtype=dtype, **parts, **choices)
 
     @classmethod
@@ -97,7 +86,7 @@ class MllmEncoder(Encoder):
         """Correct what the published config has wrong."""
 
     def prompt(self, text: str | None, picture: str | None, query: bool) -> str:
-        """Write a prompt. picture: None, "image" or "video", of which there is one; query: False for a gallery item."""
+        """Write a prompt. picture: None, or "image" or "video" for one. query: False for a gallery item."""
         raise NotImplementedError(f"{self.name} does not say how its prompts are written.")
 
     def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -114,8 +103,8 @@ class MllmEncoder(Encoder):
         """Frames uint8 (N, 1, H, W, 3) and N texts, each pair in one prompt -> unit queries (N, D)."""
         if len(frames) != len(texts) or frames.shape[1] != 1:
             raise ValueError(
-                f"{self.name} reads one frame together with a text, but got {len(texts)} texts and frames of shape "
-                f"{tuple(frames.shape)}; pass (N, 1, H, W, 3) and N texts, with frames=1 and the policy middle."
+                f"{self.name} reads one frame together with a text, but got {len(texts)} texts and frames of "
+                f"shape {tuple(frames.shape)}; pass (N, 1, H, W, 3) and N texts, by frames=1, policy middle."
             )
         prompts = [self.prompt(text, "image", query=True) for text in texts]
         return self.read_all(prompts, np.asarray(frames)[:, 0])
@@ -123,7 +112,8 @@ class MllmEncoder(Encoder):
     def read_all(self, prompts: Sequence[str], pictures: np.ndarray | None = None) -> torch.Tensor:
         """Any number of prompts, each with its picture where there are pictures -> (N, D).
 
-        The batch size is an estimate from free memory, and is halved for good when a batch does not fit on the GPU.
+        The batch size is estimated from free memory, and halved for good when a batch does not fit on the
+        GPU.
         """
         shape = () if pictures is None else pictures.shape[1:]
         if shape not in self.batch_sizes:
@@ -144,7 +134,7 @@ class MllmEncoder(Encoder):
         return torch.cat(features)
 
     def make_inputs(self, prompts: list[str], pictures: np.ndarray | None):
-        """Make the model's inputs: tokens padded on the left, so that the last one is each prompt's own, and pixels."""
+        """Make pixels, and tokens padded on the left, so that the last one is the prompt's own."""
         images = None if pictures is None else [Image.fromarray(picture) for picture in pictures]
         return self.processor(
             text=prompts, images=images, padding=True, padding_side="left", return_tensors="pt"
@@ -181,7 +171,7 @@ def require_room(model_class: type[PreTrainedModel], config, dtype: torch.dtype,
 
 
 def estimate_batch_size(model: PreTrainedModel, inputs) -> int:
-    """How many prompts like this one fit into memory at once: a power of two, so that it rarely varies between runs."""
+    """How many prompts like this one fit into memory: a power of two, which rarely varies between runs."""
     text, device = model.config.get_text_config(), next(model.parameters()).device
     tokens = inputs["input_ids"].numel()
     pixels = sum(value.numel() for name, value in inputs.items() if name.startswith("pixel_values"))

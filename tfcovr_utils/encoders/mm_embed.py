@@ -1,4 +1,4 @@
-"""MM-Embed: LLaVA-NeXT's vision in front of NV-Embed, a Mistral whose tokens all see each other, pooled behind latent attention."""
+"""MM-Embed: LLaVA-NeXT's vision in front of NV-Embed, a bidirectional Mistral with latent attention."""
 
 import re
 
@@ -51,7 +51,7 @@ class LatentAttention(nn.Module):
 
 
 class MMEmbedEncoder(MllmEncoder):
-    """The mean over a prompt's tokens behind its instruction. A picture is its whole view alone, 576 tokens and a line's end."""
+    """The mean over a prompt's tokens behind its instruction. A picture is 576 tokens and a line end."""
 
     name, hub_id = "mm_embed", "nvidia/MM-Embed"
     model_class, processor_class = LlavaNextModel, LlavaNextProcessor
@@ -78,7 +78,7 @@ class MMEmbedEncoder(MllmEncoder):
 
     @classmethod
     def correct(cls, config, folder: HubFolder) -> None:
-        """Count the words in the weights, which came from another language model than the config describes."""
+        """Count the words in the weights; the config describes another language model."""
         for words in read_below(folder, "language_model.embed_tokens.weight").values():
             config.text_config.vocab_size = len(words)
 
@@ -92,12 +92,13 @@ class MMEmbedEncoder(MllmEncoder):
         return (start if query else "") + ("<image>\n" if picture else "") + (text or "")
 
     def make_inputs(self, prompts: list[str], pictures: np.ndarray | None) -> BatchEncoding:
-        """Make tokens padded on the right, with as many image tokens as a picture has; `pooled` marks what is averaged."""
+        """Make pixels, and tokens padded on the right; `pooled` marks the tokens that are averaged."""
         tokenizer, config = self.processor.tokenizer, self.model.config
         each = (config.vision_config.image_size // config.vision_config.patch_size) ** 2 + 1
         image = self.processor.image_token
         rows = [self._tokens(prompt.replace(image, image * each)) for prompt in prompts]
-        # The official length of an instruction counts the end token that its own tokenizing appends, so the newline goes with it.
+        # Officially an instruction's length counts the end token of its own tokenizing, so the newline goes
+        # with it.
         starts = [
             prompt.split(self.query_start)[0] if self.query_start in prompt else None for prompt in prompts
         ]
@@ -131,7 +132,7 @@ class MMEmbedEncoder(MllmEncoder):
             images = model.multi_modal_projector(patches)
             images = torch.cat([images, model.image_newline.to(dtype).expand(len(images), 1, -1)], 1)
             states = states.masked_scatter(is_image[..., None], images.to(states.dtype))
-        # With a mask of two axes, or without one, Mistral would attend backwards only; four axes are taken as they are.
+        # Mistral would attend backwards only with a mask of two axes or none; it takes four axes as they are.
         mask = torch.zeros(len(ids), 1, *ids.shape[1:] * 2, dtype=dtype, device=ids.device)
         mask = mask.masked_fill(~inputs["attention_mask"][:, None, None], torch.finfo(dtype).min)
         output = model.language_model(inputs_embeds=states, attention_mask=mask, use_cache=False)
@@ -147,9 +148,10 @@ class MMEmbedEncoder(MllmEncoder):
 def read_below(folder: HubFolder, prefix: str) -> dict[str, torch.Tensor]:
     """Read the weights whose names begin with `prefix`, from one file of safetensors or several."""
     index = folder.find("model.safetensors.index.json")
-    names = sorted(set(read_json(index)["weight_map"].values())) if index else ["model.safetensors"]
+    shards = sorted(set(read_json(index)["weight_map"].values())) if index else ["model.safetensors"]
     state = {}
-    for name in names:
-        with safe_open(folder.path(name), "pt") as file:
-            state |= {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}
+    for shard in shards:
+        with safe_open(folder.path(shard), "pt") as file:
+            names = file.keys()  # the file itself cannot be iterated over
+            state |= {name: file.get_tensor(name) for name in names if name.startswith(prefix)}
     return state

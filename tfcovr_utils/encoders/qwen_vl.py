@@ -1,4 +1,4 @@
-"""GME on Qwen2-VL, and Qwen3-VL-Embedding: chat prompts with the instruction as the system's part, read at their last token."""
+"""GME on Qwen2-VL, and Qwen3-VL-Embedding: chats with the instruction in the system's part."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from transformers import (
 
 from .mllm import MllmEncoder
 
-LIST_RATE = 2.0  # frames a second that Qwen's own loader assumes of a list of frames; it decides the times in the prompt
+LIST_RATE = 2.0  # frames a second that Qwen's own loader assumes of a list of frames; sets the prompt's times
 
 
 class QwenEncoder(MllmEncoder):
@@ -49,7 +49,7 @@ class GmeEncoder(QwenEncoder):
 
 
 class Qwen3VlEmbeddingEncoder(QwenEncoder):
-    """Qwen3-VL-Embedding, which reads images and videos. Its tokenizer may append an end token, which is then the last."""
+    """Qwen3-VL-Embedding, which reads images and videos. Its tokenizer may append an end token."""
 
     name, hub_id = "qwen3_vl_embedding", "Qwen/Qwen3-VL-Embedding-2B"
     model_class, processor_class = Qwen3VLForConditionalGeneration, Qwen3VLProcessor
@@ -66,11 +66,11 @@ class Qwen3VlEmbeddingEncoder(QwenEncoder):
         self.identity["frame_tokens"] = self.frame_tokens
 
     def encode_clips(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Frames uint8 (N, T, H, W, 3) -> unit features of each clip, its frames in one prompt as a video (N, D)."""
+        """Frames uint8 (N, T, H, W, 3) -> unit features of each clip as a video (N, D)."""
         return self.read_all([self.prompt(None, "video", query=False)] * len(frames), np.asarray(frames))
 
     def compose(self, frames: np.ndarray | torch.Tensor, texts: Sequence[str]) -> torch.Tensor:
-        """Frames uint8 (N, T, H, W, 3), read as an image where T is 1 and else as a video, and N texts -> unit queries (N, D)."""
+        """Frames uint8 (N, T, H, W, 3), a video if T is not 1, and N texts -> unit queries (N, D)."""
         if frames.shape[1] == 1 or len(frames) != len(texts):
             return super().compose(frames, texts)
         return self.read_all([self.prompt(text, "video", query=True) for text in texts], np.asarray(frames))

@@ -1,4 +1,4 @@
-"""SigLIP 2: frames and texts in one space; pictures keep their shape where the weights are of its NaFlex kind."""
+"""SigLIP 2: frames and texts in one space; with weights of its NaFlex kind, pictures keep their shape."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, Siglip2Model, SiglipModel
 
-from .base import Encoder, hash_weights
+from .base import Encoder
 from .hub import HubFolder, from_hub
 from .loading import WrongWeights
 from .mllm import layout_of, pick, require_room
@@ -29,13 +29,8 @@ class Siglip2Encoder(Encoder):
     def __init__(self, model: Siglip2Model | SiglipModel, tokenizer, images):
         super().__init__()
         self.model, self.tokenizer, self.images = model, tokenizer, images
-        self.identity = {
-            "encoder": self.name,
-            "weights": hash_weights(model),
-            "sizes": pick(model.config.to_dict(), ("text_config", "vision_config")),
-            "vocabulary": len(tokenizer),
-            "pixels": pick(images.to_dict(), PIXELS),
-        }
+        sizes = pick(model.config.to_dict(), ("text_config", "vision_config"))
+        self.identify(model, sizes=sizes, vocabulary=len(tokenizer), pixels=pick(images.to_dict(), PIXELS))
 
     @classmethod
     def load(cls, weights: str = HUB_ID) -> "Siglip2Encoder":
@@ -49,7 +44,7 @@ class Siglip2Encoder(Encoder):
         return self.model.get_image_features(**inputs).pooler_output.unflatten(0, frames.shape[:2])
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Texts -> (M, D), in lower case and padded to the full context, as in training; what is beyond it is cut."""
+        """Texts -> raw features (M, D), in lower case, padded or cut to the whole context."""
         length = self.model.config.text_config.max_position_embeddings
         tokens = pad_and_cut([text.lower() for text in texts], self.tokenizer, length, padding="max_length")
         return self.model.get_text_features(input_ids=tokens["input_ids"].to(self.device)).pooler_output

@@ -32,8 +32,8 @@ class Tokens:
 def official_text(text: str, max_words: int | None = MAX_WORDS) -> str:
     """Write a text as the official loaders pass it to the tokenizer.
 
-    Counts up to 7 in half steps are spelled, all is lower case, some punctuation is dropped, and words after the 30th are cut
-    (`max_words`; None keeps all).
+    Counts up to 7 in half steps are spelled, all is lower case, some punctuation is dropped, and words after
+    the 30th are cut (`max_words`; None keeps all).
 
     >>> official_text("Show with 2.5 twists, not 0.25!")
     'show with two and a half twists, not 0.25'
@@ -53,8 +53,8 @@ def tokenise_officially(texts: list[str], tokenizer, max_words: int | None, max_
     lost = [len(ids) - max_tokens for ids in tokenizer(texts, verbose=False)["input_ids"]]
     if cut := [tokens for tokens in lost if tokens > 0]:
         warnings.warn(
-            f"{len(cut)} of {len(texts)} texts lose {sum(cut)} tokens, since max_tokens is {max_tokens}; raise it or shorten "
-            "the texts.",
+            f"{len(cut)} of {len(texts)} texts lose {sum(cut)} tokens, since max_tokens is {max_tokens}; "
+            "raise it or shorten the texts.",
             stacklevel=3,
         )
     return tokenise(texts, tokenizer, max_tokens)

@@ -172,7 +172,6 @@ _blip2_zs, _blip2_mlp = partial(fit_zero_shot, make=_BLIP2), partial(fit_mlp, ma
 _blip, _blip2 = partial(fit_composed, encoder_name="blip"), partial(fit_composed, encoder_name="blip2")
 _bse = partial(_blip, train=True, changes=BSE_LOSS, **WHOLE)
 _BIND = partial(VideoFeatures, encoder_name="languagebind")
-_SCALED = partial(_BIND, video_scale="official")
 _AS_IS, _ECDE, _BSE = Way("composed"), Way("composed", "averaged"), Way("composed", "grounded")
 _TARGET = "a gallery clip is the unit mean of its frames' features"
 _ALONE = "A query is BLIP-2's feature of its {} alone; " + _TARGET + "."
@@ -213,7 +212,7 @@ COVR_ROWS = (
         "languagebind-scaled-zs",
         _BEYOND,
         _EGO,
-        partial(fit_zero_shot, make=_SCALED, video="scaled", average=False),
+        partial(fit_zero_shot, make=_BIND, video="scaled", average=False),
     ),
     Method("tf-cvr-zs", _ZS, _JOINED, fit_rewritten),
     Method("tf-cvr-oracle-zs", _CONTROL, _ORACLE.format("tf-cvr-zs"), partial(fit_rewritten, writer=ORACLE)),
