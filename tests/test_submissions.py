@@ -99,14 +99,14 @@ def test_circo_takes_what_is_written(circo, tmp_path):
             lambda c: c.update({"7": c["7"][:49]}),
             "query 7: expected a list of 50 pictures, best first, and got 49",
         ),
-        (lambda c: c.update({"7": [*c["7"][:49], c["7"][0]]}), "query 7: some picture stands there twice"),
+        (lambda c: c.update({"7": [*c["7"][:49], c["7"][0]]}), "query 7: a picture is listed twice"),
         (
             lambda c: c.update({"7": [*c["7"][:49], "dev-0-0-img0"]}),
             "query 7: dev-0-0-img0 is not among the pictures that this query searches",
         ),
         (
             lambda c: c.update({"7": [*c["7"][:49], "test1-0-0-img1"]}),
-            "query 7: the query picture itself stands there",
+            "query 7: the query picture itself is listed",
         ),
         (lambda c: c.update({"7": [*c["7"][:49], 3]}), "query 7: 3 is no name of a picture"),
         (lambda c: c.update({"7": "test1"}), "query 7: expected a list of 50"),

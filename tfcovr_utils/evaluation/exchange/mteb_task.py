@@ -1,9 +1,8 @@
-"""A benchmark as a retrieval task of the library mteb: a folder of its files, and its task object where mteb is installed.
+"""A benchmark as a retrieval task of the library mteb: a folder of its files, and its task object.
 
-    tfcovr export mteb --benchmark DIR --clips DIR --protocol full --out DIR
-
-The folder has corpus.jsonl (id, video), queries.jsonl (id, text, video, and clip_id, which never answers it), qrels/<split>.tsv, where
-a query searches a part only groups.json, and task.json. Where no query has over 50 targets, mteb's map_at_50 is our mAP@50.
+The folder has corpus.jsonl (id, video), queries.jsonl (id, text, video, and clip_id, which never answers it),
+qrels/<split>.tsv, groups.json if a query searches only a part, and task.json. mteb's map_at_50 is our mAP@50 if
+no query has over 50 targets.
 """
 
 import json
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...benchmark.benchmark import Benchmark
-from ...benchmark.protocols import make_task
-from ...machine.files import replacing, write_json
+from ...benchmark import Benchmark, make_task
+from ...machine.files import read_json, replacing, write_json, write_manifest
 from ...metrics.ranking import RANKS
 from ...video import is_picture
 
@@ -29,13 +27,13 @@ def export_task(
     split: str = "test",
     name: str = "TFCoVR",
 ) -> Path:
-    """Write a protocol of a benchmark as mteb's corpus, queries and qrels; paths of clips are relative to the folder.
+    """Write a protocol of a benchmark as mteb's corpus, queries and qrels, with relative paths of clips.
 
     Queries without targets are left out, as mteb would do.
     """
     if protocol == "official":
         raise ValueError(
-            "protocol 'official' repeats clips in its gallery, which no library's corpus does; choose another."
+            "protocol 'official' repeats clips in its gallery, which mteb's corpus cannot; choose another."
         )
     task, folder = make_task(benchmark, protocol, split), Path(folder)
     asked = [row for row, clips in enumerate(task.answers) if clips]
@@ -44,74 +42,54 @@ def export_task(
             f"no query of {split} has a target under {protocol!r}; choose a split whose answers are published."
         )
     path_of = benchmark.clips.set_index("clip_id")["path"]
-    folder.mkdir(parents=True, exist_ok=True)
     kind = "image" if path_of.map(is_picture).any() else "video"
 
-    def shown(clip_id: str) -> str:
-        return Path(os.path.relpath(Path(clips_dir) / path_of[clip_id], folder)).as_posix()
+    def shown(clip_id: str) -> dict[str, str]:
+        return {kind: Path(os.path.relpath(Path(clips_dir) / path_of[clip_id], folder)).as_posix()}
 
-    rows = task.queries.iloc[asked]
-    queries = [
-        {"id": query.query_id, "text": query.text, kind: shown(query.query_clip), "clip_id": query.query_clip}
-        for query in rows.itertuples()
-    ]
-    if task.group:
-        queries = [query | {"group": task.group[row]} for query, row in zip(queries, asked)]
-        write_json(
-            {group: sorted(task.members[group]) for group in sorted({task.group[row] for row in asked})},
-            folder / "groups.json",
+    queries, qrels = [], []
+    for row in asked:
+        query = task.queries.iloc[row]
+        queries.append(
+            {"id": query["query_id"], "text": query["text"], **shown(query["query_clip"])}
+            | {"clip_id": query["query_clip"]}
+            | ({"group": task.group[row]} if task.group else {})
         )
-    _write_lines([{"id": clip_id, kind: shown(clip_id)} for clip_id in task.gallery], folder / "corpus.jsonl")
-    _write_lines(queries, folder / "queries.jsonl")
-    qrels = pd.DataFrame(
-        [(query["id"], clip_id, 1) for query, row in zip(queries, asked) for clip_id in task.answers[row]],
-        columns=["query-id", "corpus-id", "score"],
-    )
-    (folder / "qrels").mkdir(exist_ok=True)
+        qrels += [(query["query_id"], clip_id, 1) for clip_id in task.answers[row]]
+    write_manifest([{"id": clip_id, **shown(clip_id)} for clip_id in task.gallery], folder / "corpus.jsonl")
+    write_manifest(queries, folder / "queries.jsonl")
+    if task.group:
+        groups = {query["group"] for query in queries}
+        write_json({group: sorted(task.members[group]) for group in groups}, folder / "groups.json")
     with replacing(folder / "qrels" / f"{split}.tsv") as temporary:
-        qrels.to_csv(temporary, sep="\t", index=False, lineterminator="\n")
-    write_json(
-        {"name": name, "protocol": protocol, "split": split, "modality": kind, "task": task.fingerprint},
-        folder / "task.json",
-    )
+        table = pd.DataFrame(qrels, columns=["query-id", "corpus-id", "score"])
+        table.to_csv(temporary, sep="\t", index=False, lineterminator="\n")
+    about = {"name": name, "protocol": protocol, "split": split, "modality": kind, "task": task.fingerprint}
+    write_json(about, folder / "task.json")
     return folder
 
 
 def read_qrels(folder: Path) -> dict[str, dict[str, int]]:
-    """Query id -> corpus id -> 1."""
-    split = json.loads((Path(folder) / "task.json").read_text("utf-8"))["split"]
-    table = pd.read_csv(
-        Path(folder) / "qrels" / f"{split}.tsv",
-        sep="\t",
-        dtype={"query-id": str, "corpus-id": str},
-        keep_default_na=False,
-    )
-    return {
-        query_id: dict(zip(rows["corpus-id"], rows["score"].map(int)))
-        for query_id, rows in table.groupby("query-id")
-    }
+    """Read the right answers of an exported folder: query id -> corpus id -> 1."""
+    path = Path(folder) / "qrels" / f"{read_json(Path(folder) / 'task.json')['split']}.tsv"
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    return {name: dict.fromkeys(rows["corpus-id"], 1) for name, rows in table.groupby("query-id")}
 
 
 def candidates(folder: Path) -> dict[str, list[str]]:
-    """What each query searches, mteb's top_ranked: the corpus or its group's part of it, and never its own clip."""
+    """Return what each query searches, mteb's top_ranked: the corpus or its group, and never its own clip."""
     folder = Path(folder)
     corpus = [row["id"] for row in _read_lines(folder / "corpus.jsonl")]
-    groups = (
-        json.loads((folder / "groups.json").read_text("utf-8")) if (folder / "groups.json").exists() else {}
-    )
-    of_group = {
-        group: [clip_id for clip_id in corpus if clip_id in set(members)] for group, members in groups.items()
-    }
-    return {
-        query["id"]: [
-            clip_id for clip_id in of_group.get(query.get("group"), corpus) if clip_id != query["clip_id"]
-        ]
-        for query in _read_lines(folder / "queries.jsonl")
-    }
+    groups = read_json(folder / "groups.json") if (folder / "groups.json").exists() else {}
+    searched = {}
+    for query in _read_lines(folder / "queries.jsonl"):
+        members = set(groups[query["group"]]) if groups else set(corpus)
+        searched[query["id"]] = [one for one in corpus if one in members and one != query["clip_id"]]
+    return searched
 
 
 def load_task(folder: Path):
-    """The mteb task of an exported folder, for `mteb.evaluate(model, load_task(folder))`."""
+    """Return the mteb task of an exported folder, for `mteb.evaluate(model, load_task(folder))`."""
     try:
         from datasets import Dataset, Image, Video
         from mteb.abstasks.retrieval import AbsTaskRetrieval
@@ -122,7 +100,7 @@ def load_task(folder: Path):
             f"mteb with its datasets is not installed ({error}); run `pip install 'tfcovr_utils[mteb]'`."
         ) from error
     folder = Path(folder).resolve()
-    about = json.loads((folder / "task.json").read_text("utf-8"))
+    about = read_json(folder / "task.json")
     kind, split = about["modality"], about["split"]
     feature, letter = (Image(), "i") if kind == "image" else (Video(), "v")
 
@@ -137,7 +115,8 @@ def load_task(folder: Path):
         k_values = (1, *RANKS)
         metadata = TaskMetadata(
             name=about["name"],
-            description=f"Composed retrieval, protocol {about['protocol']}: a {kind} and a text that changes it ask for others like it.",
+            description=f"Composed retrieval, protocol {about['protocol']}: a {kind} and a text that changes it ask "
+            "for others like it.",
             dataset={"path": str(folder), "revision": about["task"]},
             type="Any2AnyRetrieval",
             category=f"{letter}t2{letter}",
@@ -159,11 +138,6 @@ def load_task(folder: Path):
                 self.dataset, self.data_loaded = {"default": {split: data}}, True
 
     return ComposedRetrieval()
-
-
-def _write_lines(rows: list[dict], path: Path) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
 
 
 def _read_lines(path: Path) -> list[dict]:
