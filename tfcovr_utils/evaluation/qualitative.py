@@ -38,8 +38,8 @@ def choose_queries(rankings: pd.DataFrame, methods: list[str], metric: str = "ap
     """Choose a query by each rule: columns rule, query_id, kind, and both methods' AP in per cent.
 
     The rules: best, median and worst of the second method; where each method is furthest ahead of the other,
-    if anywhere; the second method's median within each kind of change. The smallest query id wins among equals.
-    No query is chosen twice, and none that one of the methods leaves undefined.
+    if anywhere; the second method's median within each kind of change. The smallest id wins among equals. No
+    query is chosen twice, and none that one of the methods leaves undefined.
     """
     before, after = methods
     table = rankings.pivot(index="query_id", columns="method", values=metric)[[before, after]]
@@ -97,7 +97,7 @@ def failures(rankings: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     """Return how many attributes the clip ranked first has wrong: one row for each method and answered query.
 
     Columns: method, query_id, kind, changed, first_rank, clip_id (ranked first), label_id, right_label (the
-    right label that differs from the clip's in the fewest attributes), distance (how many; 0 is a right answer).
+    right label that differs from the clip's in the fewest attributes), distance (how many; 0 if it is right).
     """
     label_of = benchmark.clips.set_index("clip_id")["label_id"]
     right_labels = benchmark.queries.set_index("query_id")["target_labels"]
@@ -118,9 +118,10 @@ def failures(rankings: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
 
 
 def wrong_factors(failed: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
-    """Return what `failures` got wrong, a row for each attribute: its columns, factor, wanted, got, asked, step.
+    """Return what `failures` got wrong, one row for each attribute.
 
-    `asked` says whether the modification changes the factor; `step` is got - wanted of two numbers, else NaN.
+    Columns: those of `failures`, factor, wanted, got, asked (whether the modification changes the factor), and
+    step (got - wanted of two numbers, else NaN).
     """
     differing = label_differences(benchmark)
     rows = []
@@ -134,8 +135,8 @@ def wrong_factors(failed: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
 def misses_by_factor(failed: pd.DataFrame, wrong: pd.DataFrame) -> pd.DataFrame:
     """Return the share of queries in per cent whose first clip has a factor wrong.
 
-    Columns: method, factor, asked (whether the queries' modifications change the factor), queries, missed, and
-    median_rank (of the first right clip, among the missed).
+    Columns: method, factor, asked (whether the modifications change the factor), queries, missed, median_rank
+    (of the first right clip, among the missed).
     """
     rows = []
     for method, part in failed.groupby("method", sort=False):

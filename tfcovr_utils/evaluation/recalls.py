@@ -53,7 +53,7 @@ def covr_recalls(table: pd.DataFrame, annotation: str) -> dict:
 def save_recalls(
     fitted: Fitted, benchmark: Benchmark, protocol: str, folder: Path, split: str = "test"
 ) -> None:
-    """Write recalls.json and query_feat.npy (Q, D), by query id; also *_txt_only, if it embeds texts alone."""
+    """Write recalls.json and query_feat.npy (Q, D), by query id; also of texts alone, if it can."""
     annotation = benchmark.choices.get("annotations", {}).get(split, "queries.parquet")
     queries = make_task(benchmark, protocol, split).queries
     for suffix, embed in (("", fitted.embed_queries), ("_txt_only", fitted.embed_text_only)):
@@ -73,8 +73,8 @@ def field_scores(
     """Return what a benchmark's field reports of one method; `tables` are by protocol, of one split and seed.
 
     WebVid-CoVR and EgoCVR: R@K, and EgoCVR's local R@K. CIRR: R@K, Rsubset@K and (R@5 + Rsubset@1) / 2.
-    FashionIQ: R@K of each category and their mean. CIRCO: mAP@K, and R@K of the one picture that the caption was
-    written for, if `target` names it by query id.
+    FashionIQ: R@K of each category and their mean. CIRCO: mAP@K, and R@K of the picture that the caption
+    describes, if `target` names it by query id.
     """
     scores = {}
     for protocol, ks in MEASURES[source].items():

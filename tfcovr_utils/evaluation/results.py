@@ -1,4 +1,4 @@
-"""Tables that are views of the saved results (see `saved`): summaries, comparisons, curves, the published CSV.
+"""Tables that are views of the results in `saved`: summaries, comparisons, curves, the published CSV.
 
 Whatever reads a folder here skips results of an older benchmark with a warning. Nothing is scored.
 """
@@ -70,9 +70,9 @@ def training_cost(results_dir: Path, methods: list[str]) -> pd.DataFrame:
 def summarise(results_dir: Path, split: str = "test", protocols: list[str] | None = None) -> pd.DataFrame:
     """Return one row for each method and protocol, in per cent; a method without results says why.
 
-    Columns: method, group, protocol, status ("run", or "not run: " and why), n_seeds, n_queries, coverage, and
-    for each K `mAP@K` (mean over seeds), `mAP@K sd` (over seeds; NaN for one seed), `mAP@K low` and `mAP@K high`
-    (95 % percentile interval over queries of the per-query means over seeds).
+    Columns: method, group, protocol, status ("run", or "not run: " and why), n_seeds, n_queries, coverage;
+    for each K `mAP@K` (mean over seeds), `mAP@K sd` (over seeds; NaN for one seed), `mAP@K low` and
+    `mAP@K high` (95 % percentile interval over queries of the per-query means over seeds).
     """
     results, older = read_saved(results_dir, split)
     if protocols is not None:
@@ -121,15 +121,15 @@ def per_query(results: pd.DataFrame, metric: str = "ap@50") -> pd.Series:
 
 
 def compare(results_a: pd.DataFrame, results_b: pd.DataFrame, metric: str = "ap@50") -> PairedInterval:
-    """Bootstrap the difference a - b over paired queries, in points of per cent, each averaged over its seeds.
+    """Bootstrap the difference a - b over paired queries, in per cent, each averaged over its seeds.
 
     Queries that one of the two leaves undefined do not count.
     """
     tasks = pd.concat([results_a, results_b])["task"].unique()
     if len(tasks) != 1:
         raise ValueError(
-            f"the results answer {len(tasks)} different sets of questions; compare methods under one protocol "
-            "of one benchmark."
+            f"the results answer {len(tasks)} different sets of questions; "
+            "compare methods under one protocol of one benchmark."
         )
     a, b = per_query(results_a, metric).align(per_query(results_b, metric))
     undefined = a.isna() | b.isna()
@@ -149,8 +149,8 @@ def by_kind(results: pd.DataFrame) -> pd.DataFrame:
 def by_factor(results: pd.DataFrame) -> pd.DataFrame:
     """Return results by attribute, in per cent: method, protocol, factor, n_queries, mAP@50 and two shares.
 
-    n_queries and mAP@50 are of the queries whose modification changes the factor. `missed_changed` is the share
-    of these whose first clip has the factor wrong, `missed_kept` the same share among the other queries.
+    n_queries and mAP@50 are of the queries whose modification changes the factor. `missed_changed` is the
+    share of these whose first clip has the factor wrong, `missed_kept` the same share of the other queries.
     """
     known = results[results["missed"].notna() & (results["changed"] != "")]
     changed, missed = (known[name].str.split(",").map(set) for name in ("changed", "missed"))

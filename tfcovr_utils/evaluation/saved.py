@@ -81,7 +81,7 @@ def reason_not_run(results_dir: Path, method: str) -> str | None:
 
 
 def read_saved(results_dir: Path, split: str) -> tuple[pd.DataFrame, list[tuple[str, str, int]]]:
-    """Return the results on a split of the current benchmark, and (method, protocol, seed) of older results."""
+    """Return a split's results on the current benchmark, and (method, protocol, seed) of older results."""
     current = _read_if_there(Path(results_dir) / BENCHMARK_FILE)
     names = methods_in(results_dir)
     parts, older = [], []

@@ -34,8 +34,7 @@ def evaluate(
     Columns: query_id, split, protocol, task (hash of the questions), kind (temporal, event), changed
     (attributes that the modification changes), ap@5/10/25/50, recall@1/5/10/50, hit@1/5/10/50, first_rank (of
     the first right clip; infinity if it is never found), n_targets, retrieved and scores (lists, best first,
-    up to 50), missed (see `_missed`), coverage (share of the gallery that was embedded; 0 for a query that was
-    not).
+    up to 50), missed (see `_missed`), coverage (embedded share of the gallery; 0 for a query that was not).
 
     Metrics are fractions, NaN for a query without targets or embedding. A gallery clip without embedding is
     never found, but counts among the answers. Under `official`, as in the official code, every repetition of
@@ -75,19 +74,20 @@ def _embed(fitted: Fitted, task: Task) -> tuple[torch.Tensor, torch.Tensor, np.n
     """Embeddings of queries (Q, D) and gallery places (G, D), 0 if missing, and which are not: (Q,), (G,)."""
     clips = list(dict.fromkeys(task.gallery))
     query_emb, clip_emb = fitted.embed_queries(task.queries).float(), fitted.embed_gallery(clips).float()
-    queries, gallery = tuple(query_emb.shape), tuple(clip_emb.shape)
-    wanted = (len(task.queries), len(clips))
-    if not (
-        len(queries) == len(gallery) == 2 and queries[1] == gallery[1] and (queries[0], gallery[0]) == wanted
-    ):
+    shapes = [tuple(vectors.shape) for vectors in (query_emb, clip_emb)]
+    wanted = len(task.queries), len(clips)
+    if shapes != [(number, query_emb.shape[-1]) for number in wanted]:
         raise ValueError(
-            f"the method gave queries of shape {queries} and gallery clips of shape {gallery}; expected (Q, D) "
-            f"and (G, D) with Q = {wanted[0]}, G = {wanted[1]} and the same D."
+            f"the method gave queries of shape {shapes[0]} and gallery clips of shape {shapes[1]}; "
+            f"expected (Q, D) and (G, D) with Q = {wanted[0]}, G = {wanted[1]} and the same D."
         )
     if len(clips) < len(task.gallery):
         clip_emb = clip_emb[torch.from_numpy(pd.Index(clips).get_indexer(task.gallery))]
     finite = [vectors.sum(1).isfinite() for vectors in (query_emb, clip_emb)]
-    filled = [vectors.masked_fill(~ok[:, None], 0) for vectors, ok in zip((query_emb, clip_emb), finite)]
+    filled = [
+        vectors if ok.all() else vectors.masked_fill(~ok[:, None], 0)
+        for vectors, ok in zip((query_emb, clip_emb), finite)
+    ]
     return *filled, *(ok.numpy() for ok in finite)
 
 
@@ -97,17 +97,18 @@ def _rank(task: Task, query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedd
     if not official:
         own, answers = task.own_idx(), task.answers_idx()
         findable = [[idx for idx in row if embedded[idx]] for row in answers]
+    names = np.array(task.gallery, dtype=object)
     metrics, retrieved, kept = [], [], []
     step = max(1, BLOCK // len(embedded))
     for start in range(0, len(query_emb), step):
         rows = slice(start, start + step)
         scores = (query_emb[rows] @ gallery_emb.T).masked_fill_(~torch.from_numpy(embedded), -torch.inf)
         if official:
-            ids, top = _name(task.gallery, _official_places(task, scores, rows), scores)
+            ids, top = _name(names, _official_places(task, scores, rows), scores)
             metrics.append(_official_metrics(task, ids, rows))
         else:
             scores = task.narrow(scores, start)
-            ids, top = _name(task.gallery, rank_gallery(scores, DEPTH, own[rows]), scores)
+            ids, top = _name(names, rank_gallery(scores, DEPTH, own[rows]), scores)
             first = first_rank_at(scores, findable[rows], own[rows])
             metrics.append(_metrics(ids, task.answers[rows], np.where(np.isnan(first), np.inf, first)))
         for row, values in zip(ids[:, :DEPTH], top[:, :DEPTH]):
@@ -117,10 +118,10 @@ def _rank(task: Task, query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedd
     return pd.DataFrame(np.concatenate(metrics), columns=[*columns, "first_rank"]), retrieved, kept
 
 
-def _name(gallery: list[str], ranked: np.ndarray, scores: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _name(names: np.ndarray, ranked: np.ndarray, scores: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Ids of ranked places and their scores; the id is "" if there is no clip, or one without embedding."""
     top = scores.gather(1, torch.from_numpy(ranked).clamp(min=0)).numpy()
-    return np.where((ranked >= 0) & (top > -np.inf), np.array(gallery, dtype=object)[ranked], ""), top
+    return np.where((ranked >= 0) & (top > -np.inf), names[ranked], ""), top
 
 
 def _metrics(ids: np.ndarray, answers: list[list[str]], first_rank: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Files of other projects: `submissions` for the servers of CIRR and CIRCO, `mteb_task` for the mteb library."""
+"""Files of other projects: `submissions` for the servers of CIRR and CIRCO, `mteb_task` for mteb."""

@@ -1,8 +1,8 @@
 """A benchmark as a retrieval task of the library mteb: a folder of its files, and its task object.
 
 The folder has corpus.jsonl (id, video), queries.jsonl (id, text, video, and clip_id, which never answers it),
-qrels/<split>.tsv, groups.json if a query searches only a part, and task.json. mteb's map_at_50 is our mAP@50 if
-no query has over 50 targets.
+qrels/<split>.tsv, groups.json if a query searches only a part, and task.json. mteb's map_at_50 is our mAP@50
+if no query has over 50 targets.
 """
 
 import json
@@ -39,7 +39,7 @@ def export_task(
     asked = [row for row, clips in enumerate(task.answers) if clips]
     if not asked:
         raise ValueError(
-            f"no query of {split} has a target under {protocol!r}; choose a split whose answers are published."
+            f"no query of {split} has a target under {protocol!r}; choose a split with public answers."
         )
     path_of = benchmark.clips.set_index("clip_id")["path"]
     kind = "image" if path_of.map(is_picture).any() else "video"
@@ -115,8 +115,8 @@ def load_task(folder: Path):
         k_values = (1, *RANKS)
         metadata = TaskMetadata(
             name=about["name"],
-            description=f"Composed retrieval, protocol {about['protocol']}: a {kind} and a text that changes it ask "
-            "for others like it.",
+            description=f"Composed retrieval, protocol {about['protocol']}: a {kind} and a text that "
+            "changes it ask for others like it.",
             dataset={"path": str(folder), "revision": about["task"]},
             type="Any2AnyRetrieval",
             category=f"{letter}t2{letter}",

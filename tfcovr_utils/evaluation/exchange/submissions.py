@@ -1,4 +1,4 @@
-"""Files for the servers of CIRR and CIRCO, which keep the answers of their test queries; and checks of such files."""
+"""Files for the servers of CIRR and CIRCO, which keep the answers of their test queries, and their checks."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def owner_id(query_id: str) -> str:
 
 
 def cirr_submission(results: pd.DataFrame, metric: str, version: str = "rc2") -> dict:
-    """Return what CIRR's server takes for "recall" or "recall_subset": pair id -> picture names, best first."""
+    """Return what CIRR's server takes for a metric of `CIRR_METRICS`: pair id -> pictures, best first."""
     return {"version": version, "metric": metric} | _best(results, *CIRR_METRICS[metric])
 
 
@@ -104,7 +104,7 @@ def _server_of(benchmark: Benchmark) -> str:
     source = benchmark.choices.get("source")
     if source not in ("cirr", "circo"):
         raise ValueError(
-            f"a benchmark from {source!r} has no server that takes submissions; choose one from cirr or circo."
+            f"a benchmark from {source!r} has no server that takes submissions; choose cirr or circo."
         )
     return source
 
@@ -113,7 +113,7 @@ def _best(results: pd.DataFrame, protocol: str, depth: int) -> dict[str, list[st
     table = results[results["protocol"] == protocol]
     if table.empty:
         raise ValueError(
-            f"the results hold nothing under {protocol!r}; run `tfcovr score --protocol {protocol} --split test`."
+            f"the results hold nothing under {protocol!r}; score with --protocol {protocol} --split test."
         )
     ranked = zip(table["query_id"], table["retrieved"])
     return {owner_id(query_id): list(clips)[:depth] for query_id, clips in ranked}
