@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from ..encoders.captioner import Captioner
 from ..machine.files import write_table
 from ..machine.hashing import hash_text
 from ..profiles import data_dir
-from ..video import VideoError
-from ..video.frames import read_cached, square
+from ..video.frames import decode_clips
 from ..video.hashes import hash_clips
 
 BATCH = 64  # clips described at once; a killed run loses at most so many
@@ -40,20 +37,13 @@ def describe_clips(
     starts = range(0, len(todo), BATCH)
     for start in tqdm(starts, "describe", unit="batch", disable=not progress, mininterval=2):
         batch = todo[start : start + BATCH]
-        frames = {key: _read_middle(Path(clips_dir) / path, captioner.image_size) for key, path in batch}
-        frames = {key: frame for key, frame in frames.items() if frame is not None}
-        if frames:
-            known |= zip(frames, captioner.describe(np.stack(list(frames.values()))))
+        paths = [Path(clips_dir) / path for _, path in batch]
+        frames, broken = decode_clips(paths, 1, size=captioner.image_size, policy="middle")
+        readable = [row for row in range(len(batch)) if row not in broken]
+        if readable:
+            texts = captioner.describe(frames[readable, 0])
+            known |= {batch[row][0]: text for row, text in zip(readable, texts)}
             write_table(pd.DataFrame(known.items(), columns=["key", "text"]), cache_path)
     table = pd.DataFrame({"clip_id": clips["clip_id"].to_numpy(), "label_id": "", "style": "short"})
     table = table.assign(text=[known.get(key) for key in keys], writer=captioner.source)
     return table.dropna(subset=["text"]).reset_index(drop=True)
-
-
-def _read_middle(path: Path, size: int) -> np.ndarray | None:
-    """Return the middle frame (S, S, 3) in whole numbers, or None for a clip that cannot be read."""
-    try:
-        frame = torch.from_numpy(read_cached(path, "middle", 1)).permute(0, 3, 1, 2)
-    except VideoError:
-        return None
-    return square(frame, size).permute(0, 2, 3, 1)[0].numpy()

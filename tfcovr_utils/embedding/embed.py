@@ -25,7 +25,7 @@ from ..video.request import POLICIES, check_choice
 from .batches import BatchEncoder, ClipFile, Compute, embed_files
 from .store import Store
 
-READOUTS = ("frames", "clips", "composed")
+READOUTS = ("frames", "clips", "tokens", "composed")
 SHARD_ROWS = 512  # a killed run loses at most so many embeddings
 IMAGES_PER_BATCH = {"cpu": 96, "cuda": 256}  # fits a CPU's cache; takes 1 GB of a GPU with a ViT-B/16
 TEXTS_PER_BATCH = 256
@@ -57,9 +57,9 @@ def embed_clips(
 ) -> Embedded:
     """Embed the clips that the store lacks, and read all from it.
 
-    clips: columns clip_id and path, below `clips_dir`. readout: "frames" keeps `encoder.encode_frames`,
-    "clips" `encode_clips`, and "composed" `compose`, which reads each clip together with the table's `text`;
-    clip_id is then an id of the pair. shard (i, n): take every n-th clip, starting with the i-th.
+    clips: columns clip_id and path, below `clips_dir`. readout: "frames", "clips" and "tokens" are embedded
+    by `encoder.encode_frames` and so on; "composed" by `compose`, which reads each clip together with the
+    table's `text`, so that clip_id is an id of the pair. shard (i, n): take every n-th clip from the i-th on.
 
     An embedding belongs to a file's content: equal files are embedded once, a changed file again. After a
     kill the same call resumes behind the last whole shard. All ranks call this together and read everything.

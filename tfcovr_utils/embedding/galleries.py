@@ -155,25 +155,21 @@ def _write_header(file, shape: tuple[int, int], dtype: str) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
-def search_exact(
-    query_emb: torch.Tensor, gallery: Gallery, k: int, exclude_idx: Sequence[int] | None = None
-) -> Found:
+def search_exact(query_emb: torch.Tensor, gallery: Gallery, k: int) -> Found:
     """Find the k best rows by product for each query (Q, D), in one pass through the file.
 
-    The ranking is that of `metrics.ranking.rank_gallery`, also for equal scores and exclude_idx (Q,);
-    products of other shapes may differ in the last bits. It computes where query_emb is.
+    The ranking is that of `metrics.ranking.rank_gallery`, also for equal scores; products of other shapes may
+    differ in the last bits. It computes where query_emb is.
     """
     query_emb = _check_queries(query_emb, gallery.shape[1], k)
     num_queries = len(query_emb)
-    exclude_idx = np.full(num_queries, -1) if exclude_idx is None else np.asarray(exclude_idx)
     scores = torch.full((num_queries, k), -torch.inf, device=query_emb.device)
     idx = np.full((num_queries, k), -1)
     # A block holds the wider of the two, the rows or their scores.
     for start, block in gallery.blocks(max(1, BLOCK // max(gallery.shape[1], num_queries))):
         # The best so far come first, so that they win among equals.
         both = torch.cat([scores, query_emb @ block.to(query_emb.device).T], 1)  # (Q, k + n)
-        here = (start <= exclude_idx) & (exclude_idx < start + len(block))
-        ranked = rank_gallery(both, k, np.where(here, exclude_idx - start + k, -1))
+        ranked = rank_gallery(both, k)
         scores = both.gather(1, torch.from_numpy(ranked).to(both.device))
         idx = np.where(ranked < k, np.take_along_axis(idx, np.minimum(ranked, k - 1), 1), start + ranked - k)
     return Found(np.where(scores.isneginf().cpu().numpy(), -1, idx), scores.cpu())
@@ -222,15 +218,9 @@ def open_index(gallery: Gallery):
     return index
 
 
-def search_index(query_emb: torch.Tensor, index, k: int, **settings: float) -> Found:
-    """Find about the k best of each query (Q, D) by a FAISS index; equal scores come in any order.
-
-    settings: FAISS's own for this index, which stay set; nprobe=64 reads twice the lists, efSearch=128 is
-    HNSW's.
-    """
-    query_emb, faiss = _check_queries(query_emb, index.d, k), _faiss()
-    for name, value in settings.items():
-        faiss.ParameterSpace().set_index_parameter(index, name, value)
+def search_index(query_emb: torch.Tensor, index, k: int) -> Found:
+    """Find about the k best of each query (Q, D) by a FAISS index; equal scores come in any order."""
+    query_emb = _check_queries(query_emb, index.d, k)
     scores, idx = index.search(np.ascontiguousarray(query_emb.cpu().numpy()), k)
     return Found(idx, torch.from_numpy(scores).masked_fill(torch.from_numpy(idx < 0), -torch.inf))
 

@@ -8,9 +8,8 @@ import pandas as pd
 import torch
 
 from ..embedding.descriptions import describe_clips
-from ..encoders import Encoder
 from ..encoders.tokens import Tokens
-from ..video.frames import read_clips, square
+from ..video.frames import decode_clips, read_clips
 from .base import NotRun, Setting
 from .features import Features, load_weights
 
@@ -26,15 +25,16 @@ class EncoderFeatures(Features):
 
     def tokens(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Return image tokens of the middle frame (N, L, Dv), NaN for a clip that cannot be read."""
-        return self.frames(clip_ids, ImageTokens(self.encoder), **MIDDLE)[:, 0]
+        return self.frames(clip_ids, readout="tokens", **MIDDLE)[:, 0]
 
     def all_tokens(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Return image tokens of all frames, one frame after another (N, T * L, Dv)."""
-        return self.frames(clip_ids, ImageTokens(self.encoder)).flatten(1, 2)
+        return self.frames(clip_ids, readout="tokens").flatten(1, 2)
 
     def pixels(self, clip_ids: Sequence[str]) -> torch.Tensor:
-        """Return the middle frame itself, resized for the encoder: uint8 (N, 1, S, S, 3)."""
-        return self.frames(clip_ids, Pixels(self.encoder), **MIDDLE).to(torch.uint8)
+        """Return the middle frame itself, resized for the encoder: uint8 (N, 1, S, S, 3); 0 if unreadable."""
+        paths = [self.setting.clips_dir / path for path in self.clips_table.loc[list(clip_ids), "path"]]
+        return torch.from_numpy(decode_clips(paths, 1, size=self.encoder.image_size, policy="middle")[0])
 
     def tokenise(self, texts: Sequence[str]) -> Tokens:
         """Tokenise texts that are read together with an image."""
@@ -53,37 +53,6 @@ class VideoFeatures(Features):
     def scaled(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Return clips as EgoCVR's wrapper has them in a query: unit, times the learnt scale."""
         return self.encoder.scaled(self.clips(clip_ids))
-
-
-class ImageTokens(Encoder):
-    """A view of an encoder whose frame features are the image tokens (N, T, L, Dv)."""
-
-    name = "tokens"
-
-    def __init__(self, encoder: Encoder):
-        super().__init__()
-        self.encoder, self.identity = encoder, {"encoder": self.name, "of": encoder.identity}
-        self.eval()
-
-    def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Encode frames uint8 (N, T, H, W, 3) to (N, T, L, Dv)."""
-        return self.encoder.encode_tokens(frames)
-
-
-class Pixels(ImageTokens):
-    """A view of an encoder whose frame features are the resized frames themselves (N, T, S, S, 3)."""
-
-    name = "pixels"
-
-    def __init__(self, encoder: Encoder):
-        super().__init__(encoder)
-        self.identity = {"encoder": self.name, "size": encoder.image_size}
-
-    def encode_frames(self, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Resize frames uint8 (N, T, H, W, 3) to (N, T, S, S, 3)."""
-        pixels = torch.as_tensor(frames)
-        small = square(pixels.flatten(0, 1).permute(0, 3, 1, 2), self.encoder.image_size).permute(0, 2, 3, 1)
-        return small.float().unflatten(0, pixels.shape[:2])
 
 
 def describe(setting: Setting, clip_ids: Sequence[str], writer: str) -> list[str]:

@@ -52,21 +52,20 @@ class Features:
                 f"{setting.clips_dir} holds none of {len(paths)} clips, such as {paths.iloc[0]}.",
                 f"tfcovr score --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
             )
-        self.device = processes.device()
+        self.device, self.storing = processes.device(), {"store_dir": setting.store_dir, "progress": False}
         self.encoder = load_weights(setting, encoder_name, **options).to(self.device)
         self.text_encoder = self.encoder
         self.clips_table = setting.benchmark.clips.set_index("clip_id", drop=False)
         self.facts = {"encoder": self.encoder.identity, "frames": profile.frames}
 
-    def embed(self, rows: pd.DataFrame, encoder: Encoder | None = None, **sampling) -> Embedded:
-        """Embed rows of a table of clips, by default with this encoder and the profile's frames."""
-        sampling = {"frames": self.setting.profile.frames, **sampling}
-        options = {"store_dir": self.setting.store_dir, "progress": False}
-        return embed_clips(encoder or self.encoder, rows, self.setting.clips_dir, **sampling, **options)
+    def embed(self, rows: pd.DataFrame, **sampling) -> Embedded:
+        """Embed rows of a table of clips, by default the profile's number of frames."""
+        given = {"frames": self.setting.profile.frames, **sampling, **self.storing}
+        return embed_clips(self.encoder, rows, self.setting.clips_dir, **given)
 
-    def frames(self, clip_ids: Sequence[str], encoder: Encoder | None = None, **sampling) -> torch.Tensor:
+    def frames(self, clip_ids: Sequence[str], **sampling) -> torch.Tensor:
         """Return the frames of clips (N, T, D), NaN for an unreadable clip; arguments as of `embed`."""
-        embedded = self.embed(self.clips_table.loc[list(dict.fromkeys(clip_ids))], encoder, **sampling)
+        embedded = self.embed(self.clips_table.loc[list(dict.fromkeys(clip_ids))], **sampling)
         return look_up(embedded.clip_ids, embedded.values, clip_ids)
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
@@ -137,24 +136,20 @@ class LearnedFeatures(AimFeatures):
             return read_learned(folder, self.encoder)
         if setting.benchmark.labels.empty:
             raise NotRun(
-                "this benchmark has no labels to train an encoder on; give AIM weights that were trained "
-                "elsewhere.",
-                "tfcovr score --weights aim=WEIGHTS --checkpoint DIR --method METHOD --benchmark DIR --out "
-                "DIR",
+                "this benchmark has no labels to train an encoder on; give trained AIM weights.",
+                "tfcovr score --weights aim=FILE --checkpoint DIR --method NAME --benchmark DIR --out DIR",
             )
         clips = setting.benchmark, setting.clips_dir, setting.profile
         given = TrainingClips(*clips, setting.weights_of("clip"), setting.store_dir)
         folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
         return learn(recipe, given, setting.seed, folder, setting.stage1)
 
-    def embed(self, rows: pd.DataFrame, encoder: Encoder | None = None, **sampling) -> Embedded:
+    def embed(self, rows: pd.DataFrame, **sampling) -> Embedded:
         """Embed rows of a table of clips as the recipe samples them."""
         if self.learned is None:
-            return super().embed(rows, encoder, **sampling)
-        setting, options = self.setting, {"store_dir": self.setting.store_dir, "progress": False}
-        embedded = embed_frames(
-            self.recipe, self.encoder, rows, setting.clips_dir, setting.profile, **options
-        )
+            return super().embed(rows, **sampling)
+        given = (self.encoder, rows, self.setting.clips_dir, self.setting.profile)
+        embedded = embed_frames(self.recipe, *given, **self.storing)
         if not self.shuffle_features:
             return embedded
         return replace(embedded, values=torch.from_numpy(shuffle_each(embedded.values.numpy())))

@@ -14,12 +14,7 @@ def _mlp(recipe: str, **options) -> partial:
     return partial(fit_mlp, make=partial(LearnedFeatures, recipe=recipe, **options))
 
 
-def _shuffled(recipe: str) -> partial:
-    return partial(LearnedFeatures, recipe=recipe, shuffled=True)
-
-
 _MLP = "A query is the stage-2 MLP of its text and its clip; clips are embedded by {}."
-_SHUFFLED = "{} searching with the frames of every clip in random order."
 _ZERO_SHOT = (
     "A query is the average of two unit features, its text's by CLIP and its clip's by stage 1 (AIM's mean "
     "frame) through CLIP's visual projection, as a gallery clip is; our reading of a row that the paper "
@@ -77,29 +72,24 @@ BEYOND_ROWS = (
         partial(fit_jointly, pooling="text"),
     ),
 )
-SHUFFLED_ROWS = (
-    _trained(
-        "tfcovr-base-shuffled-test",
-        _CONTROL,
-        _SHUFFLED.format("tfcovr-base,"),
-        partial(_mlp("aim"), make_at_test=_shuffled("aim")),
-    ),
-    _trained(
-        "tfcovr-base-shuffled",
-        _CONTROL,
-        _SHUFFLED.format("tfcovr-base, trained and"),
-        partial(fit_mlp, make=_shuffled("aim-shuffled")),
-    ),
-    _trained(
-        "tfcovr-ordered-shuffled-test",
-        _CONTROL,
-        _SHUFFLED.format("tfcovr-ordered,"),
-        partial(_mlp("frozen-ordered"), make_at_test=_shuffled("frozen-ordered")),
-    ),
-    _trained(
-        "tfcovr-ordered-shuffled",
-        _CONTROL,
-        _SHUFFLED.format("tfcovr-ordered, trained and"),
-        partial(fit_mlp, make=_shuffled("ordered-shuffled")),
-    ),
+SHUFFLED_ROWS = tuple(
+    row
+    for name, recipe, control in (
+        ("tfcovr-base", "aim", "aim-shuffled"),
+        ("tfcovr-ordered", "frozen-ordered", "ordered-shuffled"),
+    )
+    for row in (
+        _trained(
+            f"{name}-shuffled-test",
+            _CONTROL,
+            f"As {name}, searching with the frames of every clip in random order.",
+            partial(_mlp(recipe), make_at_test=partial(LearnedFeatures, recipe=recipe, shuffled=True)),
+        ),
+        _trained(
+            f"{name}-shuffled",
+            _CONTROL,
+            f"As {name}, trained and searching with the frames of every clip in random order.",
+            _mlp(control, shuffled=True),
+        ),
+    )
 )
