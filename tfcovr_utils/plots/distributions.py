@@ -42,10 +42,8 @@ def label_counts(counts: pd.DataFrame) -> Figure:
     """Draw the clips of each label from most to fewest, on a log scale. Columns dataset, label_id, clips."""
     figure, ax = plt.subplots(figsize=(PAGE, 1.9))
     for marker, (dataset, part) in zip("os^", counts.groupby("dataset")):
-        label = f"{dataset} ({len(part)} labels)"
-        ax.plot(
-            np.arange(1, len(part) + 1), np.sort(part.clips)[::-1], marker=marker, ms=2.5, lw=0.8, label=label
-        )
+        ranks, look = np.arange(1, len(part) + 1), {"marker": marker, "ms": 2.5, "lw": 0.8}
+        ax.plot(ranks, np.sort(part.clips)[::-1], label=f"{dataset} ({len(part)} labels)", **look)
     ax.set(yscale="log", xlabel="label, from most to fewest clips", ylabel="clips")
     ax.grid(axis="y")
     ax.legend()

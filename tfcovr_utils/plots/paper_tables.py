@@ -1,5 +1,7 @@
 """Tables 1 to 5 of the paper, its numbers beside this run's, and ours. Nothing is scored here."""
 
+from functools import partial
+
 import pandas as pd
 
 from ..evaluation.paper import PAPER, ROWS
@@ -19,18 +21,15 @@ Table = tuple[pd.DataFrame, Best]
 def table_1(run: Run) -> Table:
     """List datasets, and this benchmark last."""
     table = pd.read_csv(ROOT / "data" / "paper" / "table_1.csv", keep_default_na=False, dtype=str)
-    ours, name = (
-        run.csv("dataset_statistics", "counts").set_index("count")["here"],
-        f"{run.folder.name} (here)",
-    )
+    ours, name = run.csv("statistics", "counts").set_index("count")["here"], f"{run.folder.name} (here)"
     triplets, labels = f"{ours['training triplets']:,.0f}", f"{ours['labels']:.0f}"
     table.loc[len(table)] = [name, "video", triplets, "mAP@K", labels]
     several = table["dataset"].isin([*SEVERAL_ANSWERS, name]).map({True: "yes", False: "no"})
     return table.assign(**{"several answers": several}), {}
 
 
-def _beside(run: Run, numbers: tuple[str, ...]) -> Table:
-    """List the paper's rows of a table in its order, and what the same rows reach here."""
+def table_of(numbers: tuple[str, ...], run: Run) -> Table:
+    """List the paper's rows of some tables in its order, and what the same rows reach here."""
     published = pd.read_csv(PAPER, dtype=str, keep_default_na=False)
     published = published[published["table"].isin(numbers)].reset_index(drop=True)
     method_of = {row: method for method, row in ROWS.items()}
@@ -40,27 +39,14 @@ def _beside(run: Run, numbers: tuple[str, ...]) -> Table:
     ran = ours["status"] == "run"
     columns = {"model": "row", "fusion": "fusion", "query": "query_frames", "target": "target_frames"}
     table = pd.DataFrame({name: published[column].replace("", "-") for name, column in columns.items()})
-    for name in HEADLINES:
-        table[f"paper {name}"] = pd.to_numeric(published[name])
-    table["row here"] = methods
-    for name in HEADLINES:
-        table[f"here {name}"] = ours[name].where(ran)
+    table = table.join(published[HEADLINES].apply(pd.to_numeric).add_prefix("paper "))
+    table = table.assign(**{"row here": methods}).join(ours[HEADLINES].where(ran).add_prefix("here "))
     table["seeds"] = ours["n_seeds"].where(ran, 0).astype(int)
     return table, _best(table, [column for column in table if "mAP" in column])
 
 
-def table_2(run: Run) -> Table:
-    """Set the zero-shot rows beside the paper's."""
-    return _beside(run, ("2", "text"))
-
-
-def table_3(run: Run) -> Table:
-    """Set the trained rows beside the paper's."""
-    return _beside(run, ("3",))
-
-
-def table_4(run: Run) -> Table:
-    """List the paper's numbers alone: it took them from other papers, and the images are not here."""
+def table_4(_: Run) -> Table:
+    """List the paper's numbers, which it took from other papers; the images are not here."""
     return pd.read_csv(ROOT / "data" / "paper" / "table_4.csv"), {}
 
 
@@ -71,10 +57,9 @@ def table_5(run: Run) -> Table:
     ours = run.summary.reindex([f"tfcovr-base-hn-{beta:g}" for beta in BETAS]).reset_index(drop=True)
     if ours["mAP@50"].isna().all():
         raise missing("results of tfcovr-base-hn-*", "stage2")
-    table = pd.DataFrame({"HN weighting": [f"{beta:g}" for beta in BETAS]})
-    table = table.join(published[list(HEADLINES)].add_prefix("paper "))
-    table = table.join(ours[list(HEADLINES)].add_prefix("here "))
-    table = table.assign(low=ours["mAP@50 low"], high=ours["mAP@50 high"])
+    betas = pd.Series([f"{beta:g}" for beta in BETAS], name="HN weighting")
+    numbers = published[HEADLINES].add_prefix("paper "), ours[HEADLINES].add_prefix("here ")
+    table = pd.concat([betas, *numbers], axis=1).assign(low=ours["mAP@50 low"], high=ours["mAP@50 high"])
     return table, _best(table, [column for column in table if "mAP" in column])
 
 
@@ -109,8 +94,8 @@ def _best(table: pd.DataFrame, columns: list[str], among: pd.Series | None = Non
 # Name -> title, and how the table is made from a run.
 TABLES = {
     "table_1": ("Table 1: datasets of composed retrieval", table_1),
-    "table_2": ("Table 2: zero-shot, paper and here", table_2),
-    "table_3": ("Table 3: trained, paper and here", table_3),
+    "table_2": ("Table 2: zero-shot, paper and here", partial(table_of, ("2", "text"))),
+    "table_3": ("Table 3: trained, paper and here", partial(table_of, ("3",))),
     "table_4": ("Table 4: embedding models on image benchmarks (the paper's numbers)", table_4),
     "table_5": ("Table 5: the weight of hard negatives, paper and here", table_5),
     "table_beyond": ("Past the paper", table_beyond),

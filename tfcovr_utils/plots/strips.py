@@ -19,10 +19,11 @@ VERDICTS = {"right": ("#009E73", "-", "✓"), "wrong": ("#D55E00", (0, (3, 1.5))
 CELL_COLUMNS = ["row", "column", "above", "heading", "caption", "verdict", "clip_id"]
 # Inches: a line of text, the line above a row, between a strip and its text, between columns.
 LINE, ABOVE, GAP, MARGIN = 0.125, 0.26, 0.06, 0.15
+FRAMES = 8  # of a strip
 
 
 @styled
-def strips(table: pd.DataFrame, frames: dict[str, np.ndarray], n_frames: int = 8) -> Figure:
+def strips(table: pd.DataFrame, frames: dict[str, np.ndarray], n_frames: int = FRAMES) -> Figure:
     """Draw a grid of clips, each a strip of frames over time.
 
     `table` has a row for each cell: row and column (numbers), above (a line over the whole row, "" for none,
@@ -142,7 +143,7 @@ def _make_cells(rows: list[list], clips: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=CELL_COLUMNS).merge(paths, how="left")
 
 
-def read_strips(cells: pd.DataFrame, clips_dir: Path, n_frames: int = 8) -> dict[str, np.ndarray]:
+def read_strips(cells: pd.DataFrame, clips_dir: Path) -> dict[str, np.ndarray]:
     """Read the cells' clips: uint8 (T, H, W, 3) by clip_id.
 
     Unreadable clips are left out; if all are, that is an error.
@@ -150,7 +151,7 @@ def read_strips(cells: pd.DataFrame, clips_dir: Path, n_frames: int = 8) -> dict
     frames = {}
     for clip in cells[cells["clip_id"] != ""].drop_duplicates("clip_id").itertuples():
         with suppress(VideoError):  # `strips` names it
-            frames[clip.clip_id] = read_clip(Path(clips_dir) / clip.path, "centre", n_frames)
+            frames[clip.clip_id] = read_clip(Path(clips_dir) / clip.path, "centre", FRAMES)
     if not frames:
         raise FileNotFoundError(f"no clip of this figure can be read below {clips_dir}; run notebook 01.")
     return frames

@@ -24,7 +24,7 @@ def write_report(folder: Path) -> Path:
     summary = pd.DataFrame(columns=["status", "protocol"])
     if any((folder / "results").glob("*/seed-*.parquet")):
         summary = summarise(folder / "results")
-    notebooks = read_times(folder)
+    notebooks = _read_times(folder)
     facts = {"revision": code_revision(), "Python": platform.python_version(), **versions()}
     facts["machine"] = f"{os.cpu_count()} cores, {platform.machine()}"
     with replacing(folder / "results.csv") as temporary:
@@ -48,7 +48,7 @@ def write_report(folder: Path) -> Path:
     return folder / "report.html"
 
 
-def read_times(folder: Path) -> pd.DataFrame:
+def _read_times(folder: Path) -> pd.DataFrame:
     """List the notebooks that ran to their end: notebook, seconds, parameters."""
     rows = []
     for path in sorted([*folder.glob(f"{NUMBERED}.json"), *folder.glob(f"seed-*/{NUMBERED}.json")]):

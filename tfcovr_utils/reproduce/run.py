@@ -112,15 +112,9 @@ def _failed_needs(step: Step, steps: list[Step], failed: dict[str, str]) -> str 
 def _wait_for(running: dict[str, Future]) -> dict[str, str]:
     """Wait for the concurrent notebooks; return what failed, with the reason."""
     failed = {}
-    while running:
-        name, future = next(iter(running.items()))
-        try:
-            why = future.result()
-        except BrokenProcessPool:
-            why = KILLED
-        del running[name]
-        if why:
-            failed[name] = why
+    for name, future in running.items():
+        why = KILLED if isinstance(future.exception(), BrokenProcessPool) else future.result()
+        failed |= {name: why} if why else {}
     return failed
 
 
@@ -140,9 +134,7 @@ def attempt(step: Step, title: str, why: str, low_priority: bool = False) -> str
     print(title if why == "new" else f"{title}: {why}", flush=True)
     started, failed, out = time.monotonic(), None, os.path.relpath(step.out)
     try:
-        run_step(
-            step, False if low_priority else {"desc": title, "leave": False, "disable": None}, low_priority
-        )
+        run_step(step, "" if low_priority else title, low_priority)
     except PapermillExecutionError as error:
         failed = f"cell {error.cell_index} failed with {error.ename}: {error.evalue}\n{error.source}"
     except DeadKernelError as error:
@@ -151,8 +143,8 @@ def attempt(step: Step, title: str, why: str, low_priority: bool = False) -> str
     return failed and f"{failed}\nThe run so far is in {out}."
 
 
-def run_step(step: Step, bar: dict | bool = False, low_priority: bool = False) -> None:
-    """Run a notebook and write beside it what it was made from and what it wrote."""
+def run_step(step: Step, bar: str = "", low_priority: bool = False) -> None:
+    """Run a notebook and record what it was made from and wrote; `bar` is a progress bar's title."""
     inputs, earlier, kept = read_inputs(step), read_earlier(step), step.record.get("wrote", [])
     started = time.time()
     run_notebook(step.notebook, step.out, step.parameters, bar, low_priority)
@@ -165,7 +157,7 @@ def run_step(step: Step, bar: dict | bool = False, low_priority: bool = False) -
 
 
 def run_notebook(
-    notebook: Path, out: Path, parameters: dict, bar: dict | bool = False, low_priority: bool = False
+    notebook: Path, out: Path, parameters: dict, bar: str = "", low_priority: bool = False
 ) -> None:
     """Execute one notebook; a failing cell raises PapermillExecutionError, which names the cell."""
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -174,16 +166,9 @@ def run_notebook(
     arguments = ["--IPKernelApp.log_level=40"]
     if low_priority:
         arguments.append(f"--IPKernelApp.exec_lines={LOWER_PRIORITY}")
-    papermill.execute_notebook(
-        str(notebook),
-        str(out),
-        parameters=parameters,
-        kernel_name="python3",
-        cwd=str(ROOT),
-        progress_bar=bar,
-        start_timeout=180,
-        extra_arguments=arguments,
-    )
+    options = {"kernel_name": "python3", "cwd": str(ROOT), "start_timeout": 180, "extra_arguments": arguments}
+    options["progress_bar"] = {"desc": bar, "leave": False, "disable": None} if bar else False
+    papermill.execute_notebook(str(notebook), str(out), parameters, **options)
 
 
 def _written_since(started: float, folder: Path) -> list[Path]:

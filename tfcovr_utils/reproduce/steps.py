@@ -1,10 +1,8 @@
 """One notebook to run: its parameters, what it declares, what it is made from, and why it must run again."""
 
 import ast
-import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
@@ -124,20 +122,15 @@ def _check_type(name: str, value, default) -> None:
 
 
 def parse_value(text: str):
-    """Read a command line's value as the literal that a parameters cell would hold; lists as JSON.
+    """Read a command line's value as the literal that a parameters cell would hold; other texts stay texts.
 
-    >>> parse_value("1e-4"), parse_value("true"), parse_value("mini")
-    (0.0001, True, 'mini')
+    >>> parse_value("1e-4"), parse_value("true"), parse_value("mini"), parse_value("[0, 0.5]")
+    (0.0001, True, 'mini', [0, 0.5])
     """
-    if text.startswith("["):
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise ValueError(f'{text!r} is no list; write it as JSON, such as [0, 0.5] or ["aim"].') from None
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+    try:
+        return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false", "none") else text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def read_inputs(step: Step) -> dict[str, str]:
