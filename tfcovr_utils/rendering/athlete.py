@@ -1,4 +1,4 @@
-"""How the athlete is painted: limbs as capsules, the torso as a box of four colours, the head with face and bun."""
+"""The painted athlete: limbs as capsules, the torso as a box of four colours, the head with face and bun."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ FACES = {
     "left": ((1, 1), (1, -1)),
     "right": ((-1, -1), (-1, 1)),
 }
-# Spots of the head, in head radii: how far to its front the spot is, and its depth counts; its size, its colour.
+# Spots of the head, in head radii: place and depth to its front, size; colour.
 HEAD = ((0.0, 0.0, 1.0, "hair"), (0.42, 0.5, 0.74, "skin"), (-1.05, -1.0, 0.5, "bun"))
 
 

@@ -12,20 +12,11 @@ from collections.abc import Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..machine.files import (
-    append_rows,
-    clear_left_over,
-    load_table,
-    locked,
-    read_json,
-    read_manifest,
-    write_json,
-    write_manifest,
-    write_table,
-)
+from ..machine import files
 from ..machine.hashing import hash_rooms, hash_text
 from ..machine.workers import make_pool
 from ..profiles import SPLITS, Profile, data_dir
@@ -36,13 +27,13 @@ from .skills import SKILLS, Skill
 CLIPS_PER_TASK = 16
 MANIFEST = "manifest.jsonl"
 # The files that decide the pixels, and the fields of a profile that do.
-PIXELS = "skeleton skills poses motion scene camera hall athlete picture dataset".split()
+PIXELS = "skeleton skills poses motion scene camera hall athlete picture dataset"
 FIELDS = ("labels", "image_size", "clips_per_label", "sources_per_split", "long_tail", "render_seed")
 
 
 def hash_renderer() -> str:
     """Hash the code that decides the pixels."""
-    return hash_rooms(*(f"rendering/{name}.py" for name in PIXELS))
+    return hash_rooms(*(f"rendering/{name}.py" for name in PIXELS.split()))
 
 
 def recipe(profile: Profile) -> dict:
@@ -69,23 +60,23 @@ def build(
         raise ValueError(f"profile {profile.name!r} has no clips to render; choose smoke, mini or sim.")
     out = Path(out) if out else benchmark_dir(profile)
     wanted, recipe_path = recipe(profile), out / "recipe.json"
-    if recipe_path.exists() and read_json(recipe_path) != wanted:
+    if recipe_path.exists() and files.read_json(recipe_path) != wanted:
         raise ValueError(
             f"{out} holds another rendering (profile, seed or renderer differ from its recipe.json); "
             "give another --out, or delete that folder."
         )
-    with locked(out / MANIFEST):
-        write_json(wanted, recipe_path)
+    with files.locked(out / MANIFEST):
+        files.write_json(wanted, recipe_path)
         _render_missing(profile, out, workers, progress, splits)
     return out
 
 
 def check(out: Path) -> dict[str, list[str]]:
     """Name the clips that are missing or changed; both lists are empty when the rendering is complete."""
-    if not (Path(out) / "clips.parquet").exists():
+    if not (out / "clips.parquet").exists():
         raise FileNotFoundError(f"{out} holds no rendering; run `tfcovr render` first.")
-    wanted = pd.read_parquet(Path(out) / "clips.parquet").clip_id
-    done, known = _finished(out), read_manifest(Path(out) / MANIFEST)
+    wanted = files.load_table(out / "clips.parquet").clip_id
+    done, known = _finished(out), files.read_manifest(out / MANIFEST)
     return {
         "missing": [clip_id for clip_id in wanted if clip_id not in known],
         "changed": [clip_id for clip_id in wanted if clip_id in known and clip_id not in done],
@@ -107,7 +98,7 @@ def measure(profile: Profile, out: Path, n_clips: int = 60) -> pd.Series:
         ticks.append(time.process_time())
         read_clip(path, "centre", profile.frames)
         ticks.append(time.process_time())
-        rows.append([*(1000 * (b - a) for a, b in zip(ticks, ticks[1:])), path.stat().st_size])
+        rows.append([*(1000 * np.diff(ticks)), path.stat().st_size])
         path.unlink()
     return pd.DataFrame(rows, columns=["render ms", "encode ms", "decode ms", "bytes"]).median()
 
@@ -122,15 +113,15 @@ def _render_missing(profile: Profile, out: Path, workers: int, progress: bool, s
     bar = tqdm(
         total=len(clips), initial=len(done), unit="clip", desc=name, disable=not progress, mininterval=2
     )
-    write_manifest(read_manifest(out / MANIFEST).values(), out / MANIFEST)
-    clear_left_over(out / "clips")
+    files.write_manifest(files.read_manifest(out / MANIFEST).values(), out / MANIFEST)
+    files.clear_left_over(out / "clips")
     with make_pool(workers) as pool, bar:
         futures = [
             pool.submit(_render_task, task, out, profile.render_seed, profile.image_size) for task in tasks
         ]
         try:
             for future in as_completed(futures):
-                append_rows(lines := future.result(), out / MANIFEST)
+                files.append_rows(lines := future.result(), out / MANIFEST)
                 bar.update(len(lines))
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -141,10 +132,10 @@ def _tables(profile: Profile, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Plan and write the tables of clips and factors, or read them where the folder has them all."""
     paths = [out / f"{name}.parquet" for name in ("clips", "factors", "labels")]
     if all(path.exists() for path in paths):  # planning draws every hall, which takes seconds
-        return load_table(paths[0]), load_table(paths[1])
+        return files.load_table(paths[0]), files.load_table(paths[1])
     clips, factors = plan(profile)
     for table, path in zip((clips, factors, label_table(SKILLS[profile.labels])), paths):
-        write_table(table, path)
+        files.write_table(table, path)
     return clips, factors
 
 
@@ -171,9 +162,12 @@ def _sha256(path: Path) -> str:
 
 def _finished(out: Path) -> set[str]:
     """Clips whose file exists and has the bytes that the manifest lists."""
-
-    def is_intact(line: dict) -> bool:
-        path = Path(out) / "clips" / f"{line['clip_id']}.mp4"
-        return path.exists() and path.stat().st_size == line["bytes"] and _sha256(path) == line["sha256"]
-
-    return {clip_id for clip_id, line in read_manifest(Path(out) / MANIFEST).items() if is_intact(line)}
+    lines = files.read_manifest(out / MANIFEST)
+    paths = {clip_id: out / "clips" / f"{clip_id}.mp4" for clip_id in lines}
+    return {
+        clip_id
+        for clip_id, path in paths.items()
+        if path.exists()
+        and path.stat().st_size == lines[clip_id]["bytes"]
+        and _sha256(path) == lines[clip_id]["sha256"]
+    }

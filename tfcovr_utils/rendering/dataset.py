@@ -49,7 +49,7 @@ def label_table(skills: Iterable[Skill]) -> pd.DataFrame:
 
 
 def plan(profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Lay out the benchmark without rendering it: clips (as all sources give them) and their factors, a row a clip."""
+    """Lay out the benchmark without rendering it: clips, as all sources give them, and their factors."""
     skills, seed = SKILLS[profile.labels], profile.render_seed
     rng = np.random.default_rng([seed, 306])
     # FineGym's labels hold from a handful to over a thousand clips: close to log-normal.

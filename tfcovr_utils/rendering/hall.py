@@ -10,8 +10,8 @@ from .scene import WALL_WIDTH, Scene
 WATER = 0.6 + 0.5 - DIVE_DROP - 0.5  # height of the water: where the hands meet it when the flight ends
 FLOOR = {"FX": 0.0, "VT": 0.0, "BB": -0.32, "UB": -0.55}  # below the standing surface
 REACH = 6.0  # to both sides of what the camera looks at
-# Rectangles in the plane of travel: x from, x to (None: beyond the picture), z from, z to, colour, brightness.
-# They are painted in this order, after the floor.
+# Rectangles in the plane of travel, painted in this order after the floor: x from, x to (None: beyond the
+# picture), z from, z to, colour, brightness.
 Slab = tuple[float | None, float | None, float, float, str, float]
 SLABS: dict[str, list[Slab]] = {
     "FX": [],

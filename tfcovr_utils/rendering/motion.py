@@ -25,7 +25,7 @@ _UP = np.array([0.0, 0.0, 1.0])
 
 @dataclass(frozen=True)
 class Motion:
-    """One performance. World: x along the travel, y away from the default camera, z up from the standing surface."""
+    """One performance. World: x along the travel, y away from the camera, z up from the standing surface."""
 
     joints: np.ndarray  # (T, 15, 3) world positions
     orientation: np.ndarray  # (T, 3, 3) body frame -> world
@@ -35,7 +35,7 @@ class Motion:
 
 
 def draw_window(apparatus: str, rng: np.random.Generator) -> tuple[float, float]:
-    """Draw start and end of the flight or turn, as shares of the clip: alike for all skills of an apparatus."""
+    """Draw start and end of the flight or turn, as shares of the clip, without looking at the skill."""
     share = rng.uniform(0.74, 0.80)
     # The middle frame falls a little before or after half of the flight, never right on it: every count
     # can then pass through the middle frame's pose with a nearly even rhythm.
@@ -91,7 +91,7 @@ def _faces_back(skill: Skill) -> bool:
 
 
 def _somersault(skill: Skill, phase, middle: float, rng) -> np.ndarray:
-    """Somersault angle (T,) in degrees: at the middle frame upside-down, or upright after an arm-stand, give or take `MIDDLE_TILT`."""
+    """Somersault angle (T,) in degrees: near upside-down at the middle frame, or upright after an arm-stand."""
     if not skill.saltos:
         return np.zeros_like(phase)
     if skill.family == "vault":  # over the table upside down, then the salto

@@ -23,7 +23,7 @@ def render(
     rng: np.random.Generator,
     frames: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """Paint all frames of a clip, or those named, as uint8 (T, size, size, 3); without a motion there is no athlete.
+    """Paint all frames of a clip, or some, as uint8 (T, size, size, 3); without a motion, without athlete.
 
     All blur is the camera's: the blur of a limb would reveal its speed, and so a count, in one frame.
     """

@@ -50,34 +50,35 @@ LEAP_KEYS: dict[str, Keys] = {
         (0.5, pose(hip=45, knee=55, shoulder=90)),
         (0.75, pose(hip_r=95, knee_r=105, shoulder=90)),
     ],
-    **{name: [(0.3, held), (0.7, held)] for name, held in HELD_LEAPS.items()},
 }
-# What a family does before the flight and after it; saltos and dives are the same before it.
-_TAKE_OFF: Keys = [(-0.12, CROUCH), (-0.02, ARMS_UP), (0.0, ARMS_UP)]
-_LAND: Keys = [(0.98, STAND), (1.03, LANDING), (1.25, FINISH)]
+# What a family does before the flight or turn, and after it.
 BEFORE: dict[str, Keys] = {
-    "salto": _TAKE_OFF,
-    "dive": _TAKE_OFF,
     "armstand": [(0.0, STREAMLINED)],
     "dismount": [(-0.3, STREAMLINED), (0.0, STREAMLINED)],
     "vault": [(-0.4, STAND), (-0.30, CROUCH), (-0.22, STREAMLINED), (0.0, STREAMLINED)],
     "leap": [(-0.15, STAND), (-0.02, CROUCH), (0.06, STAND)],
     "turn": [(-0.15, STAND)],
+    "": [(-0.12, CROUCH), (-0.02, ARMS_UP), (0.0, ARMS_UP)],
 }
 AFTER: dict[str, Keys] = {
     "dive": [(1.0, STREAMLINED)],
     "leap": [(0.97, STAND), (1.04, LANDING), (1.2, STAND)],
     "turn": [(1.15, STAND)],
+    "": [(0.98, STAND), (1.03, LANDING), (1.25, FINISH)],
 }
 
 
 def key_poses(skill: Skill) -> Keys:
     """List the poses that a skill passes through, in order of phase."""
     if skill.family == "leap":
-        during = LEAP_KEYS[skill.base]
+        during = LEAP_KEYS.get(skill.base) or _hold(HELD_LEAPS[skill.base], 0.3)
     elif skill.family == "turn":
-        during = [(0.02, TURN_POSES[skill.base]), (0.98, TURN_POSES[skill.base])]
+        during = _hold(TURN_POSES[skill.base], 0.02)
     else:
-        during = [(0.12, SHAPE_POSES[skill.shape]), (0.88, SHAPE_POSES[skill.shape])]
-    before = BEFORE["armstand" if skill.armstand else skill.family]
-    return [*before, *during, *AFTER.get(skill.family, _LAND)]
+        during = _hold(SHAPE_POSES[skill.shape], 0.12)
+    before = BEFORE.get("armstand" if skill.armstand else skill.family, BEFORE[""])
+    return [*before, *during, *AFTER.get(skill.family, AFTER[""])]
+
+
+def _hold(held: np.ndarray, start: float) -> Keys:
+    return [(start, held), (1 - start, held)]

@@ -4,61 +4,55 @@ A `Scene` is drawn once per source video and without looking at any skill, so a 
 no hall, athlete or camera between its parts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 import cv2
 import numpy as np
 
 from .skeleton import Body
 
-FRAME_RATES = (24, 25, 30)
 WALL_WIDTH = 6.0  # width of the painted wall in body heights; it repeats beyond
 SKINS = ((255, 219, 190), (236, 188, 150), (198, 145, 105), (141, 94, 63))
 Colours = dict[str, tuple]  # what is painted -> RGB, 0 to 255
 
 
+def _between(low: float, high: float):
+    return field(metadata={"draw": lambda rng: rng.uniform(low, high)})
+
+
+def _one_of(*values: int):
+    return field(metadata={"draw": lambda rng: int(rng.choice(values))})
+
+
 @dataclass(frozen=True)
 class Scene:
-    """One source video. Lengths are in body heights, angles in degrees."""
+    """One source video. Lengths are in body heights, angles in degrees; fields are drawn in their order."""
 
     body: Body
     colours: Colours
     wall: np.ndarray  # (height, width, 3) picture behind everything
-    azimuth: float  # of the camera, off the side view
-    roll: float
-    view: float  # height of the view
-    lift: float  # height of the view's centre over its usual place
-    pan: float  # travel during one clip
-    jitter: float  # unsteadiness of the hand
-    blur: int  # camera blur in pixels of the painted frame
-    blur_angle: float
-    gain: float  # exposure
-    noise: float  # grain, grey levels
-    flight: float  # how high the camera goes with a dive or dismount, as a share of the usual path
-    fps: int
-    crf: int
+    azimuth: float = _between(-17, 17)  # of the camera, off the side view
+    roll: float = _between(-4, 4)
+    view: float = _between(1.64, 1.74)  # height of the view
+    lift: float = _between(-0.03, 0.03)  # height of the view's centre over its usual place
+    pan: float = _between(0.1, 0.9)  # travel during one clip
+    jitter: float = _between(0.0, 0.012)  # unsteadiness of the hand
+    blur: int = _one_of(0, 0, 2, 3)  # camera blur in pixels of the painted frame
+    blur_angle: float = _between(0, 180)
+    gain: float = _between(0.85, 1.12)  # exposure
+    noise: float = _between(0.3, 1.5)  # grain, grey levels
+    flight: float = _between(0.94, 1.06)  # height of the camera with a dive, as a share of the usual path
+    fps: int = _one_of(24, 25, 30)
+    crf: int = field(metadata={"draw": lambda rng: int(rng.integers(19, 27))})
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Scene":
         """Draw a scene; the order of the draws decides the pixels of a seed."""
         colours = _draw_colours(rng)
+        painted = {"colours": colours, "body": Body.draw(rng), "wall": _paint_wall(colours, rng)}
         return cls(
-            body=Body.draw(rng),
-            colours=colours,
-            wall=_paint_wall(colours, rng),
-            azimuth=rng.uniform(-17, 17),
-            roll=rng.uniform(-4, 4),
-            view=rng.uniform(1.64, 1.74),
-            lift=rng.uniform(-0.03, 0.03),
-            pan=rng.uniform(0.1, 0.9),
-            jitter=rng.uniform(0.0, 0.012),
-            blur=int(rng.choice([0, 0, 2, 3])),
-            blur_angle=rng.uniform(0, 180),
-            gain=rng.uniform(0.85, 1.12),
-            noise=rng.uniform(0.3, 1.5),
-            flight=rng.uniform(0.94, 1.06),
-            fps=int(rng.choice(FRAME_RATES)),
-            crf=int(rng.integers(19, 27)),
+            **painted,
+            **{one.name: one.metadata["draw"](rng) for one in fields(cls) if "draw" in one.metadata},
         )
 
 
@@ -68,7 +62,7 @@ def _hsv(hue, saturation, value) -> tuple:
 
 
 def _draw_colours(rng) -> Colours:
-    """Colours of athlete and hall. In every source the athlete's front is light, back dark, left bright, right dim."""
+    """Colours of athlete and hall: front light, back dark, left bright, right dim, in every source."""
     suit, hall = rng.random(), rng.random()
     skin = np.array(SKINS[rng.integers(4)])
     return {

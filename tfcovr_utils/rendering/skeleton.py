@@ -10,7 +10,10 @@ import numpy as np
 
 # The joint angles of a pose, in degrees. Zero is standing straight, arms along the body.
 # Flexion brings a limb forward; `abduct` and `spread` move both legs and both arms sideways.
-ANGLES = tuple("spine neck hip_l hip_r abduct knee_l knee_r shoulder_l shoulder_r spread elbow".split())
+ANGLES = (
+    *("spine", "neck", "hip_l", "hip_r", "abduct", "knee_l", "knee_r"),
+    *("shoulder_l", "shoulder_r", "spread", "elbow"),
+)
 JOINTS = (
     *("pelvis", "chest", "head", "hip_l", "knee_l", "foot_l", "hip_r", "knee_r", "foot_r"),
     *("shoulder_l", "elbow_l", "hand_l", "shoulder_r", "elbow_r", "hand_r"),
@@ -57,7 +60,7 @@ def pose(**angles: float) -> np.ndarray:
 
 
 def forward_kinematics(angles: np.ndarray, body: Body) -> np.ndarray:
-    """Compute joint positions (T, 15, 3) in the body frame, centred on the centre of mass, from angles (T, 11)."""
+    """Compute joint positions (T, 15, 3) in the body frame, about the centre of mass, from angles (T, 11)."""
     a = dict(zip(ANGLES, np.radians(angles).T))
     zero = np.zeros(len(angles))
 
@@ -94,7 +97,7 @@ def forward_kinematics(angles: np.ndarray, body: Body) -> np.ndarray:
 
 
 def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
-    """Make rotation matrices (T, 3, 3) about one axis; about y a positive turn takes the head (z) towards x."""
+    """Make rotation matrices (T, 3, 3) about an axis; about y a positive turn takes the head (z) towards x."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     one, zero = np.ones_like(cos), np.zeros_like(cos)
     rows = {

@@ -4,7 +4,7 @@ Labels are written as FineGym and FineDiving write theirs, so `labels.parse_labe
 ones. `motion.py` says how a skill moves.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 
@@ -19,20 +19,21 @@ TURN_LEGS = {
     "tuck stand": "in tuck stand on one leg, free leg optional",
     "back attitude": "in back attitude, knee of free leg at horizontal throughout turn",
 }
-# Family (or base, where it has a text of its own) -> label.
-TEXTS = {
-    "salto": "{many}salto {direction} {shape}{with_twists}",
-    "dismount": "(swing forward) {many}salto {direction} {shape}{with_turns}",
-    "vault": "{base} on, {shape} salto {direction}{with_turns} off",
-    "tsukahara": "tsukahara {shape}{with_turns}",
-    "turn": "{twists:g} turn {legs}",
-    "leap": "{base}{with_turns}",
+# Family -> its label, and the factors that a row of a list of skills gives.
+_SALTO = "{many}salto {direction} {shape}"
+FAMILIES = {
+    "salto": (f"{_SALTO}{{twists}}", "apparatus direction shape saltos twists"),
+    "dismount": (f"(swing forward) {_SALTO}{{turns}}", "apparatus direction shape saltos twists"),
+    "leap": ("{base}{turns}", "apparatus base twists"),
+    "turn": ("{count:g} turn {legs}", "apparatus base twists"),
+    "vault": ("{base} on, {shape} salto {direction}{turns} off", "apparatus base shape saltos twists"),
+    "dive": ("", "apparatus direction shape saltos twists armstand"),
 }
-# Leaps and vaults with another label where they have no turn.
-UNTURNED = {
-    "split leap": "split leap forward",
-    "straddle pike jump": "straddle pike jump or side split jump",
-    "tsukahara": "tsukahara {shape} salto",
+# Bases with a label of their own: with turns, and without.
+BASE_TEXTS = {
+    "split leap": ("{base}{turns}", "split leap forward"),
+    "straddle pike jump": ("{base}{turns}", "straddle pike jump or side split jump"),
+    "tsukahara": ("tsukahara {shape}{turns}", "tsukahara {shape} salto"),
 }
 
 
@@ -64,54 +65,39 @@ class Skill:
         '5152b'
         """
         if self.family == "dive":
-            direction, halves = DIVE_DIRECTIONS[self.direction], round(2 * self.saltos)
-            if self.armstand or self.twists:
-                group = "6" if self.armstand else "5"
-                twists = str(round(2 * self.twists)) if self.twists else ""
-                return f"{group}{direction}{halves}{twists}{SHAPES[self.shape]}"
-            return f"{direction}0{halves}{SHAPES[self.shape]}"
-        text = TEXTS.get(self.base, TEXTS[self.family])
-        if not self.twists:
-            text = UNTURNED.get(self.base, text)
-        count = f" with {self.twists:g}" if self.twists else ""
-        words = {
-            "many": {2: "double ", 3: "triple "}.get(self.saltos, ""),
-            "with_twists": count and f"{count} twist",
-            "with_turns": count and f"{count} turn",
-            "legs": TURN_LEGS.get(self.base, ""),
-        }
-        return f"({self.apparatus}) {text.format(**asdict(self), **words)}"
+            return self._code()
+        text = FAMILIES[self.family][0]
+        if self.base in BASE_TEXTS:
+            text = BASE_TEXTS[self.base][not self.twists]
+        many = {2: "double ", 3: "triple "}.get(self.saltos, "")
+        twists, turns = (f" with {self.twists:g} {word}" * bool(self.twists) for word in ("twist", "turn"))
+        words = {"many": many, "count": self.twists, "legs": TURN_LEGS.get(self.base), "turns": turns}
+        return f"({self.apparatus}) {text.format(**{**asdict(self), **words, 'twists': twists})}"
 
-
-# Family -> the factors that the rows below vary, and those that are always the same.
-_VARIED = {
-    "salto": (["apparatus", "direction", "shape", "saltos", "twists"], {}),
-    "dismount": (["shape", "saltos", "twists"], {"apparatus": "UB", "direction": "backward"}),
-    "leap": (["apparatus", "base", "twists"], {}),
-    "turn": (["apparatus", "base", "twists"], {}),
-    "vault": (["base", "shape", "twists"], {"apparatus": "VT", "saltos": 1}),
-    "dive": (["direction", "shape", "saltos", "twists", "armstand"], {"apparatus": "DV"}),
-}
+    def _code(self) -> str:
+        direction, halves = DIVE_DIRECTIONS[self.direction], f"{2 * self.saltos:g}"
+        twists = f"{2 * self.twists:g}" if self.twists else ""
+        if self.armstand or self.twists:
+            return f"{'6' if self.armstand else '5'}{direction}{halves}{twists}{SHAPES[self.shape]}"
+        return f"{direction}0{halves}{SHAPES[self.shape]}"
 
 
 def _skills(*rows: tuple) -> list[Skill]:
-    """Make the skills of some rows: each row is a family and the values of its factors, in all combinations."""
+    """Make the skills of some rows: a row is a family and the values of its factors, in all combinations."""
     skills = []
     for family, *values in rows:
-        names, constant = _VARIED[family]
-        axes = [_split(value) for value in values]
-        for chosen in product(*axes):
-            factors = {"family": family, "base": family, **constant, **dict(zip(names, chosen))}
+        for chosen in product(*map(_choices, values)):
+            factors = {"base": family, **dict(zip(FAMILIES[family][1].split(), chosen))}
             if family == "vault":
                 factors["direction"] = VAULT_ENTRIES[factors["base"]]
-            skills.append(Skill(**factors))
+            skills.append(Skill(family=family, **factors))
     return skills
 
 
-def _split(values: object) -> Iterable:
-    return (
-        values.split(" | ") if isinstance(values, str) else values if isinstance(values, tuple) else (values,)
-    )
+def _choices(values: object) -> Sequence:
+    if isinstance(values, str):
+        return values.split(" | ")
+    return values if isinstance(values, tuple) else (values,)
 
 
 # Twenty labels, which give every notebook a few pairs of both kinds.
@@ -121,7 +107,7 @@ _SMOKE = _skills(
     ("salto", "FX", "backward", "tucked", 2, 0),
     ("leap", "FX | BB", "switch leap", (0, 1)),
     ("turn", "FX | BB", "below horizontal", (1, 2)),
-    ("dive", "forward | backward", "piked", (1.5, 2.5)),
+    ("dive", "DV", "forward | backward", "piked", (1.5, 2.5)),
 )
 # The default benchmark: several labels share every count, and every apparatus has its own skills.
 _MINI = _skills(
@@ -136,18 +122,18 @@ _MINI = _skills(
     ("leap", "FX | BB", "split leap | switch leap", (0, 1)),
     ("turn", "FX | BB", "below horizontal", (1, 2)),
     ("turn", "FX", "held up in split", (1, 2)),
-    ("dismount", "tucked | stretched", 2, (0, 1)),
-    ("vault", "handspring forward", "stretched", (0, 1, 2)),
-    ("dive", "forward | backward", "piked", (1.5, 2.5, 3.5)),
-    ("dive", "forward", "tucked", (2.5, 3.5)),
-    ("dive", "inward | reverse", "piked", (1.5, 2.5)),
-    ("dive", "backward", "piked", 1.5, (0.5, 1.5, 2.5)),
-    ("dive", "forward", "piked", 2.5, (1, 2)),
+    ("dismount", "UB", "backward", "tucked | stretched", 2, (0, 1)),
+    ("vault", "VT", "handspring forward", "stretched", 1, (0, 1, 2)),
+    ("dive", "DV", "forward | backward", "piked", (1.5, 2.5, 3.5)),
+    ("dive", "DV", "forward", "tucked", (2.5, 3.5)),
+    ("dive", "DV", "inward | reverse", "piked", (1.5, 2.5)),
+    ("dive", "DV", "backward", "piked", 1.5, (0.5, 1.5, 2.5)),
+    ("dive", "DV", "forward", "piked", 2.5, (1, 2)),
 )
 # Larger grids, of which `sim` takes the plainest.
 _LEAPS = (
-    "split leap | switch leap | straddle pike jump | wolf hop or jump | ring jump | pike jump | tuck hop or jump | "
-    "sheep jump | cat leap | stretched hop or jump"
+    "split leap | switch leap | straddle pike jump | wolf hop or jump | ring jump | pike jump | "
+    "tuck hop or jump | sheep jump | cat leap | stretched hop or jump"
 )
 _GYMNASTICS = _skills(
     ("salto", "FX | BB", "backward | forward", "tucked | piked | stretched", 1, (0, 0.5, 1, 1.5, 2, 2.5, 3)),
@@ -156,16 +142,16 @@ _GYMNASTICS = _skills(
     ("salto", "FX", "backward", "tucked", 3, 0),
     ("leap", "FX | BB", _LEAPS, (0, 0.5, 1, 1.5)),
     ("turn", "FX | BB", tuple(TURN_LEGS), (1, 1.5, 2, 3)),
-    ("dismount", "tucked | piked | stretched", (1, 2), (0, 0.5, 1, 1.5, 2)),
-    ("vault", tuple(VAULT_ENTRIES), "tucked | piked | stretched", (0, 0.5, 1, 1.5, 2, 2.5)),
+    ("dismount", "UB", "backward", "tucked | piked | stretched", (1, 2), (0, 0.5, 1, 1.5, 2)),
+    ("vault", "VT", tuple(VAULT_ENTRIES), "tucked | piked | stretched", 1, (0, 0.5, 1, 1.5, 2, 2.5)),
 )
 _DIVES = _skills(
-    ("dive", tuple(DIVE_DIRECTIONS), "piked | tucked", (1.5, 2.5, 3.5)),
-    ("dive", "backward | reverse", "piked", 1.5, (0.5, 1.5, 2.5, 3.5)),
-    ("dive", "forward", "piked", 1.5, (1, 2, 3)),
-    ("dive", "forward | backward", "piked", 2.5, (1, 2, 3)),
-    ("dive", "backward", "piked", 2.5, (0.5, 1.5)),
-    ("dive", "forward | backward", "piked | tucked", (1, 2), 0, True),
+    ("dive", "DV", tuple(DIVE_DIRECTIONS), "piked | tucked", (1.5, 2.5, 3.5)),
+    ("dive", "DV", "backward | reverse", "piked", 1.5, (0.5, 1.5, 2.5, 3.5)),
+    ("dive", "DV", "forward", "piked", 1.5, (1, 2, 3)),
+    ("dive", "DV", "forward | backward", "piked", 2.5, (1, 2, 3)),
+    ("dive", "DV", "backward", "piked", 2.5, (0.5, 1.5)),
+    ("dive", "DV", "forward | backward", "piked | tucked", (1, 2), 0, True),
 )
 
 
