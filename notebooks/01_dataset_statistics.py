@@ -40,7 +40,6 @@ from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.video.frames import read_clips
 from tfcovr_utils.labels import Attributes
 from tfcovr_utils.rendering import shortcuts
-from tfcovr_utils.rendering.build import measure
 from tfcovr_utils.profiles import ROOT, annotations_dir, get_profile, provenance, runs_dir
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.benchmark.benchmark import Benchmark
@@ -164,12 +163,6 @@ if rendered:
 others = first[(first.base != "salto") | (first.apparatus != "FX")].groupby(["apparatus", "family"]).last()
 if rendered:
     display(plots.contact_sheet({textwrap.fill(row.text, 34): read_clips([folder / row.path], 12)[0] for row in others.itertuples()}))
-
-# %%
-if rendered:
-    cost = measure(profile, folder)
-    display(Markdown(f"A clip takes {cost['render ms']:.1f} ms of a processor to render, {cost['encode ms']:.1f} to encode, {cost['decode ms']:.1f} to "
-                     f"decode {profile.frames} frames of, and {cost['bytes']:,.0f} bytes (medians)."))
 
 # %% [markdown]
 # ## Are there shortcuts?

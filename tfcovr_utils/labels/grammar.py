@@ -73,9 +73,9 @@ def _parse_dive(code: str) -> Attributes:
     )
 
 
-def _as_written(attribute: str, values: str) -> list[tuple[str, str, str]]:
+def _as_written(attribute: str, values: str, before: str = "") -> list[tuple[str, str, str]]:
     """Make the rows of values that a label writes as we name them."""
-    return [(attribute, value, value) for value in values.split(", ")]
+    return [(attribute, value, before + value) for value in values.split(", ")]
 
 
 # Rows of (attribute, value, pattern), tried from the top. A row that matches takes its words out of the
@@ -124,11 +124,8 @@ _GRAMMAR = (
     # Circles end in a handstand unless the label says otherwise.
     ("", "", r"to handstand|before handstand phase"),
     ("finish", "toes on bar", r", end with toes-on-bar"),
-    ("finish", "rear inverted pike support", r"to rear inverted pike support"),
+    *_as_written("finish", "rear inverted pike support, rear support, clear support, front support", "to "),
     ("finish", "clear rear support", r"to finish in clear rear support"),
-    ("finish", "rear support", r"to rear support"),
-    ("finish", "clear support", r"to clear support"),
-    ("finish", "front support", r"to front support"),
     ("entry", "high bar", r"from high bar(?= to low bar)"),
     ("entry", "low bar", r"from low bar(?= to high bar)"),
     ("finish", "low bar", r"to low bar"),
@@ -142,8 +139,7 @@ _GRAMMAR = (
     ("finish", "cross position", r"landing in cross position|to cross stand"),
     ("modifiers", "over high bar", r"(?<=tucked )over high bar"),
     ("", "", r",? (?:to )?land(?:ing)? on one (?:or both (?:feet|legs)|foot)"),
-    ("", "", r"from cross position|, also with support on one arm|with flight(?! phase)"),
-    ("", "", r"over (?:high bar|hb)"),
+    ("", "", r"from cross position|, also with support on one arm|with flight(?! phase)|over (high bar|hb)"),
     # Extras.
     ("modifiers", "side position", r"(?:in|from) side position|^side(?= yang-bo)"),
     ("modifiers", "hop", r"with hop(?= \d)"),
@@ -196,9 +192,8 @@ _GRAMMAR = (
     ("base", "tuck jump to split", r"tuck jump with separation of legs to cross split .* phase"),
     # Jumps that differ in the shape of the body only.
     ("shape", "tucked", r"tuck(?= hop| jump)"),
-    ("shape", "stretched", r"stretched(?= hop| jump)"),
     ("shape", "piked", r"pike(?= jump)"),
-    ("shape", "wolf", r"wolf(?= hop| jump)"),
+    ("shape", str, r"(stretched|wolf)(?= hop| jump)"),
     ("base", "sheep jump", r"sheep jump(?:, jump with upper back arch .*)?"),
     ("base", "stride leap", r"stride leap forward with change of legs to wolf position"),
     *_as_written("base", "jump with legs separated, cat leap"),

@@ -7,12 +7,10 @@ stopped: a clip whose file matches its line in the manifest is not rendered agai
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -20,7 +18,7 @@ from ..machine import files
 from ..machine.hashing import hash_rooms, hash_text
 from ..machine.workers import make_pool
 from ..profiles import SPLITS, Profile, data_dir
-from ..video import read_clip, write_clip
+from ..video import write_clip
 from .dataset import label_table, plan, render_clip, scene_of
 from .skills import SKILLS, Skill
 
@@ -83,32 +81,12 @@ def check(out: Path) -> dict[str, list[str]]:
     }
 
 
-def measure(profile: Profile, out: Path, n_clips: int = 60) -> pd.Series:
-    """Measure a clip's processor time to render, encode and decode (ms), and its file's bytes: medians."""
-    clips, factors = plan(profile)
-    rows, path = [], Path(out) / ".measured.mp4"
-    for row in clips.merge(factors, on="clip_id").sample(n_clips, random_state=0).to_dict("records"):
-        scene_of(
-            profile.render_seed, row["source_video"]
-        )  # drawn once a source, so not part of a clip's time
-        ticks = [time.process_time()]
-        frames = _render_row(row, profile.render_seed, profile.image_size)
-        ticks.append(time.process_time())
-        _write_row(row, frames, profile.render_seed, path)
-        ticks.append(time.process_time())
-        read_clip(path, "centre", profile.frames)
-        ticks.append(time.process_time())
-        rows.append([*(1000 * np.diff(ticks)), path.stat().st_size])
-        path.unlink()
-    return pd.DataFrame(rows, columns=["render ms", "encode ms", "decode ms", "bytes"]).median()
-
-
 def _render_missing(profile: Profile, out: Path, workers: int, progress: bool, splits: Sequence[str]) -> None:
     clips, factors = _tables(profile, out)
     done = _finished(out)
     todo = clips[clips.split.isin(splits) & ~clips.clip_id.isin(done)].merge(factors, on="clip_id")
-    jobs = todo.sort_values("source_video").to_dict("records")
-    tasks = [jobs[start : start + CLIPS_PER_TASK] for start in range(0, len(jobs), CLIPS_PER_TASK)]
+    rows = todo.sort_values("source_video").to_dict("records")
+    tasks = [rows[start : start + CLIPS_PER_TASK] for start in range(0, len(rows), CLIPS_PER_TASK)]
     name = f"render {profile.name}"
     bar = tqdm(
         total=len(clips), initial=len(done), unit="clip", desc=name, disable=not progress, mininterval=2
@@ -116,9 +94,8 @@ def _render_missing(profile: Profile, out: Path, workers: int, progress: bool, s
     files.write_manifest(files.read_manifest(out / MANIFEST).values(), out / MANIFEST)
     files.clear_left_over(out / "clips")
     with make_pool(workers) as pool, bar:
-        futures = [
-            pool.submit(_render_task, task, out, profile.render_seed, profile.image_size) for task in tasks
-        ]
+        setting = (out, profile.render_seed, profile.image_size)
+        futures = [pool.submit(_render_task, task, *setting) for task in tasks]
         try:
             for future in as_completed(futures):
                 files.append_rows(lines := future.result(), out / MANIFEST)
@@ -142,18 +119,11 @@ def _tables(profile: Profile, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _render_task(rows: list[dict], out: Path, seed: int, size: int) -> list[dict]:
     lines = []
     for row in rows:
-        path = out / row["path"]
-        _write_row(row, _render_row(row, seed, size), seed, path)
+        path, clip = out / row["path"], (row["clip_id"], row["source_video"], seed)
+        frames = render_clip(Skill.from_row(row), *clip, size)
+        write_clip(path, frames, row["fps"], crf=scene_of(seed, row["source_video"]).crf)
         lines.append({"clip_id": row["clip_id"], "bytes": path.stat().st_size, "sha256": _sha256(path)})
     return lines
-
-
-def _render_row(row: dict, seed: int, size: int):
-    return render_clip(Skill.from_row(row), row["clip_id"], row["source_video"], seed, size)
-
-
-def _write_row(row: dict, frames, seed: int, path: Path) -> None:
-    write_clip(path, frames, row["fps"], crf=scene_of(seed, row["source_video"]).crf)
 
 
 def _sha256(path: Path) -> str:
@@ -162,12 +132,11 @@ def _sha256(path: Path) -> str:
 
 def _finished(out: Path) -> set[str]:
     """Clips whose file exists and has the bytes that the manifest lists."""
-    lines = files.read_manifest(out / MANIFEST)
-    paths = {clip_id: out / "clips" / f"{clip_id}.mp4" for clip_id in lines}
+
+    def is_intact(clip_id: str, line: dict) -> bool:
+        path = out / "clips" / f"{clip_id}.mp4"
+        return path.exists() and path.stat().st_size == line["bytes"] and _sha256(path) == line["sha256"]
+
     return {
-        clip_id
-        for clip_id, path in paths.items()
-        if path.exists()
-        and path.stat().st_size == lines[clip_id]["bytes"]
-        and _sha256(path) == lines[clip_id]["sha256"]
+        clip_id for clip_id, line in files.read_manifest(out / MANIFEST).items() if is_intact(clip_id, line)
     }

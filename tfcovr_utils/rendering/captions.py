@@ -14,13 +14,9 @@ from .picture import draw_side
 from .skeleton import AT
 from .skills import Skill
 
-PLACES = {
-    "FX": "on the floor",
-    "BB": "on the beam",
-    "VT": "at the vault table",
-    "UB": "at the bars",
-    "DV": "over the pool",
-}
+PLACES = dict(
+    FX="on the floor", BB="on the beam", VT="at the vault table", UB="at the bars", DV="over the pool"
+)
 # Names of both ends of each axis of the view: right, away from the camera, up.
 HEAD = (("head right", "head left"), ("head far", "head near"), ("head up", "head down"))
 CHEST = (
@@ -38,13 +34,10 @@ def frame_facts(skill: Skill, clip_id: str, source_video: str, seed: int = 0) ->
     away = camera.away / np.linalg.norm(camera.away)
     view = np.stack([camera.right, away, [0.0, 0.0, 1.0]])  # (3, 3) right, away, up
     flying = (motion.phase >= 0) & (motion.phase <= 1) & (skill.family != "turn")
+    phases, place = np.where(flying, "in the air", "with support").tolist(), PLACES[skill.apparatus]
     return [
-        {
-            "place": PLACES[skill.apparatus],
-            **_describe(joints, view),
-            "phase": "in the air" if in_air else "with support",
-        }
-        for joints, in_air in zip(motion.joints, flying)
+        {"place": place, **_describe(joints, view), "phase": phase}
+        for joints, phase in zip(motion.joints, phases)
     ]
 
 
@@ -59,13 +52,11 @@ def caption(facts: dict[str, str]) -> str:
 
 def middle_frames(clips: pd.DataFrame, factors: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Describe the middle frame of each clip, a row a clip; `build` wrote `factors` beside the clips."""
-    rows = clips[["clip_id", "source_video"]].merge(factors, on="clip_id", how="left").to_dict("records")
-    return pd.DataFrame(
-        [
-            frame_facts(Skill.from_row(row), row["clip_id"], row["source_video"], seed)[row["n_frames"] // 2]
-            for row in rows
-        ]
-    )
+    facts = []
+    for row in clips[["clip_id", "source_video"]].merge(factors, on="clip_id", how="left").to_dict("records"):
+        frames = frame_facts(Skill.from_row(row), row["clip_id"], row["source_video"], seed)
+        facts.append(frames[row["n_frames"] // 2])
+    return pd.DataFrame(facts)
 
 
 def _describe(joints: np.ndarray, view: np.ndarray) -> dict[str, str]:
@@ -81,11 +72,12 @@ def _describe(joints: np.ndarray, view: np.ndarray) -> dict[str, str]:
     arms = [bone(f"shoulder_{side}", f"hand_{side}") for side in "lr"]
     hips = [_angle(thigh, -torso) for thigh in thighs]
     knees = [_angle(shin, thigh) for shin, thigh in zip(shins, thighs)]
+    raised = sum(_angle(arm, torso) for arm in arms) / 2
     return {
         "shape": _shape(hips, knees, _angle(*thighs)),
         "head": _names(view @ torso, HEAD),
         "chest": _names(view @ np.cross(left, torso), CHEST),
-        "arms": _arms(sum(_angle(arm, torso) for arm in arms) / 2),
+        "arms": "arms overhead" if raised < 50 else "arms out" if raised < 120 else "arms low",
     }
 
 
@@ -108,8 +100,3 @@ def _shape(hips: list[float], knees: list[float], apart: float) -> str:
     if max(hips) < 35:
         return "straight" if max(knees) < 35 else "knees bent"
     return "hunched"
-
-
-def _arms(angle: float) -> str:
-    """Name the mean angle of the arms from the torso's upward line."""
-    return "arms overhead" if angle < 50 else "arms out" if angle < 120 else "arms low"

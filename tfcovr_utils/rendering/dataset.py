@@ -55,24 +55,17 @@ def plan(profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
     # FineGym's labels hold from a handful to over a thousand clips: close to log-normal.
     share = np.exp(rng.normal(0, 1.1, len(skills))) if profile.long_tail else np.ones(len(skills))
     share /= share.mean()
-    labels = [(label_id(skill), _kind(skill), asdict(skill)) for skill in skills]
+    labels = [(label_id(skill), _kind(skill), asdict(skill).values()) for skill in skills]
     rows = []
     for split, per_label, n_sources in zip(SPLITS, profile.clips_per_label, profile.sources_per_split):
         for (name, kind, factors), weight in zip(labels, share):
             count = max(2, round(per_label * weight))
             for take, number in enumerate(np.resize(rng.permutation(n_sources), count)):
                 source = f"{kind}-{split}-{number:03d}"
-                rows.append(
-                    {
-                        "clip_id": f"{source}_{name}_{take // n_sources}",
-                        "dataset": DATASETS[kind],
-                        "source_video": source,
-                        "label_id": name,
-                        "split": split,
-                        **factors,
-                    }
-                )
-    table = pd.DataFrame(rows).sort_values("clip_id", ignore_index=True)
+                clip_id = f"{source}_{name}_{take // n_sources}"
+                rows.append((clip_id, DATASETS[kind], source, name, split, *factors))
+    columns = [*CLIPS[:5], *asdict(skills[0])]
+    table = pd.DataFrame(rows, columns=columns).sort_values("clip_id", ignore_index=True)
     table["n_frames"] = [_n_frames(seed, clip_id) for clip_id in table.clip_id]
     table["fps"] = [scene_of(seed, source).fps for source in table.source_video]
     table = table.assign(
@@ -124,10 +117,8 @@ def _n_frames(seed: int, clip_id: str) -> int:
     return int(random_stream(seed, clip_id, "length").integers(*FRAMES_RANGE))
 
 
-def _film(
-    apparatus: str, clip_id: str, source_video: str, seed: int
-) -> tuple[Scene, tuple[float, float], np.ndarray]:
-    """Scene, flight window and camera path of a clip: all that does not depend on the skill."""
+def _film(apparatus: str, clip_id: str, source_video: str, seed: int) -> tuple:
+    """Scene, flight window and camera path (T, 2) of a clip: all that does not depend on the skill."""
     scene = scene_of(seed, source_video)
     window = draw_window(apparatus, random_stream(seed, clip_id, "window"))
     rng = random_stream(seed, clip_id, "camera")

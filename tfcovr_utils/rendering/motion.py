@@ -91,7 +91,7 @@ def _faces_back(skill: Skill) -> bool:
 
 
 def _somersault(skill: Skill, phase, middle: float, rng) -> np.ndarray:
-    """Somersault angle (T,) in degrees: near upside-down at the middle frame, or upright after an arm-stand."""
+    """Somersault angle (T,) in degrees: about upside-down at the middle frame, upright after an arm-stand."""
     if not skill.saltos:
         return np.zeros_like(phase)
     if skill.family == "vault":  # over the table upside down, then the salto

@@ -50,9 +50,7 @@ def render_pictures(
     if not (folder / "facts.parquet").exists():
         per_source = CLIPS_PER_SOURCE * FRAMES_PER_CLIP
         tables = [None] * n_sources
-        bar = tqdm(
-            total=n_sources, unit="source", desc="render pictures", disable=not progress, mininterval=2
-        )
+        bar = tqdm(total=n_sources, desc="render pictures", disable=not progress, mininterval=2)
         with replacing(folder / "frames.npy") as temporary, make_pool(workers) as pool, bar:
             frames = create_array(temporary, (n_sources * per_source, SIZE, SIZE, 3))
             futures = {pool.submit(_render_source, source, seed): source for source in range(n_sources)}

@@ -97,7 +97,7 @@ def forward_kinematics(angles: np.ndarray, body: Body) -> np.ndarray:
 
 
 def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
-    """Make rotation matrices (T, 3, 3) about an axis; about y a positive turn takes the head (z) towards x."""
+    """Make rotation matrices (T, 3, 3); about y a positive turn takes the head (z) towards x."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     one, zero = np.ones_like(cos), np.zeros_like(cos)
     rows = {
