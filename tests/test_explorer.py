@@ -334,7 +334,7 @@ def test_the_reel_shows_each_clip_captioned(tmp_path):
     broken = write_reel(tmp_path / "reel.mp4", clips, longest_s=2)
     assert list(broken) == [str(tmp_path / "broken.mp4")]
     info = probe(tmp_path / "reel.mp4")
-    assert (info.width, info.height, info.n_frames, info.codec) == (WIDTH, HEIGHT, FPS * 1 + FPS * 2, "h264")
+    assert (info.width, info.height, info.n_frames) == (WIDTH, HEIGHT, FPS * 1 + FPS * 2)
     frames = read_clip(tmp_path / "reel.mp4", [3, 60])
     assert frames[0, 150, 320].argmax() == 0 and frames[1, 150, 320].argmax() == 2
     assert all(frame[HEIGHT - 40 :].max() > 150 for frame in frames)  # the caption is drawn

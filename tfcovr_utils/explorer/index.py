@@ -17,6 +17,7 @@ from ..machine.files import write_json
 from ..machine.hashing import digest
 from ..profiles import data_dir
 from ..sources.folder import load, read_duration
+from ..video.hashes import version_if_any
 from ..video.listing import VIDEO_SUFFIXES, list_videos
 
 AT_ONCE = 32  # files looked at between two savings
@@ -52,7 +53,7 @@ def index_folder(folder: Path, say: Callable[[str], None] = lambda _: None) -> I
     folder = find_folder(folder)
     cache_path = index_path(folder)
     known = _read_cache(cache_path)
-    versions = {path.relative_to(folder).as_posix(): _version(path) for path in list_videos(folder)}
+    versions = {path.relative_to(folder).as_posix(): version_if_any(path) for path in list_videos(folder)}
     found = {
         name: known[name]["found"]
         for name, version in versions.items()
@@ -88,15 +89,6 @@ def find_folder(path: Path) -> Path:
 def index_path(folder: Path) -> Path:
     """Where the cache of a folder is: not in the folder, which may be read-only."""
     return data_dir() / "folders" / f"{folder.name}-{digest(str(folder))[:16]}.json"
-
-
-def _version(path: Path) -> list[int] | None:
-    """What changes when a file does, an empty or unreadable one too; None for a link that leads nowhere."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _read_cache(path: Path) -> dict[str, dict]:

@@ -4,7 +4,6 @@
 """
 
 import time
-from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
@@ -127,7 +126,7 @@ class Explorer:
     def choose(self, clip_id: str) -> None:
         """Make a clip the query, and ask the same of it."""
         self._take(clip_id)
-        self._ask_again()
+        self._again()
 
     @guarded
     def search(self) -> None:
@@ -136,16 +135,14 @@ class Explorer:
 
     def ask_for(self, text: str) -> None:
         """Ask a suggestion."""
-        with self._not_typing():
-            self.text.value = text
+        self._set_text(text)
         self.search()
 
     @guarded
     def more_like(self, clip_id: str) -> None:
         """Rank by likeness to a clip, without a modification."""
         self._take(clip_id)
-        with self._not_typing():
-            self.text.value = ""
+        self._set_text("")
         self._ask("")
 
     @guarded
@@ -195,14 +192,11 @@ class Explorer:
         """Cards that one method has."""
         return CARDS // max(1, len(self.answers))
 
-    @contextmanager
-    def _not_typing(self):
-        """While the text is set by the explorer itself."""
+    def _set_text(self, text: str) -> None:
+        """Set the text without asking it."""
         self._typing = False
-        try:
-            yield
-        finally:
-            self._typing = True
+        self.text.value = text
+        self._typing = True
 
     def _answered(self) -> list[Answer]:
         if not self.answers:
@@ -221,9 +215,6 @@ class Explorer:
 
     @guarded
     def _again(self) -> None:
-        self._ask_again()
-
-    def _ask_again(self) -> None:
         """Repeat the question for another clip or control, if there was one."""
         if self.answers or self.text.value.strip():
             self._ask(self.text.value)

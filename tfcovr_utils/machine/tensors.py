@@ -75,7 +75,7 @@ def read_checkpoint(path: Path, identity: dict) -> dict:
     other = [key for key in identity if saved.get("identity", {}).get(key) != identity[key]]
     if other:
         raise ValueError(
-            f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with, or "
-            "remove it to begin again."
+            f"{path} was written by a run with other {' and '.join(other)}; resume with what it began with,"
+            " or remove it to begin again."
         )
     return saved

@@ -6,13 +6,12 @@ asked; `listing` finds videos in folders, `hashes` hashes them. No audio, no net
 """
 
 from .decoding import read_clip
-from .inspection import ClipInfo, probe
+from .inspection import probe
 from .picture import is_picture
 from .request import VideoError, sample_indices
 from .writing import cut_clip, preview, write_clip
 
 __all__ = [
-    "ClipInfo",
     "VideoError",
     "cut_clip",
     "is_picture",

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ..machine.memory import free_memory
 from .decoding import read_clip
+from .hashes import version_if_any
 from .request import VideoError
 
 CACHED_SHARE = 0.15  # of the memory that is free at first
@@ -28,8 +29,7 @@ class FrameCache:
     def read(self, path: Path, policy: str, frames: int) -> np.ndarray:
         """As `read_clip`, but from the cache if the file is unchanged; do not write into the shared array."""
         path = Path(path)
-        version = path.stat() if path.exists() else None
-        key = (path.absolute(), version and (version.st_mtime_ns, version.st_size), policy, frames)
+        key = (path.absolute(), str(version_if_any(path)), policy, frames)
         if key in self.clips:
             return self.clips[key]
         clip = read_clip(path, policy, frames)

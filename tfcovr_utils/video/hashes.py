@@ -1,6 +1,7 @@
 """Hashes of clip files, the keys of embeddings and results; cached while a file is unchanged."""
 
 import json
+import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,16 @@ def clip_exists(path: Path) -> bool:
 
 def file_version(path: Path) -> list[int]:
     """Return what changes when a file does: size and times of change. VideoError if it cannot be read."""
-    status = check_file(path)
+    check_file(path)
+    return version_if_any(path)
+
+
+def version_if_any(path: Path) -> list[int] | None:
+    """As `file_version`, also of an empty or unreadable file; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
     # Copying tools set the first time back; nobody can set the second.
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
@@ -47,7 +57,8 @@ def hash_clips(
     def look(name: str) -> dict | str:
         try:
             version, entry = file_version(folder / name), known.get(name, {})
-            return entry if entry.get("version") == version else _hash_version(folder / name, version)
+            changed = entry.get("version") != version
+            return {"version": version, "sha256": digest_file(folder / name)} if changed else entry
         except VideoError as error:
             return str(error)
         except OSError as error:
@@ -72,10 +83,6 @@ def hash_contents(names: Iterable[str], folder: Path, cache_dir: Path) -> str:
     files, faults = hash_clips(names, folder, cache_dir)
     contents = [(name, file["sha256"]) for name, file in sorted(files.items())]
     return hash_text(str(contents) + str(sorted(faults)))
-
-
-def _hash_version(path: Path, version: list[int]) -> dict:
-    return {"version": version, "sha256": digest_file(path)}
 
 
 def _add_to_cache(files: dict[str, dict], path: Path) -> None:

@@ -31,8 +31,6 @@ class ClipInfo:
     width: int
     height: int
     duration_s: float
-    codec: str
-    declared_frames: int  # what the container says; 0 where it says nothing
     fault: str | None = None  # the sentence with which read_clip refuses the file
 
 
@@ -47,17 +45,9 @@ class Inspection:
     bits: int = 8  # of a colour
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    pts: list[int | None]  # of each frame
-    end_s: float  # when the last packet ends
-    kind: tuple  # of a frame
-    fault: str | None  # the first
-
-
-def probe(path: str | Path, *, timeout_s: float = TIMEOUT_S) -> ClipInfo:
+def probe(path: str | Path) -> ClipInfo:
     """Tell what a video file holds; damage is its `fault`, a file without frames raises VideoError."""
-    return inspect(path, timeout_s).info
+    return inspect(path, TIMEOUT_S).info
 
 
 def inspect(path, timeout_s: float) -> Inspection:
@@ -70,37 +60,36 @@ def inspect(path, timeout_s: float) -> Inspection:
 def _inspect_version(path, version, timeout_s) -> Inspection:
     """Inspect a file; `version` is there for the cache to notice that the file was replaced."""
     if is_picture(path):
-        width, height, codec = picture_size(path)
-        info = ClipInfo(1, 1.0, width, height, 1.0, codec, 1)
+        info = ClipInfo(1, 1.0, *picture_size(path), 1.0)
         return Inspection(info, np.zeros(1, np.int64), Fraction(1), 0)
     deadline = time.monotonic() + timeout_s
     with open_video(path) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         size, start_pts = (stream.width, stream.height), stream.start_time or 0
-        codec, declared = stream.codec_context.name, stream.frames
         budget = CHECKED_PIXELS // (stream.width * stream.height)
-        is_short = not budget < declared < version[1]  # a frame takes a byte at least, so more is a lie
+        is_short = not budget < stream.frames < version[1]  # a frame takes a byte at least, so more is a lie
         found = _decode_all(path, container, stream, budget, deadline) if is_short else None
         if found is None:
             declared_s = (container.duration or 0) / av.time_base
             duration_s = float((stream.duration or 0) * stream.time_base) or declared_s
-            n_frames = declared or round(duration_s * rate)
-            info = ClipInfo(n_frames, float(rate), *size, duration_s, codec, declared)
+            info = ClipInfo(stream.frames or round(duration_s * rate), float(rate), *size, duration_s)
             return Inspection(info, None, stream.time_base, start_pts)
-        pts = found.pts
+        pts, end_s, (*_, bits, turns), fault = found
         if None in pts:
             pts = [round(i / rate / stream.time_base) for i in range(len(pts))]
         pts = np.array(pts, dtype=np.int64)
         first_s, shown_s = int(pts.min()) * stream.time_base, int(np.ptp(pts)) * stream.time_base
-        duration_s = max(found.end_s - float(first_s), float(shown_s + 1 / rate))
-        *_, bits, turns = found.kind
+        duration_s = max(end_s - float(first_s), float(shown_s + 1 / rate))
         size = size[::-1] if turns % 2 else size
-        info = ClipInfo(len(pts), float(rate), *size, duration_s, codec, declared, found.fault)
+        info = ClipInfo(len(pts), float(rate), *size, duration_s, fault)
         return Inspection(info, pts, stream.time_base, start_pts, bits)
 
 
-def _decode_all(path, container, stream, budget, deadline) -> _Decoded | None:
-    """Decode to the end; None where the file holds more than `budget` frames."""
+def _decode_all(path, container, stream, budget, deadline) -> tuple | None:
+    """Decode to the end: (ticks of each frame, when the last ends, kind of a frame, the first fault or None).
+
+    None where the file holds more than `budget` frames.
+    """
     pts, packets, end_pts, kinds, faults = [], 0, 0, set(), []
     for packet in walk_packets(path, container, stream, deadline):
         packets += packet.size > 0
@@ -127,7 +116,7 @@ def _decode_all(path, container, stream, budget, deadline) -> _Decoded | None:
     # Matroska counts no frames, but tells how long its longest stream is.
     elif not stream.frames and len(container.streams) == 1 and declared_s - end_s > CUT_SHORT_S:
         faults.append(f"declares {declared_s:.3f} s and holds {end_s:.3f}; fetch it again")
-    return _Decoded(pts, end_s, kinds.pop(), f"{clip_name(path)} {faults[0]}" if faults else None)
+    return pts, end_s, kinds.pop(), f"{clip_name(path)} {faults[0]}" if faults else None
 
 
 def _kind(frame) -> tuple:

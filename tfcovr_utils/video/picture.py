@@ -21,10 +21,10 @@ def is_picture(path: str | Path) -> bool:
     return os.path.splitext(path)[1].lower() in SUFFIXES
 
 
-def picture_size(path: str | Path) -> tuple[int, int, str]:
-    """Return width, height and format of a picture, from its header alone."""
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Return width and height of a picture, from its header alone."""
     with _open(path) as picture:
-        return *picture.size, picture.format.lower()
+        return picture.size
 
 
 def read_picture(path: str | Path) -> np.ndarray:
