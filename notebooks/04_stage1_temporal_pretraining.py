@@ -24,13 +24,13 @@
 # The paper's stage 1 puts adapters on a frozen CLIP (AIM), trains them to classify the labels, and keeps the
 # mean over frames as the clip's embedding. This notebook trains that. Beside it, it trains readers of the
 # frozen frames, so that the parts of labels, of order and of adapters can be told apart. Choices are made on
-# `val`; `test` is only scored. Keep two things in mind for every gap here. Each encoder is one training of its
-# kind, and another seed moves it by points (`05` has three). And AIM, whose epochs are costly, has fewer of
-# them than the readers.
+# `val`; `test` is only scored. Keep two things in mind for every gap here. Each encoder is one training of
+# its kind, and another seed moves it by points (`05` has three). And AIM, whose epochs are costly, has fewer
+# of them than the readers.
 #
 # Reads the benchmark's clips and the profile's CLIP weights. Writes encoders to
-# `runs/<source>/seed-<n>/stage1/` and figures `04_*`. On two cores it takes seven minutes for `mini` the first
-# time, one for `smoke`. The published page shows a run with `sweep`.
+# `runs/<source>/seed-<n>/stage1/` and figures `04_*`. On two cores it takes seven minutes for `mini` the
+# first time, one for `smoke`. The published page shows a run with `sweep`.
 
 # %%
 import numpy as np
@@ -58,9 +58,9 @@ study.summary(recipes=recipes)
 
 # %% [markdown]
 # ## Training
-# Readers of frozen frames train on a matrix in memory, AIM's adapters on pixels. Each is kept in its folder and
-# read from there the next time. Without a GPU they train in parallel, those of fewer frames (below) too. The
-# longest ones start first. An encoder that starts from another one waits for it.
+# Readers of frozen frames train on a matrix in memory, AIM's adapters on pixels. Each is kept in its folder
+# and read from there the next time. Without a GPU they train in parallel, those of fewer frames (below) too.
+# The longest ones start first. An encoder that starts from another one waits for it.
 
 # %%
 recipes = [*recipes, *["aim-ordered"] * sweep]
@@ -84,8 +84,8 @@ report.costs().round(1)
 
 # %% [markdown]
 # *What to notice.* A curve that still rises at its end was stopped by its budget, not by what it can learn.
-# Seconds and clips a second are those of the training: in parallel with others it had a share of the threads,
-# alone it had all of them.
+# Seconds and clips a second are those of the training: in parallel with others it had a share of the
+# threads, alone it had all of them.
 #
 # ## What each reads from a test clip
 
@@ -99,9 +99,9 @@ by_attribute = plots.attribute_accuracy(read)
 by_attribute
 
 # %% [markdown]
-# *What to notice.* `saltos` and `rotation` are counts. Between labels that agree in all else, no single frame
-# shows them (the last section tries). A reader that averages frames can only find them in which poses occur, or
-# guess them from attributes that go with them. A reader that knows the order can count.
+# *What to notice.* `saltos` and `rotation` are counts. Between labels that agree in all else, no single
+# frame shows them (the last section tries). A reader that averages frames can only find them in which poses
+# occur, or guess them from attributes that go with them. A reader that knows the order can count.
 #
 # ## Which labels are taken for which
 
@@ -129,8 +129,8 @@ space = plots.embedding_map(points)
 space
 
 # %% [markdown]
-# *What to notice.* These are backward saltos on the floor that differ only in their twists: val and test clips
-# on the two axes of largest spread. Where the counts are apart, a search can tell them apart.
+# *What to notice.* These are backward saltos on the floor that differ only in their twists: val and test
+# clips on the two axes of largest spread. Where the counts are apart, a search can tell them apart.
 #
 # ## How many frames does it take?
 # The same ordered reader of frozen frames, taught and asked with fewer of them.
@@ -147,9 +147,9 @@ frames_curve
 # other attributes, and these leave few counts to choose from. Steps of two points are a handful of clips.
 #
 # ## Does one frame show a count?
-# A linear map of one frozen frame, fitted on every sixth training clip: what it reads of the frame and, in the
-# last two rows, whether it tells apart labels that differ in one count alone. Chance is the most frequent
-# value, and in the last two rows one over the number of counts.
+# A linear map of one frozen frame, fitted on every sixth training clip: what it reads of the frame and, in
+# the last two rows, whether it tells apart labels that differ in one count alone. Chance is the most
+# frequent value, and in the last two rows one over the number of counts.
 
 # %%
 rows = np.concatenate([report.rows("train")[::6], report.rows("test")])
@@ -163,8 +163,8 @@ splits = [(some.split == split).to_numpy() for split in ("train", "test")]
 find_frame_shortcuts(middle, factors, facts, *splits).round(1)
 
 # %% [markdown]
-# *What to notice.* Place, shape and limbs can be read from one frame. The counts cannot: the last two rows are at
-# chance. `arms` has one value at mid-clip and says nothing.
+# *What to notice.* Place, shape and limbs can be read from one frame. The counts cannot: the last two rows
+# are at chance. `arms` has one value at mid-clip and says nothing.
 #
 # ## Checks
 

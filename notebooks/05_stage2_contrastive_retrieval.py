@@ -61,8 +61,8 @@ study.summary(sweep=sweep)
 # %% [markdown]
 # ## One row for each idea
 # Controls come first, then rows without training, then the paper's rows, then those that go past it. All
-# trained rows share one stage 2: the same settings, the same triplets, the same number of steps. The step
-# is chosen on `val`.
+# trained rows share one stage 2: the same settings, the same triplets, the same number of steps. The step is
+# chosen on `val`.
 
 # %%
 rows = ["random", "video-only", "text-only-zs", "text-only", "source-label-only", "label-oracle"]
@@ -94,16 +94,16 @@ steps = [
 study.compare_all(steps).round(2)
 
 # %% [markdown]
-# *What to notice.* Each line is a difference in points of mAP@50 between means over seeds, with a paired
-# 95 % interval over the same queries. An interval that holds 0 leaves the sign open. It covers these
-# trainings only: it does not know how another seed would fall. *Past the paper* below gives the deviation
-# over seeds. Where that is as wide as the interval, as for `tfcovr-base`, trust the seeds. Three seeds do
-# not settle a gap of less than a point. `tfcovr-base` is not trained to its end either: the same section
-# has it with four times the epochs.
+# *What to notice.* Each line is a difference in points of mAP@50 between means over seeds, with a paired 95
+# % interval over the same queries. An interval that holds 0 leaves the sign open. It covers these trainings
+# only: it does not know how another seed would fall. *Past the paper* below gives the deviation over seeds.
+# Where that is as wide as the interval, as for `tfcovr-base`, trust the seeds. Three seeds do not settle a
+# gap of less than a point. `tfcovr-base` is not trained to its end either: the same section has it with four
+# times the epochs.
 #
 # ## Shortcuts: what the score needs
-# In the paper's Table 3 a frame beside the text adds nothing to the text alone (the rows of BLIP-2; `07`
-# has them for this benchmark). This table shows what each input is worth, by CLIP.
+# In the paper's Table 3 a frame beside the text adds nothing to the text alone (the rows of BLIP-2; `07` has
+# them for this benchmark). This table shows what each input is worth, by CLIP.
 
 # %%
 inputs = [
@@ -146,8 +146,8 @@ study.table([*in_order, *shuffled])[["mAP@50", *interval]].round(2)
 
 # %% [markdown]
 # *What to notice.* A row that is shuffled in the search alone meets frames unlike those of its training. The
-# row that never saw an order shows what order is worth. The other shows how much the trained row relies
-# on it.
+# row that never saw an order shows what order is worth. The other shows how much the trained row relies on
+# it.
 #
 # ## Table 5: the weight of hard negatives
 # The paper's numbers first, then this benchmark's, on the paper's encoder. `make sweep` adds the other
@@ -176,11 +176,11 @@ loss_curves
 # curves show one seed.
 #
 # ## Past the paper, one option at a time
-# Each option changes one thing of stage 1, or of what is read from it. Data, stage 2 and seeds stay the same.
-# Three are of another kind: `multi-positive` changes the loss of stage 2; `single-stage` and `text-pooling`
-# train once, by classification and contrast together, with settings of their own. `brief` is the paper's
-# stage 1 for one epoch, `long` for four times its epochs. `make sweep` trains the rows that `make reproduce`
-# leaves out; until then they are listed as not run.
+# Each option changes one thing of stage 1, or of what is read from it. Data, stage 2 and seeds stay the
+# same. Three are of another kind: `multi-positive` changes the loss of stage 2; `single-stage` and
+# `text-pooling` train once, by classification and contrast together, with settings of their own. `brief` is
+# the paper's stage 1 for one epoch, `long` for four times its epochs. `make sweep` trains the rows that
+# `make reproduce` leaves out; until then they are listed as not run.
 
 # %%
 options = ["tfcovr-base-long", "tfcovr-base", "tfcovr-base-brief", "tfcovr-base-multi-positive"]
@@ -212,16 +212,16 @@ Markdown(
 
 # %% [markdown]
 # *What to notice.* The factor depends on a `tfcovr-base` that its budget cuts short. `tfcovr-base-long` in
-# the same table has time to converge, and the gain over it is a few points. Seconds are of training alone, on a
-# machine that did other work too: they are rough, and leave out CLIP's pass over the frames, which readers of
-# frozen frames make once and AIM makes at every step. `val` has other queries than test, so its level says
-# nothing about test's. Validation scores are optimistic, since they picked the step and the option: use them
-# to choose, not to report.
+# the same table has time to converge, and the gain over it is a few points. Seconds are of training alone,
+# on a machine that did other work too: they are rough, and leave out CLIP's pass over the frames, which
+# readers of frozen frames make once and AIM makes at every step. `val` has other queries than test, so its
+# level says nothing about test's. Validation scores are optimistic, since they picked the step and the
+# option: use them to choose, not to report.
 #
 # ## Once more, on another rendering
-# Everything above was tried on one rendered benchmark. A rendering with another seed has other halls, people,
-# clips and triplets. `make sweep` trains and scores the main rows there with the same seeds, and of the
-# options the one chosen above beside `tfcovr-ordered`.
+# Everything above was tried on one rendered benchmark. A rendering with another seed has other halls,
+# people, clips and triplets. `make sweep` trains and scores the main rows there with the same seeds, and of
+# the options the one chosen above beside `tfcovr-ordered`.
 
 # %%
 past = list(dict.fromkeys(["tfcovr-ordered", chosen]))

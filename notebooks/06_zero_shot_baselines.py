@@ -25,16 +25,16 @@
 # %% [markdown]
 # # 06 Zero-shot baselines
 #
-# How far do models come that were never trained on this benchmark's triplets, and what do they answer by: the
-# clip, the text, or both?
+# How far do models come that were never trained on this benchmark's triplets, and what do they answer by:
+# the clip, the text, or both?
 #
 # This is the paper's Table 2. Published models cannot know rendered pictures. For rendered sources, small
 # models of the same classes take their place; this repository trained them on single rendered frames
 # (`tfcovr pretrain`). Models without available weights are listed as *not run*, with the command that runs
 # them.
 #
-# Reads the profile's weights; trains nothing. Writes one result a row to `runs/<source>/results/`, and figures
-# `06_*`. On two cores it takes two minutes for `mini`, half a minute for `smoke`.
+# Reads the profile's weights; trains nothing. Writes one result a row to `runs/<source>/results/`, and
+# figures `06_*`. On two cores it takes two minutes for `mini`, half a minute for `smoke`.
 
 # %%
 import pandas as pd
@@ -124,8 +124,8 @@ missed
 # `tfcovr-base-zs` reads its frames together; its encoder has learned the labels, its fusion nothing.
 #
 # ## What the captioner says
-# TF-CVR, ECDE and BSE-CoVR read descriptions. Here is the first test clip of six labels, evenly spaced in the
-# list, with what the captioner writes about its middle frame.
+# TF-CVR, ECDE and BSE-CoVR read descriptions. Here is the first test clip of six labels, evenly spaced in
+# the list, with what the captioner writes about its middle frame.
 
 # %%
 first = (

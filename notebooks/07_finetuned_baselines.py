@@ -62,10 +62,10 @@ study.summary(sweep=sweep)
 
 # %% [markdown]
 # ## The rows
-# All rows get the same triplets and the same choice on `val`. Rows that fuse embeddings train 500 steps of 256
-# triplets for `mini`; rows with cross-attention train 300 steps of 64, since each step is far more costly.
-# Each model trains the parameters that its official code trains. Rows of `05` are read, not trained again.
-# `make sweep` trains the rows that `make reproduce` leaves out.
+# All rows get the same triplets and the same choice on `val`. Rows that fuse embeddings train 500 steps of
+# 256 triplets for `mini`; rows with cross-attention train 300 steps of 64, since each step is far more
+# costly. Each model trains the parameters that its official code trains. Rows of `05` are read, not trained
+# again. `make sweep` trains the rows that `make reproduce` leaves out.
 
 # %%
 trained = ["blip-covr-ft", "blip2-mlp-15", "blip2-text-ft"]

@@ -145,6 +145,11 @@ class Study:
         """The test queries by query_id: text, label pair, kind, tier, changed, answers."""
         return view_queries(self.benchmark, self.headline)
 
+    @cached_property
+    def factors(self) -> pd.DataFrame:
+        """What a rendering decided about each clip, by clip_id: skill, counts, camera, hall."""
+        return pd.read_parquet(self.clips_dir / "factors.parquet").set_index("clip_id", drop=False)
+
     def summary(self, **more) -> Markdown:
         """One line on what this study is, and below it how it was made."""
         size = f"{len(self.benchmark.clips):,} clips, {len(self.benchmark.labels)} labels"

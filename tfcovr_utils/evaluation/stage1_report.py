@@ -17,7 +17,7 @@ from ..training.teaching import Learned
 
 @dataclass(frozen=True)
 class Stage1Report:
-    """Encoders by name, the frame features (N, T, D) that each has of all clips, and what follows from them."""
+    """Encoders by name, the frame features (N, T, D) that each has of all clips, and what follows."""
 
     benchmark: Benchmark
     learned: dict[str, Learned]
@@ -36,11 +36,9 @@ class Stage1Report:
     @cached_property
     def features(self) -> dict[str, torch.Tensor]:
         """Clip features (N, W) of all clips, by encoder; first the mean of the frozen frames."""
-        frozen = {
-            "frozen mean": self.frames[name].mean(1) for name in self.learned if name.startswith("frozen")
-        }
+        frozen = [self.frames[name].mean(1) for name in self.learned if name.startswith("frozen")]
         learned = {name: one.clip_features(self.frames[name]) for name, one in self.learned.items()}
-        return frozen | learned
+        return ({"frozen mean": frozen[0]} if frozen else {}) | learned
 
     def rows(self, *splits: str) -> np.ndarray:
         """Places of the clips of some splits."""
@@ -104,7 +102,7 @@ class Stage1Report:
         return pd.concat(parts, axis=1)
 
     def space(self, groups: pd.Series) -> pd.DataFrame:
-        """The two principal axes of val and test clips whose label has a group, by encoder: x, y, group, encoder."""
+        """Two principal axes of the val and test clips whose label has a group: x, y, group, encoder."""
         clips = self.benchmark.clips
         rows = np.flatnonzero(clips["label_id"].isin(groups.index) & (clips["split"] != "train"))
         group = groups[clips["label_id"].iloc[rows]].to_numpy()
@@ -117,7 +115,7 @@ class Stage1Report:
 def accuracy_by_frames(
     benchmark: Benchmark, clips_dir: Path, profile: Profile, learned: dict[int, Learned]
 ) -> pd.DataFrame:
-    """Accuracy of each attribute on test for encoders that were taught on so many frames, by that number."""
+    """Accuracy of each attribute on test, for encoders by the number of frames that they were taught on."""
     clips, labels = benchmark.clips[benchmark.clips["split"] == "test"], benchmark.labels
     truth = pd.Index(labels["label_id"]).get_indexer(clips["label_id"])
     parts = []
