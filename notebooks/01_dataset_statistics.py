@@ -20,73 +20,55 @@
 #
 # What is in the benchmark, and does it take time, not a single frame, to tell its labels apart?
 #
-# Reads nothing by default: `mini` renders itself, once, under `data/benchmarks/`. With `source = "tfcovr"` it reads the owners'
-# annotation files and leaves out what needs clips. Writes `runs/<profile>/figures/01_*`.
-# Two cores: half a minute under `smoke`; under `mini` two minutes to render the first time, and one to look for shortcuts.
+# Reads nothing by default: `mini` renders itself, once, below `data/benchmarks/`. With `source = "tfcovr"`
+# it reads the owners' annotation files and leaves out what needs clips. Writes figures `01_*`. On two cores
+# it takes half a minute for `smoke`; for `mini` two minutes to render the first time, and one to look for
+# shortcuts.
 
 # %%
 import textwrap
-from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Markdown, display
 
-from tfcovr_utils import rendering, plots
-from tfcovr_utils.benchmark.statistics import count
-from tfcovr_utils.embedding.embed import embed_clips
-from tfcovr_utils.encoders import load_encoder
-from tfcovr_utils.video.frames import read_clips
-from tfcovr_utils.labels import Attributes
-from tfcovr_utils.rendering import shortcuts
-from tfcovr_utils.profiles import ROOT, annotations_dir, get_profile, provenance, runs_dir
-from tfcovr_utils.sources import load_source
-from tfcovr_utils.benchmark.benchmark import Benchmark
+from tfcovr_utils import open_study, plots, rendering
+from tfcovr_utils.benchmark.statistics import compare_counts, count
+from tfcovr_utils.evaluation.paper import read_table
+from tfcovr_utils.rendering.build import measure
+from tfcovr_utils.rendering.shortcut_audit import ShortcutAudit
 
 # %% tags=["parameters"]
-profile = "mini"  # smoke, mini or sim
-seed = 0  # of the probes' training; the rendering has its own
-source = "mini"  # mini, or the real annotations: tfcovr, finegym, finediving
-annotations = None  # folder of the real annotation files; None takes $TFCOVR_ANNOTATIONS
-render_seed = 0  # of the rendering
+source = "mini"  # mini, smoke, sim; real annotations: tfcovr, finegym, finediving
+profile = None  # sizes and weights; None takes the source's own
+seed = 0  # of the training
+render_seed = 0  # of the rendering: another number is another benchmark
+annotations = None  # folder of the annotation files; None takes $TFCOVR_ANNOTATIONS
 
 # %%
-profile = replace(get_profile(profile), render_seed=render_seed)
-rendered = source == "mini"
-folder = rendering.build(profile, progress=False) if rendered else annotations_dir(annotations)
-benchmark = Benchmark.build(load_source(source, folder))
-figures = plots.figures_dir(runs_dir(profile, source), seed)
-display(Markdown(f"source **{source}**, profile **{profile.name}**, torch {torch.__version__}  \n`{provenance(profile, seed, source=source)}`"))
+study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study.summary()
 
 # %% [markdown]
 # ## What there is
-# Every source gives the same tables. A *source video* is one recording: all its clips stand in one split.
+# Every source gives the same tables. A *source video* is one recording; all its clips are in one split.
 
 # %%
-attributes = pd.DataFrame([asdict(Attributes.from_json(text)) for text in benchmark.labels.attributes])
-labels = benchmark.labels.assign(family=attributes.family)
-table = benchmark.clips.merge(labels[["label_id", "text", "event", "family"]], on="label_id")
-table["seconds"] = table.end_s - table.start_s
-size = {"clips": ("clip_id", "size"), "labels": ("label_id", "nunique"), "source videos": ("source_video", "nunique"), "mean seconds": ("seconds", "mean")}
+table = study.clips.join(study.labels[["event", "family", "apparatus", "rotation", "saltos"]], on="label_id")
+size = {"clips": ("clip_id", "size"), "labels": ("label_id", "nunique")}
+size |= {"source videos": ("source_video", "nunique"), "mean seconds": ("seconds", "mean")}
 table.groupby(["dataset", "split"]).agg(**size).round(2)
 
 # %% [markdown]
-# Beside the figures that the paper gives in its text, and then its Table 1 (`data/paper/`):
+# The figures that the paper gives in its text, and then its Table 1 (`data/paper/`):
 
 # %%
-counted = count(benchmark)
-ours = {"labels": counted["labels"], "training triplets": counted["triplets_unique"], "test queries": counted["queries"].get("test", 0),
-        "valid targets a query": counted["targets_per_query"].get("test capped", {}).get("mean"),
-        "words a text": counted["text_words_of_triplets"]["mean"], "mean seconds a clip": counted["clip_seconds"]["mean"]}
-paper = counted["paper"]
-theirs = {"labels": paper["labels"], "training triplets": paper["triplets"], "test queries": paper["queries"]["test"],
-          "valid targets a query": paper["targets_per_query"]["test capped"]["mean"], "words a text": paper["text_words"]["mean"],
-          "mean seconds a clip": paper["clip_seconds"]["mean"]}
-pd.DataFrame({"here": ours, "paper": theirs}).map("{:,.6g}".format)
+counted = count(study.benchmark)
+counts_beside_paper = compare_counts(counted)
+counts_beside_paper.map("{:,.6g}".format)
 
 # %%
-pd.read_csv(ROOT / "data" / "paper" / "table_1.csv", keep_default_na=False)
+read_table("1")
 
 # %% [markdown]
 # ## Labels, clips, durations
@@ -102,147 +84,158 @@ long_tail = plots.label_counts(counts)
 long_tail
 
 # %% [markdown]
-# *What to notice.* FineGym's labels run from a handful of clips to over a thousand. `mini` is flat on purpose: with few clips, a long
-# tail would mean labels that nobody can learn. `sim` has the tail.
+# *What to notice.* FineGym's labels have from a handful of clips to over a thousand. `mini` is flat on
+# purpose: with few clips, a long tail would mean labels that nobody can learn. `sim` has the tail.
 
 # %%
 seconds = plots.durations(table[["dataset", "seconds"]])
 seconds
 
 # %%
-described = table[["clip_id", "label_id"]].merge(attributes.assign(label_id=labels.label_id), on="label_id")
-described["skill"] = described.apparatus + " " + described.family
-by_twists = plots.factor_table(described, "skill", "rotation")
-by_twists
+described = table.assign(skill=table.apparatus + " " + table.family).fillna({"saltos": 0})
+plots.factor_table(described, "skill", "rotation")
 
 # %%
-by_saltos = plots.factor_table(described.fillna({"saltos": 0}), "skill", "saltos")
-by_saltos
+plots.factor_table(described, "skill", "saltos")
 
 # %% [markdown]
 # ## The split
-# If a source stood in two splits, a model could find a clip by its wallpaper. So whole sources are split, never clips.
+# If a source were in two splits, a model could find a clip by its background. So whole sources are split,
+# never single clips.
 
 # %%
-shared = benchmark.clips.groupby("source_video").split.nunique()
-display(Markdown(f"Sources in more than one split: **{(shared > 1).sum()}** of {len(shared)}. The doctor's report:"))
-report = benchmark.check()
-report[report["count"] > 0] if (report["count"] > 0).any() else Markdown("nothing wrong.")
+shared = study.clips.groupby("source_video").split.nunique()
+report = study.benchmark.check()
+found = report[report["count"] > 0]
+display(
+    Markdown(
+        f"Sources in more than one split: **{(shared > 1).sum()}** of {len(shared)}. The doctor's report:"
+    )
+)
+found if len(found) else Markdown("nothing is wrong.")
 
 # %% [markdown]
 # ## To the eye
-# From here to the checks only a rendered benchmark has something to show: other sources come without clips, or without factors.
-# Each row is one test clip of `mini`, read back from its mp4 file: the first of its label, by name. First, twists.
+# From here to the checks, only a rendered benchmark has something to show: other sources have no clips here,
+# or no factors. Each row is one test clip, decoded from its file: the first of its label, by name. First,
+# twists.
 
 # %%
-factors = pd.read_parquet(folder / "factors.parquet") if rendered else pd.DataFrame(columns=["clip_id", *shortcuts.FACTORS, *shortcuts.COUNTS])
-clips = benchmark.clips.merge(factors, on="clip_id").merge(labels[["label_id", "text"]], on="label_id")
-first = clips[clips.split == "test"].sort_values("clip_id").groupby("label_id").first().sort_values(["saltos", "twists"])
-stretched = first.query("apparatus == 'FX' and base == 'salto' and direction == 'backward' and shape == 'stretched'")
-if rendered:
-    display(twists := plots.contact_sheet({f"{row.twists:g} twists": read_clips([folder / row.path], 12)[0] for row in stretched.itertuples()}))
+if study.rendered:
+    factors = study.factors.drop(columns=["label_id", "source_video"], errors="ignore")
+    clips = study.clips.reset_index(drop=True).merge(factors, on="clip_id", suffixes=("", "_rendered"))
+    first = clips[clips.split == "test"].sort_values("clip_id").groupby("label_id").first()
+    first = first.sort_values(["saltos", "twists"])
+    floor = first[(first.apparatus == "FX") & (first.base == "salto")]
+    stretched = floor[(floor.direction == "backward") & (floor["shape"] == "stretched")]
+    display(twists := study.sheet({f"{row.twists:g} twists": row.clip_id for row in stretched.itertuples()}))
 
 # %% [markdown]
-# *What to notice.* The bright chest with its dot and the dark back with its stripe take turns: count them. The somersault is the same
-# in every row. Athlete, hall and camera change from source to source; either way of travelling occurs.
+# *What to notice.* The bright chest with its dot and the dark back with its stripe alternate: count them.
+# The somersault is the same in every row. Athlete, hall and camera change from source to source; both
+# directions of travel occur.
 #
-# Now one apparatus: one somersault or two, tucked, piked, stretched, backward, forward.
+# Now one apparatus: one somersault or two; tucked, piked, stretched; backward, forward.
 
 # %%
-untwisted = first.query("apparatus == 'FX' and base == 'salto' and twists == 0")
-if rendered:
-    display(plots.contact_sheet({f"{row.saltos:g} {row.direction}\n{row.shape}": read_clips([folder / row.path], 12)[0] for row in untwisted.itertuples()}))
+if study.rendered:
+    rows = floor[floor.twists == 0].itertuples()
+    display(study.sheet({f"{row.saltos:g} {row.direction}\n{row.shape}": row.clip_id for row in rows}))
 
 # %% [markdown]
-# *What to notice.* Tucked is a ball, piked a folded knife. Backward, the athlete's back leads the way; forward, the chest does.
-# Two somersaults pass upside-down twice in the time in which one passes it once.
+# *What to notice.* Tucked is a ball, piked a folded knife. Backward, the athlete's back leads the way;
+# forward, the chest does. Two somersaults pass upside-down twice in the time in which one does so once.
 #
 # Last, one label of each other kind.
 
 # %%
-others = first[(first.base != "salto") | (first.apparatus != "FX")].groupby(["apparatus", "family"]).last()
-if rendered:
-    display(plots.contact_sheet({textwrap.fill(row.text, 34): read_clips([folder / row.path], 12)[0] for row in others.itertuples()}))
+if study.rendered:
+    others = (
+        first[(first.base != "salto") | (first.apparatus != "FX")].groupby(["apparatus", "family"]).last()
+    )
+    display(study.sheet({textwrap.fill(row.text, 34): row.clip_id for row in others.itertuples()}))
+
+# %%
+if study.rendered:
+    cost = measure(study.profile, study.clips_dir)
+    display(
+        Markdown(
+            f"A clip takes {cost['render ms']:.1f} ms of a processor to render, {cost['encode ms']:.1f} to encode, "
+            f"{cost['decode ms']:.1f} to decode {study.profile.frames} frames of, and {cost['bytes']:,.0f} bytes (medians)."
+        )
+    )
 
 # %% [markdown]
 # ## Are there shortcuts?
-# A *group* is a set of labels that share every factor but one count. If something other than motion told the count, a small network
-# shown only that would beat chance inside the groups. Each probe trains on some sources and is scored on others.
+# A *group* is a set of labels that agree in every factor but one count. If any cue but motion revealed the
+# count, a small network given only that cue would beat chance within the groups. Each network trains on some
+# sources and is scored on others.
 #
-# One frame first: the middle one, of half the clips of every group there is. To be scored on many, a third of all sources is held out.
+# One frame first: the middle one, of half the clips of every group. To score many clips, a third of all
+# sources is held out.
 
 # %%
-rows, label_idx = [], pd.factorize(clips.label_id)[0]
-groups = {count: shortcuts.count_groups(clips, count) for count in shortcuts.COUNTS}
-third = pd.factorize(clips.source_video)[0] % 3 == 0
-if rendered:
-    half = clips[(groups["saltos"] >= 0) | (groups["twists"] >= 0)].groupby("label_id").sample(frac=.5, random_state=0).index
-    middle = read_clips([folder / path for path in clips.path[half]], 1, "middle")
-    rows = shortcuts.find_count_shortcuts("one frame, the middle", middle, label_idx[half], {count: group[half] for count, group in groups.items()}, third[half],
-                     epochs=profile.probe_epochs, seed=seed)
-pd.DataFrame(rows).round(3)
+if study.rendered:
+    audit = ShortcutAudit(clips, study.clips_dir, study.profile.probe_epochs, seed)
+    one_frame = audit.one_frame()
+    display(one_frame.round(3))
 
 # %% [markdown]
-# Next, the athlete is painted out: four frames of the hall, the apparatus and the camera's path. Now a group is an apparatus, and the
-# probe is asked for the label, and by it for each factor. Chance is a factor's most frequent value.
+# Next, the athlete is removed: four frames of the hall, the apparatus and the camera's path. Now a group is
+# an apparatus, and the network is asked for the label, and through it for each factor. Chance is a factor's
+# most frequent value.
 
 # %%
-hidden = pd.DataFrame()
-if rendered:
-    sample = clips.groupby("label_id").sample(frac=min(1., 2000 / len(clips)), random_state=0).index
-    halls = np.stack([rendering.render_hall(clips.apparatus[row], clips.clip_id[row], clips.source_video[row], render_seed) for row in sample])
-    hidden = shortcuts.find_hall_shortcuts(halls, clips.loc[sample], label_idx[sample], third[sample], epochs=profile.probe_epochs, seed=seed)
-hidden.round(3)
+if study.rendered:
+    hall = audit.hall(study.profile.render_seed)
+    display(hall.round(3))
 
 # %% [markdown]
-# Then all frames, in order and shuffled, on saltos and dives, where counts matter most, each frame as the frozen CLIP of the profile sees it. Both
-# probes see the same frames of the same clips for as long; only the order is gone, while training and when scored.
+# Then all frames, in order and shuffled, on saltos and dives, where counts matter most, each frame as the
+# profile's frozen CLIP embeds it. Both networks see the same frames of the same clips for the same time.
+# Only the order is gone, in training and in scoring.
+#
+# The middle frame should reveal nothing, and all frames in order nearly everything. Shuffled frames reveal a
+# part: how often a pose occurs depends on the count, so a reader of many poses can guess it without their
+# order, less reliably. `smoke` has too few clips for any network to learn.
 
 # %%
-if rendered:
-    aerial = np.flatnonzero(clips.family.isin(["salto", "dive"]) & ((groups["saltos"] >= 0) | (groups["twists"] >= 0)))
-    frames = embed_clips(load_encoder("clip", profile.clip_weights, read_out="pooled"), clips.iloc[aerial], folder, frames=profile.frames, progress=False).values.numpy()
-    held_out = (clips.split != "train").to_numpy()[aerial]
-    for name, shuffle in (("all frames, in order", False), ("all frames, shuffled", True)):
-        rows += shortcuts.find_count_shortcuts(name, frames, label_idx[aerial], {count: group[aerial] for count, group in groups.items()}, held_out,
-                          epochs=profile.probe_epochs, shuffle_frames=shuffle, seed=seed)
-probes = pd.DataFrame(rows)
-probes.round(3)
-
-# %%
-if rendered:
-    accuracy = probes.set_index(["probe", "count"])
-    said = [f"{count}: {name} {accuracy.accuracy[name, count]:.0%} where chance is {accuracy.chance[name, count]:.0%}" for name, count in accuracy.index]
-    display(reading := plots.probe_accuracy(probes), Markdown("*What to notice.* Within groups that differ in one count alone: " + "; ".join(said) + "."))
-
-# %% [markdown]
-# The middle frame should read nothing and all frames in order nearly everything. Shuffled frames tell part of it: how often a pose occurs depends on
-# the count, so a reader of many poses guesses it without their order, and less surely. Under `smoke` there are too few clips for any probe to learn.
+if study.rendered:
+    features = study.embed("clip", clips.iloc[audit.aerial]).values.numpy()
+    probes = pd.concat([one_frame, audit.all_frames(features)], ignore_index=True)
+    display(probes.round(3), reading := plots.probe_accuracy(probes))
 
 # %% [markdown]
 # ## Checks
 
 # %%
-assert (shared == 1).all() and benchmark.clips.clip_id.is_unique
+assert (shared == 1).all() and study.benchmark.clips.clip_id.is_unique
 assert counted["labels_with_residue"] == 0 and counted["missing_valid_targets"] == 0
-if rendered:
-    assert not any(rendering.check(folder).values())
-if rendered and profile.labels != "smoke":
-    one_frame = accuracy.loc["one frame, the middle"]
-    assert all(abs(one_frame.accuracy - one_frame.chance) < 3 * np.sqrt(one_frame.chance * (1 - one_frame.chance) / one_frame.clips))
-    assert all(accuracy.accuracy["all frames, in order"] >= .9)
-    assert all(accuracy.accuracy["all frames, shuffled"] < accuracy.accuracy["all frames, in order"] - .05)
-    assert all(hidden.accuracy[1:] < hidden.chance[1:] + .05) and hidden.accuracy[0] > .9
+if study.rendered:
+    assert not any(rendering.check(study.clips_dir).values())
+
+# %%
+if study.rendered and study.profile.labels != "smoke":
+    names = ["one frame, the middle", "all frames, in order", "all frames, shuffled"]
+    middle, ordered, shuffled = (probes[probes.probe == name].set_index("count") for name in names)
+    spread = np.sqrt(middle.chance * (1 - middle.chance) / middle.clips)
+    assert all(abs(middle.accuracy - middle.chance) < 3 * spread)
+    assert all(ordered.accuracy >= 0.9) and all(shuffled.accuracy < ordered.accuracy - 0.05)
+    assert all(hall.accuracy[1:] < hall.chance[1:] + 0.05) and hall.accuracy[0] > 0.9
 
 # %% [markdown]
 # ## Export
 
 # %%
-export = {"01_label_tree": (tree, counts), "01_label_counts": (long_tail, counts), "01_durations": (seconds, table[["dataset", "seconds"]])}
-if rendered:
-    export |= {"01_shortcuts": (reading, probes), "01_twists": (twists, stretched[["text", "path"]])}
-plots.save_table(pd.DataFrame({"here": ours, "paper": theirs}).rename_axis("count").reset_index(), "01_counts", figures)
-[path.name for name, (figure, drawn_from) in export.items() for path in plots.save_figure(figure, name, drawn_from, figures)]
+drawn = {"label_tree": (tree, counts), "label_counts": (long_tail, counts)}
+if study.rendered:
+    drawn |= {"shortcuts": (reading, probes), "twists": (twists, stretched[["text", "path"]])}
+study.export(
+    "01",
+    **drawn,
+    durations=(seconds, table[["dataset", "seconds"]]),
+    counts=counts_beside_paper.reset_index(),
+)
 
 # %% [markdown]
 # Next: `02_label_pairing` asks which of these labels form a query and its answer.

@@ -59,6 +59,20 @@ def count(benchmark) -> dict:
     }
 
 
+def compare_counts(counted: dict) -> pd.DataFrame:
+    """The counts that the paper gives too, here and there; `counted` is what `count` returned."""
+    paper, capped = counted["paper"], counted["targets_per_query"].get("test capped", {})
+    rows = {
+        "labels": (counted["labels"], paper["labels"]),
+        "training triplets": (counted["triplets_unique"], paper["triplets"]),
+        "test queries": (counted["queries"].get("test", 0), paper["queries"]["test"]),
+        "valid targets a query": (capped.get("mean"), paper["targets_per_query"]["test capped"]["mean"]),
+        "words a text": (counted["text_words_of_triplets"].get("mean"), paper["text_words"]["mean"]),
+        "mean seconds a clip": (counted["clip_seconds"].get("mean"), paper["clip_seconds"]["mean"]),
+    }
+    return pd.DataFrame(rows, index=["here", "paper"]).T.rename_axis("count")
+
+
 def _sizes(values: pd.Series) -> dict[str, int]:
     return {str(key): int(n) for key, n in values.value_counts(sort=False).sort_index().items()}
 
