@@ -160,8 +160,9 @@ if study.rendered:
     cost = measure(study.profile, study.clips_dir)
     display(
         Markdown(
-            f"A clip takes {cost['render ms']:.1f} ms of a processor to render, {cost['encode ms']:.1f} to encode, "
-            f"{cost['decode ms']:.1f} to decode {study.profile.frames} frames of, and {cost['bytes']:,.0f} bytes (medians)."
+            f"A clip takes {cost['render ms']:.1f} ms of a processor to render, {cost['encode ms']:.1f} to "
+            f"encode, {cost['decode ms']:.1f} to decode {study.profile.frames} frames of, and "
+            f"{cost['bytes']:,.0f} bytes (medians)."
         )
     )
 

@@ -33,43 +33,47 @@
 #
 # Which figures and tables of the paper does this run give, and what did it find beside them?
 #
-# Every figure goes to `runs/<profile>/figures/paper/` as PDF, SVG and PNG with the CSV it was drawn from, every table as LaTeX, Markdown and
-# CSV; `index.md` there lists them. Reads what the notebooks before left below `runs/<profile>/`, and the clips that are shown; trains and
-# scores nothing. What is missing is named, with the notebook that makes it. A minute on two cores under any profile.
+# Every figure goes to `runs/<source>/figures/paper/` as PDF, SVG and PNG, with the CSV it was drawn from;
+# every table as LaTeX, Markdown and CSV; `index.md` there lists them. Reads what the earlier notebooks left
+# below `runs/<source>/`, and the clips that are shown; trains and scores nothing. What is missing is named,
+# with the notebook that makes it. Takes a minute on two cores.
 
 # %%
-from dataclasses import replace
-
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tfcovr_utils import rendering, plots
-from tfcovr_utils.profiles import get_profile, provenance, runs_dir
+from tfcovr_utils import open_study, plots
+from tfcovr_utils.plots import paper_export
 
 # %% tags=["parameters"]
-profile = "mini"  # smoke, mini or sim
-seed = 0  # nothing here is drawn; kept so that all notebooks take the same parameters
+source = "mini"  # mini, smoke or sim
+profile = None  # sizes and weights; None takes the source's own
+seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
+annotations = None  # folder of annotation files, for sources that read some
 
 # %%
-profile = replace(get_profile(profile), render_seed=render_seed)
-out = runs_dir(profile)
-drawn = plots.paper_export.draw(plots.Run(out, rendering.benchmark_dir(profile)))
-missing = {name: item.shown for name, item in drawn.items() if isinstance(item.shown, plots.paper_export.Missing)}
-display(Markdown(f"profile **{profile.name}**: {len(drawn) - len(missing)} of {len(drawn)} can be made  \n`{provenance(profile, seed)}`"))
+study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study.summary()
+
+# %%
+drawn = paper_export.draw(plots.Run(study.out, study.clips_dir))
+missing = {name: item.shown for name, item in drawn.items() if isinstance(item.shown, paper_export.Missing)}
+display(Markdown(f"{len(drawn) - len(missing)} of {len(drawn)} can be made."))
 pd.Series(missing, name="why not", dtype=str).to_frame()
 
 # %% [markdown]
 # ## Figure 1: what a triplet is
-# The paper's panel (c), with this benchmark's clips: above a temporal change, below an event change. Its panels (a) and (b) show clips of
-# two other datasets, which are not here.
+# The paper's panel (c), with this benchmark's clips: above a temporal change, below an event change. Its
+# panels (a) and (b) show clips of two other datasets, which are not here.
 
 # %%
 drawn["figure_1_triplets"].shown
 
 # %% [markdown]
 # ## Figure 2: how the benchmark is generated
-# Targets are counted in the `capped` gallery, as the paper's are; scores on `mini` are of `full`, where a query has more.
+# Targets are counted in the `capped` gallery, as the paper's are. Scores on `mini` use `full`, where a query
+# has more targets.
 
 # %%
 drawn["figure_2_generation"].shown
@@ -82,15 +86,15 @@ drawn["figure_3_architecture"].shown
 
 # %% [markdown]
 # ## Figure 4: what is ranked first
-# Chosen by rule in `08`: the median query, and where either method is furthest ahead.
+# Chosen by rule in `08`: the median query, and those where either method is furthest ahead.
 
 # %%
 drawn["figure_4_retrieved"].shown
 
 # %% [markdown]
 # ## The benchmark
-# Clips a label, durations, words of the instructions, and right answers a query. Both halves of `mini` have the same number of clips for every label, so
-# that one line lies on the other.
+# Clips a label, durations, words of the instructions, and right answers a query. Both halves of `mini` have
+# the same number of clips for every label, so one line covers the other.
 
 # %%
 for name in ("dataset_long_tail", "dataset_durations", "dataset_text_lengths", "dataset_targets"):
@@ -101,8 +105,9 @@ drawn["dataset_label_graph"].shown
 
 # %% [markdown]
 # ## Tables 1 to 5
-# The paper's numbers first. They are of real videos and full-size models: this run's stand beside them to show which rows there are and how far apart
-# they lie here. Neither the numbers nor every order are the paper's. 0 seeds: the row did not run here; notebooks 06 and 07 say why.
+# The paper's numbers come first. They are of real videos and full-size models. This run's numbers are beside
+# them to show which rows there are and how they compare here; neither the numbers nor every order are the
+# paper's. A row with 0 seeds did not run here; notebooks 06 and 07 say why.
 
 # %%
 for name in ("table_1", "table_2", "table_3", "table_4", "table_5"):
@@ -128,9 +133,10 @@ for name in ("stage1_curves", "stage1_attributes", "stage2_losses"):
     display(Markdown(f"**{drawn[name].title}**"), drawn[name].shown)
 
 # %% [markdown]
-# *What to notice.* A group of methods keeps its colour and, in bars, its hatch, and a method its marker, in every figure. Tables and `overview` are of all
-# seeds; what is drawn of single queries (`factors_missed`, `distances`, Figure 4), of curves and of spaces is of one. In the cost of training frozen
-# frames are given: CLIP's pass over them is not in its seconds.
+# *What to notice.* A group of methods keeps its colour and, in bars, its hatch, and a method its marker, in
+# every figure. Tables and `overview` use all seeds. What is drawn of single queries (`factors_missed`,
+# `distances`, Figure 4), of curves and of spaces uses one. The cost of training leaves out CLIP's pass over
+# the frames for readers of frozen frames.
 #
 # ## Checks
 
@@ -142,7 +148,7 @@ assert "table_3" in missing or drawn["table_3"].table["paper mAP@50"].max() == 2
 # ## Export
 
 # %%
-plots.paper_export.export(drawn, plots.figures_dir(out, seed) / "paper")
+paper_export.export(drawn, study.figures_dir / "paper")
 
 # %% [markdown]
 # Next: nothing; take what you need from `figures/paper/`.

@@ -148,7 +148,8 @@ class Study:
     @cached_property
     def factors(self) -> pd.DataFrame:
         """What a rendering decided about each clip, by clip_id: skill, counts, camera, hall."""
-        return pd.read_parquet(self.clips_dir / "factors.parquet").set_index("clip_id", drop=False)
+        table = pd.read_parquet(self.clips_dir / "factors.parquet")
+        return table.set_index("clip_id", drop=False).rename_axis(None)
 
     def summary(self, **more) -> Markdown:
         """One line on what this study is, and below it how it was made."""

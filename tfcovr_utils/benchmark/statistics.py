@@ -1,5 +1,7 @@
 """A benchmark in numbers, beside the paper's."""
 
+from dataclasses import fields
+
 import pandas as pd
 
 from ..labels import Attributes
@@ -71,6 +73,26 @@ def compare_counts(counted: dict) -> pd.DataFrame:
         "mean seconds a clip": (counted["clip_seconds"].get("mean"), paper["clip_seconds"]["mean"]),
     }
     return pd.DataFrame(rows, index=["here", "paper"]).T.rename_axis("count")
+
+
+def text_lengths(texts: pd.DataFrame) -> pd.DataFrame:
+    """Words of each text (columns text, tier), for tiers 1 and 2 and for all tiers: columns set, words."""
+    words = texts.assign(words=texts["text"].map(count_words))
+    sets = {"tiers 1 and 2": words[words["tier"] < 3], "all tiers": words}
+    return pd.concat([part.assign(set=name)[["set", "words"]] for name, part in sets.items()])
+
+
+def describe_targets(benchmark) -> pd.DataFrame:
+    """How many targets each query has in each gallery: split, gallery, query_id, targets."""
+    targets = benchmark.targets.merge(benchmark.queries[["query_id", "split"]], on="query_id")
+    return targets.groupby(["split", "gallery", "query_id"]).size().rename("targets").reset_index()
+
+
+def list_tables(benchmark) -> pd.DataFrame:
+    """A benchmark's tables with their rows and columns."""
+    tables = {f.name: getattr(benchmark, f.name) for f in fields(benchmark) if f.name != "choices"}
+    rows = {name: {"rows": len(table), "columns": ", ".join(table.columns)} for name, table in tables.items()}
+    return pd.DataFrame(rows).T
 
 
 def _sizes(values: pd.Series) -> dict[str, int]:

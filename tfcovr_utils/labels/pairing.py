@@ -77,6 +77,22 @@ def calibrate_threshold(similarity: np.ndarray, verified: np.ndarray, recall: fl
     return float(kept[int(np.ceil(recall * len(kept))) - 1])
 
 
+def proposal_quality(proposed: pd.DataFrame) -> pd.DataFrame:
+    """How good the proposals of `propose_pairs` are, by dataset: cut, pairs, precision and recall."""
+    rows = {
+        name: {
+            "pairs": len(part),
+            "cut": part["threshold"].iloc[0],
+            "proposed": part["proposed"].sum(),
+            "verified": part["verified"].sum(),
+            "precision": part["verified"][part["proposed"]].mean(),
+            "recall": part["proposed"][part["verified"]].mean(),
+        }
+        for name, part in proposed.groupby("dataset")
+    }
+    return pd.DataFrame(rows).T
+
+
 def pair_labels(
     labels: pd.DataFrame, encoder: Encoder | None = None, decisions: Path | None = None
 ) -> pd.DataFrame:

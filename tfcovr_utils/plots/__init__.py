@@ -11,7 +11,7 @@ from . import paper_export
 from .base import SCREEN_DPI, contact_sheet, save_figure
 from .colours import GROUP_COLOURS, GROUP_HATCHES, METHOD_LOOKS, method_look
 from .costs import cost_against_size, curves_of
-from .diagrams import architecture, pipeline
+from .diagrams import architecture, pipeline, pipeline_steps
 from .distributions import (
     durations,
     factor_table,

@@ -111,3 +111,15 @@ def architecture(facts: dict[str, str]) -> Figure:
         _rectangle(ax, (x, 0.1, 0.18, 0.14), look, 0.03)
         ax.text(x + 0.26, 0.17, name, fontsize=6.5, va="center")
     return figure
+
+
+def pipeline_steps(counted: dict, written: int, complaints: int) -> list[tuple[str, str]]:
+    """The steps of `pipeline` with a benchmark's counts (`statistics.count`), a step and what it says."""
+    targets = counted["targets_per_query"].get("test capped", {}).get("mean", 0)
+    return [
+        ("clips", f"{sum(counted['clips'].values()):,} clips\n{counted['labels']} labels"),
+        ("pairs", f"{counted['pairs_directed']:,} directed\n{counted['labels_paired']} labels"),
+        ("texts", f"{written:,} written\n{complaints} complaints"),
+        ("triplets", f"{counted['triplets']:,}\nfor training"),
+        ("queries", f"{counted['queries'].get('test', 0)} test\n{targets:.2f} targets each"),
+    ]
