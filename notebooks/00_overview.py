@@ -71,8 +71,8 @@ study.sheet({"query": query.query_clip, **dict(zip(["answer 1", "answer 2"], que
 answers = study.queries.answers.map(len).mean()
 gallery = study.benchmark.gallery.query("split == 'test' and gallery == 'full'")
 Markdown(
-    f"The test split asks **{len(study.queries)}** such queries of a gallery of **{len(gallery)}** clips. A query "
-    f"has **{answers:.1f}** right answers on average, so a random ranking finds one of them first in "
+    f"The test split asks **{len(study.queries)}** such queries of a gallery of **{len(gallery)}** clips. "
+    f"A query has **{answers:.1f}** right answers on average, so a random ranking finds one of them first in "
     f"**{answers / (len(gallery) - 1):.1%}** of the queries."
 )
 

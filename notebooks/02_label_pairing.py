@@ -75,7 +75,8 @@ verified = [f"{name}: {row.precision:.0%} of {row.proposed:.0f}" for name, row i
 Markdown(
     "*What to notice.* The cut keeps at least four in five of the verified pairs. Of the pairs that it "
     f"proposes, these are verified: {'; '.join(verified)}. The more labels share their words, the lower this "
-    'falls: look at `source = "tfcovr"`. So similarity proposes, the attributes verify, and a person can overrule both.'
+    'falls: look at `source = "tfcovr"`. So similarity proposes, the attributes verify, and a person can '
+    "overrule both."
 )
 
 # %% [markdown]

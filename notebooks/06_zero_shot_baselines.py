@@ -45,7 +45,6 @@ from tfcovr_utils.evaluation.paper import rank_agreement
 from tfcovr_utils.methods import METHODS
 from tfcovr_utils.methods.encoder_features import describe, encoder_costs
 
-
 # %% tags=["parameters"]
 source = "mini"  # mini, smoke or sim
 profile = None  # sizes and weights; None takes the source's own
