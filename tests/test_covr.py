@@ -1,4 +1,4 @@
-"""Rows of the CoVR family with small models of the real classes: run, taught, kept, described; and what cannot run."""
+"""Methods of CoVR's kind with small models of the real classes: run, trained, kept, described, refused."""
 
 import warnings
 from dataclasses import replace

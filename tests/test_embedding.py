@@ -428,7 +428,9 @@ def test_two_processes_fill_one_store(originals, tmp_path, embed):
 
 def test_shards_share_the_clips_out(originals, embed):
     parts = [embed(originals, shard=(i, 3)) for i in range(3)]
-    assert sorted(clip_id for part in parts for clip_id in part.clip_ids) == table(originals)["clip_id"].tolist()
+    assert (
+        sorted(clip_id for part in parts for clip_id in part.clip_ids) == table(originals)["clip_id"].tolist()
+    )
     assert [len(part.clip_ids) for part in parts] == [4, 3, 3]
     assert embed(originals, shard=(10, 11)).clip_ids == []
 

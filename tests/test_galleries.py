@@ -1,4 +1,4 @@
-"""Galleries on disk: what streams from there is what a product in memory ranks; and FAISS, where it is installed, comes close."""
+"""Galleries on disk: a streamed search ranks as a product in memory does, and FAISS comes close."""
 
 import sys
 import warnings
@@ -46,7 +46,7 @@ def small_blocks(monkeypatch):
 @pytest.mark.parametrize("dtype", galleries.DTYPES)
 @pytest.mark.parametrize("k", [1, 5, 30, 150])
 def test_what_streams_is_ranked_as_in_memory(tmp_path, small_blocks, dtype, k):
-    """Many scores are equal, also across blocks, so the order among them is tested too; and k may exceed the gallery."""
+    """Many scores are equal, also across blocks, so their order is tested too; k may exceed the gallery."""
     rows, query_emb = whole_numbers(100), whole_numbers(9, 1)
     gallery = write(tmp_path, rows, dtype=dtype)
     assert (
@@ -123,7 +123,7 @@ def test_a_damaged_gallery_is_refused(tmp_path):
         Gallery.open(tmp_path)
     np.save(tmp_path / "rows.npy", np.zeros((49, DIM), np.float32))
     with pytest.raises(ValueError, match="50 ids for 49 rows"):
-        Gallery.open(tmp_path).clip_ids
+        _ = Gallery.open(tmp_path).clip_ids
 
 
 def test_wrong_questions_get_a_sentence(tmp_path):

@@ -1,4 +1,4 @@
-"""A row that is there already, made from the same, is not fitted again; whatever decides its numbers makes it anew."""
+"""A cached row with equal ingredients is not fitted again; whatever decides its numbers fits it again."""
 
 import json
 import shutil

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, replace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ class Small(Encoder):
     name = "small"
     image_size = 8
     mean = std = (0.5, 0.5, 0.5)
-    identity = {"encoder": "small"}
+    identity: ClassVar = {"encoder": "small"}
 
     def __init__(self):
         super().__init__()
@@ -242,7 +243,7 @@ def test_random_rankings_favour_nothing(here):
     place = (
         (-(row.embed_queries(queries) @ row.embed_gallery(clips).T)).argsort(1).argsort(1).float()
     )  # (Q, G)
-    # Of 0 to 20, whose mean is 10 and standard deviation 6.06: of each clip over queries, within 4.5 standard errors.
+    # Ranks 0 to 20 have mean 10 and standard deviation 6.06; each clip's mean is within 4.5 standard errors.
     assert (place.mean(0) - 10).abs().max() < 4.5 * 6.06 / 2000**0.5
     assert place.std(0) == pytest.approx(6.06, rel=0.1)
 
@@ -301,12 +302,36 @@ def test_a_row_without_weights_or_clips_stands_in_the_table(here, tmp_path, monk
     run(METHODS["random"], here, ["full"], tmp_path)
     assert run(METHODS["clip-avg-zs"], replace(here, clips_dir=tmp_path), ["full"], tmp_path) is None
     monkeypatch.setattr(features, "load_encoder", not_to_be_had)
-    assert run(METHODS["clip-mlp-15"], replace(here, weights={"clip": "some/clip"}), ["full"], tmp_path) is None
+    assert (
+        run(METHODS["clip-mlp-15"], replace(here, weights={"clip": "some/clip"}), ["full"], tmp_path) is None
+    )
     status = summarise(tmp_path).set_index("method")["status"]
     assert status["clip-mlp-15"] == "not run: some/clip is not to be had; run `hf download some/clip`."
     assert status["clip-avg-zs"].startswith(
         f"not run: {tmp_path} holds none of {len(here.benchmark.clips)} clips, such as "
     )
+
+
+def test_weights_are_named_by_encoder_for_every_row(here, monkeypatch):
+    """CLIP's too; a name that no encoder has is refused."""
+    loaded = []
+
+    def load(name, weights, **options):
+        loaded.append((name, weights))
+        return Small().eval().requires_grad_(False)
+
+    monkeypatch.setattr(features, "load_encoder", load)
+    METHODS["clip-avg-zs"].fit(here)
+    METHODS["clip-avg-zs"].fit(replace(here, weights={"clip": "some/clip"}))
+    METHODS["tfcovr-stage2-only"].fit(replace(here, weights={"clip": "some/clip", "aim": "some/aim"}))
+    assert loaded == [
+        ("clip", here.profile.clip_weights),
+        ("clip", "some/clip"),
+        ("clip", "some/clip"),
+        ("aim", "some/aim"),
+    ]
+    with pytest.raises(ValueError, match="weights name 'clpi'; choose one of clip, aim"):
+        replace(here, weights={"clpi": "some/clip"})
 
 
 def test_a_tokenizer_that_is_fetched_late_is_wanted_by_rows_with_texts_only(here, tmp_path, monkeypatch):

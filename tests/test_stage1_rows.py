@@ -1,4 +1,4 @@
-"""Rows on what stage 1 has taught: recipes with a real small CLIP, kept encoders, AIM weights given, shuffled frames."""
+"""Methods on stage 1: recipes with a small CLIP, kept encoders, given AIM weights, shuffled frames."""
 
 import json
 import os
