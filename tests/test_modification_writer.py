@@ -159,10 +159,10 @@ def test_a_dry_run_sends_nothing_and_counts_what_is_left(jobs, tmp_path):
 
 
 def test_prices_hold_for_dated_models_and_batches():
-    price = PRICES["gpt-4o"]
-    assert cost("gpt-4o-2024-08-06", 10**6, 0, 10**6, batch=False) == price.prompt + price.completion
-    assert cost("gpt-4o", 10**6, 0, 10**6, batch=True) == (price.prompt + price.completion) / 2
-    assert cost("gpt-4o", 10**6, 10**6, 0, batch=False) == price.cached
+    prompt, cached, completion = PRICES["gpt-4o"]
+    assert cost("gpt-4o-2024-08-06", 10**6, 0, 10**6, batch=False) == prompt + completion
+    assert cost("gpt-4o", 10**6, 0, 10**6, batch=True) == (prompt + completion) / 2
+    assert cost("gpt-4o", 10**6, 10**6, 0, batch=False) == cached
     assert cost("unheard-of", 1, 0, 1, batch=False) is None
 
 

@@ -321,7 +321,7 @@ def test_labels_in_free_words_are_said_as_they_are():
 
 @needs_annotations
 def test_the_texts_that_ship_are_the_rule_writers_for_todays_pairs():
-    """README says how to write `data/modifications/tfcovr_short.csv` again after a change of pairs or rules."""
+    """data/README.md says how to write the shipped texts again after a change of pairs or rules."""
     labels = load_source("tfcovr", Path(ANNOTATIONS)).labels
     shipped = pd.read_csv(
         ROOT / "data" / "modifications" / "tfcovr_short.csv", dtype=str, keep_default_na=False

@@ -3,18 +3,19 @@
 Labels stay empty; the owners say which clips answer a query.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from ..labels.pairing import PAIR_COLUMNS
+from ..machine.hashing import digest
 from .source import CLIP_COLUMNS, LABEL_COLUMNS
 
 STYLE = "given"  # of texts and descriptions that others wrote; our limits of length do not apply
 _QUERY_COLUMNS = ["query_id", "split", "query_clip", "modification_id", "target_labels"]
-_NO_LABELS = {"source_label": "", "target_label": ""}
+_TEXT_COLUMNS = ["modification_id", "style", "text", "source_label", "target_label"]
+_TEXT_COLUMNS += ["writer", "model", "prompt_sha", "created"]
 
 
 @dataclass
@@ -55,52 +56,43 @@ class Annotations:
         share a group.
         """
         members = sorted({query_clip, *clip_ids})
-        group = _short_hash("\n".join(members))
+        group = digest("\n".join(members))[:12]
         self.add_gallery(name, split, members, group)
         return group
 
     def tables(self, notes: dict[str, int] | None = None, **choices) -> dict:
         """Return every field of a Benchmark; drop rows without a text and targets that are the query clip."""
         queries = pd.DataFrame(self.queries, dtype=str)
-        triplets = pd.DataFrame(self.triplets, columns=["query_clip", "target_clip", "text"], dtype=str)
+        triplets = _table(self.triplets, ["query_clip", "target_clip", "text"])
         n_queries, n_triplets = len(queries), len(triplets)
         queries, triplets = queries[queries["text"] != ""], triplets[triplets["text"] != ""]
-        texts = (
-            pd.concat([queries["text"], triplets["text"]]).drop_duplicates().sort_values(ignore_index=True)
-        )
-        ids = pd.Series(["text:" + _short_hash(text) for text in texts], index=texts, dtype=str)
-        gallery = pd.DataFrame(
-            list(self.gallery), columns=["gallery", "split", "clip_id", "group"], dtype=str
-        )
-        if (gallery["group"] == "").all():
-            gallery = gallery.drop(columns="group")
-        targets = pd.DataFrame(self.targets, columns=["query_id", "gallery", "clip_id"], dtype=str)
+        ids = {text: "text:" + digest(text)[:12] for text in sorted({*queries["text"], *triplets["text"]})}
+        gallery = _table(self.gallery, ["gallery", "split", "clip_id", "group"])
+        targets = _table(self.targets, ["query_id", "gallery", "clip_id"])
         query_clip = targets["query_id"].map(dict(zip(queries["query_id"], queries["query_clip"])))
         is_query = targets["clip_id"] == query_clip
-        rows = [(clip_id, *self.clips[clip_id]) for clip_id in sorted(self.clips)]
-        clips = pd.DataFrame(rows, columns=["clip_id", "split", "path", "source_video"], dtype=str)
-        described = pd.DataFrame(list(self.descriptions.items()), columns=["clip_id", "text"], dtype=str)
+        clips = [(clip_id, *self.clips[clip_id]) for clip_id in sorted(self.clips)]
+        clips = _table(clips, ["clip_id", "split", "path", "source_video"])
+        clips = clips.assign(dataset=self.source, label_id="", start_s=float("nan"), end_s=float("nan"))
+        texts = [(id, STYLE, text, "", "", self.source, "", "", "") for text, id in ids.items()]
+        described = [(clip, "", STYLE, text, self.source) for clip, text in self.descriptions.items()]
         more = [name for name in queries if name not in (*_QUERY_COLUMNS, "text")]
+        queries = queries.assign(modification_id=queries["text"].map(ids))
+        triplets = triplets.assign(
+            modification_id=triplets["text"].map(ids), source_label="", target_label=""
+        )
         tables = {
-            "clips": clips.assign(dataset=self.source, label_id="", start_s=float("nan"), end_s=float("nan"))[
-                CLIP_COLUMNS
+            "clips": clips[CLIP_COLUMNS],
+            "labels": _table([], LABEL_COLUMNS),
+            "pairs": _table([], PAIR_COLUMNS),
+            "modifications": _table(texts, _TEXT_COLUMNS),
+            "triplets": triplets.drop(columns="text"),
+            "queries": queries.assign(target_labels=[[] for _ in range(len(queries))])[
+                [*_QUERY_COLUMNS, *more]
             ],
-            "labels": pd.DataFrame(columns=LABEL_COLUMNS, dtype=str),
-            "pairs": pd.DataFrame(columns=PAIR_COLUMNS, dtype=str),
-            "modifications": pd.DataFrame(
-                {"modification_id": ids.to_numpy(), "style": STYLE, "text": texts}
-            ).assign(**_NO_LABELS, writer=self.source, model="", prompt_sha="", created=""),
-            "triplets": triplets.assign(modification_id=triplets["text"].map(ids), **_NO_LABELS)[
-                ["query_clip", "target_clip", "modification_id", *_NO_LABELS]
-            ],
-            "queries": queries.assign(
-                modification_id=queries["text"].map(ids), target_labels=[[] for _ in range(len(queries))]
-            )[[*_QUERY_COLUMNS, *more]],
-            "gallery": gallery,
+            "gallery": gallery if gallery["group"].any() else gallery.drop(columns="group"),
             "targets": targets[query_clip.notna() & ~is_query].drop_duplicates(),
-            "descriptions": described.assign(label_id="", style=STYLE, writer=self.source)[
-                ["clip_id", "label_id", "style", "text", "writer"]
-            ],
+            "descriptions": _table(described, ["clip_id", "label_id", "style", "text", "writer"]),
         }
         notes = (notes or {}) | {
             "queries_without_text": n_queries - len(queries),
@@ -111,5 +103,5 @@ class Annotations:
         return {name: table.reset_index(drop=True) for name, table in tables.items()} | {"choices": choices}
 
 
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def _table(rows: Iterable[tuple], columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=columns, dtype=str)

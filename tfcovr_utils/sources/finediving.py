@@ -119,8 +119,8 @@ def _read_pickles(folder: Path) -> list[tuple]:
             code, n_frames = dive["action_type"], dive["end_frame"] - dive["start_frame"] + 1
         else:  # the list of the "aqa" file: code, score, difficulty, steps, a label for each frame
             code, n_frames = dive[0], len(dive[4])
-        named = procedures.get((video, index), {}).get("sub-action_types", {})
-        steps = [str(step) for step in (named.values() if isinstance(named, dict) else named)]
+        steps = procedures.get((video, index), {}).get("sub-action_types", {})
+        steps = [str(step) for step in (steps.values() if isinstance(steps, dict) else steps)]
         rows.append((str(video), str(index), str(code), int(n_frames), steps))
     return rows
 

@@ -7,7 +7,7 @@ to themselves, queries have no targets: such a split is for a submission.
 from pathlib import Path
 
 from .annotated import Annotations
-from .published_files import find_file, read_entries, read_json
+from .published_files import find_file, read_json
 
 CATEGORIES = ("dress", "shirt", "toptee")
 _CIRR = "github.com/Cuberick-Orion/CIRR, branch cirr_dataset (MIT)"
@@ -28,7 +28,7 @@ def read_cirr(folder: Path) -> dict:
             continue
         found.files[split] = paths[-1].name
         answer = ["target_hard"] if split != "test" else []
-        entries = read_entries(paths[-1], ["pairid", "reference", "caption", "img_set", *answer])
+        entries = read_json(paths[-1], list, ["pairid", "reference", "caption", "img_set", *answer])
         pictures = read_json(find_file(folder, [f"image_splits/split.*.{name}.json"], _CIRR), dict)
         for clip_id, path in pictures.items():
             found.add_clip(clip_id, split, path.removeprefix("./"))
@@ -66,7 +66,7 @@ def read_fashioniq(folder: Path) -> dict:
                 continue
             found.files[split] = f"cap.*.{split}.json"
             answer = ["target"] if split != "test" else []
-            entries = read_entries(path, ["candidate", "captions", *answer])
+            entries = read_json(path, list, ["candidate", "captions", *answer])
             list_path = find_file(folder, [f"image_splits/split.{category}.{split}.json"], _FASHIONIQ)
             pictures = [str(picture) for picture in read_json(list_path, list)]
             for picture in pictures:
@@ -106,7 +106,7 @@ def read_circo(folder: Path) -> dict:
         found.files[split] = path.name
         found.add_gallery("full", split, list(found.clips))
         answer = ["gt_img_ids", "target_img_id"] if split == "val" else []
-        for entry in read_entries(path, ["id", "reference_img_id", "relative_caption", *answer]):
+        for entry in read_json(path, list, ["id", "reference_img_id", "relative_caption", *answer]):
             query_id, query_clip = f"{split}-{entry['id']:04d}", str(entry["reference_img_id"])
             target_clip = str(entry.get("target_img_id", ""))
             text = entry["relative_caption"].strip()

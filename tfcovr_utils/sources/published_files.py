@@ -36,35 +36,25 @@ def read_csv(path: Path, columns: Iterable[str], advice: str = GET_AGAIN) -> pd.
         raise ValueError(f"{path} is not a CSV in UTF-8 ({str(error).strip()}); {advice}.") from error
     missing = [name for name in columns if name not in table]
     if missing:
-        raise ValueError(
-            f"{path} has no column {missing[0]!r}, only {', '.join(table)}; expected {', '.join(columns)}; "
-            f"{advice}."
-        )
+        found = f"no column {missing[0]!r}, only {', '.join(table)}"
+        raise ValueError(f"{path} has {found}; expected {', '.join(columns)}; {advice}.")
     return table
 
 
-def read_json(path: Path, kind: type):
-    """Read a JSON file whose outermost value is a `kind`: a list or a dict."""
+def read_json(path: Path, kind: type, keys: Iterable[str] = ()):
+    """Read a JSON file that holds a `kind`: a dict, or a list whose entries have at least these keys."""
     try:
         content = json.loads(Path(path).read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON in UTF-8 ({error}); {GET_AGAIN}.") from error
     if not isinstance(content, kind):
         raise ValueError(f"{path} holds a {type(content).__name__}; expected a {kind.__name__}; {GET_AGAIN}.")
-    return content
-
-
-def read_entries(path: Path, keys: list[str]) -> list[dict]:
-    """Read a JSON list of objects that have at least these keys."""
-    entries = read_json(path, list)
-    for idx, entry in enumerate(entries):
+    for idx, entry in enumerate(content if keys else []):
         missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
         if missing:
-            raise ValueError(
-                f"{path}, annotation {idx}: no {missing[0]!r}; expected the keys {', '.join(keys)}; "
-                f"{GET_AGAIN}."
-            )
-    return entries
+            expected = f"expected the keys {', '.join(keys)}"
+            raise ValueError(f"{path}, annotation {idx}: no {missing[0]!r}; {expected}; {GET_AGAIN}.")
+    return content
 
 
 def parse_literal(cell: str) -> object:

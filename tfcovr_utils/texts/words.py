@@ -48,32 +48,23 @@ LEGS = {
 }
 FINISHES = {
     "": "with a plain ending",
-    "step-out": "with a step-out",
     "feet together": "with feet together",
-    "side position": "in side position",
-    "cross position": "in cross position",
     "side of beam": "at the side of the beam",
     "end of beam": "at the end of the beam",
-    "front lying support": "in front lying support",
-    "split sit": "in a split sit",
-    "arabesque": "in arabesque",
     "straddle sit": "in a cross straddle sit",
     "hip circle backward": "with a backward hip circle",
-    "tic-toc": "with a tic-toc",
     "walkover forward": "with a forward walkover",
     "handspring forward": "with a forward handspring",
-    "side handstand": "in a side handstand",
-    "handstand": "in a handstand",
     "toes on bar": "with toes on the bar",
-    "rear inverted pike support": "in rear inverted pike support",
-    "clear rear support": "in clear rear support",
-    "rear support": "in rear support",
-    "clear support": "in clear support",
-    "front support": "in front support",
-    "low bar": "on the low bar",
-    "high bar": "on the high bar",
-    "hang": "in a hang",
 }
+_ALIKE = {
+    "in": "side position, cross position, front lying support, arabesque, rear inverted pike support, "
+    "clear rear support, rear support, clear support, front support",
+    "in a": "split sit, side handstand, handstand, hang",
+    "with a": "step-out, tic-toc",
+    "on the": "low bar, high bar",
+}
+FINISHES |= {name: f"{how} {name}" for how, names in _ALIKE.items() for name in names.split(", ")}
 MODIFIERS = {
     "turn before salto": "turn before the salto",
     "turn between saltos": "turn between the saltos",
@@ -100,7 +91,7 @@ def count_words(text: str) -> int:
     """Count the words of a text whose counts are spelled out.
 
     >>> count_words("show with 2.5 twists")
-    6
+    7
     """
     return len(spell_numbers(text).split())
 

@@ -1,6 +1,5 @@
 """A Benchmark's tables from the rows of the official CSVs (`csv_files` reads the rows)."""
 
-import hashlib
 from collections import Counter
 from itertools import chain
 
@@ -8,6 +7,7 @@ import pandas as pd
 
 from ...labels import Attributes, difference, label_text
 from ...labels.pairing import KINDS, PAIR_COLUMNS
+from ...machine.hashing import digest
 from ...profiles import SPLITS
 from ..folder import read_attributes
 from ..source import CLIP_COLUMNS, LABEL_COLUMNS, Source, label_row
@@ -115,7 +115,7 @@ def build_modifications(train: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFr
     known = set(zip(texts["source_label"], texts["text"]))
     asked = dict.fromkeys(zip(queries["source_label"], queries["text"]))
     others = [
-        ("short:" + hashlib.sha256(f"{label}\n{text}".encode()).hexdigest()[:12], text, label, "")
+        ("short:" + digest(f"{label}\n{text}")[:12], text, label, "")
         for label, text in asked
         if (label, text) not in known
     ]

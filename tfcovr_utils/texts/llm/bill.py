@@ -5,33 +5,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ...profiles import data_dir
 from .cache import Answers
+from .dialogue import Job, Progress, follow
 
 OPENAI_URL = "https://api.openai.com/v1"
 CHARACTERS_PER_TOKEN = 4  # English, roughly; only for the estimate before the first request
 TYPICAL_TOKENS = {"short": 20, "dense": 90}  # of an answer, for the same estimate
 PRICED_ON = "2026-03"  # list prices; the provider's bill decides
 BATCH_DISCOUNT = 0.5
-
-
-class Price(NamedTuple):
-    """US dollars for a million tokens."""
-
-    prompt: float
-    cached: float
-    completion: float
-
-
+# US dollars for a million tokens: of the prompt, of the part of it that the provider reuses, of the answer.
 PRICES = {
-    "gpt-4o": Price(2.50, 1.25, 10.00),
-    "gpt-4o-mini": Price(0.15, 0.075, 0.60),
-    "gpt-4.1": Price(2.00, 0.50, 8.00),
-    "gpt-4.1-mini": Price(0.40, 0.10, 1.60),
-    "gpt-4.1-nano": Price(0.10, 0.025, 0.40),
+    "gpt-4o": (2.50, 1.25, 10.00),
+    "gpt-4o-mini": (0.15, 0.075, 0.60),
+    "gpt-4.1": (2.00, 0.50, 8.00),
+    "gpt-4.1-mini": (0.40, 0.10, 1.60),
+    "gpt-4.1-nano": (0.10, 0.025, 0.40),
 }
 
 
@@ -62,32 +53,42 @@ def cost(model: str, prompt: int, cached: int, completion: int, batch: bool) -> 
     >>> cost("gpt-4o-2024-08-06", 1_000_000, 0, 0, batch=True)
     1.25
     """
-    price = PRICES.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model))  # dated models cost what their name does
-    if price is None:
+    prices = PRICES.get(
+        re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model)
+    )  # a dated model costs what the undated does
+    if prices is None:
         return None
-    dollars = (prompt - cached) * price.prompt + cached * price.cached + completion * price.completion
+    dollars = sum(n * price for n, price in zip((prompt - cached, cached, completion), prices))
     return dollars / 1e6 * (BATCH_DISCOUNT if batch else 1.0)
 
 
-def plan(n_pairs: int, style: str, bodies: Iterable[dict], asking: Asking) -> str:
-    """Say what a run will ask and what that costs, before the first request."""
-    lengths = [sum(len(message["content"]) for message in body["messages"]) for body in bodies]
-    prompt = sum(length // CHARACTERS_PER_TOKEN for length in lengths)
-    completion = TYPICAL_TOKENS[style] * len(lengths)
-    price = _say_dollars(cost(asking.model, prompt, 0, completion, asking.batch), asking, 2)
-    return (
-        f"{n_pairs} pairs, {len(lengths)} requests to {asking.model} at {asking.provider}: {prompt} "
-        f"prompt and {completion} completion tokens, estimated at four characters a token; "
-        f"{price}; second attempts cost extra."
-    )
-
-
 class Bill:
-    """Keeps the answers of a run in the cache as they come, and adds up their cost."""
+    """What a run has asked and still has to ask: keeps each answer in the cache, and adds up the cost."""
 
-    def __init__(self, asking: Asking, cache: Answers):
+    def __init__(self, asking: Asking, cache: Answers | dict):
         self.asking, self.cache = asking, cache
         self.usages: list[dict] = []
+
+    def follow(self, job: Job) -> Progress:
+        """Follow a job through the answers so far."""
+        return follow(job, self.asking.provider, self.asking.model, self.cache.get)
+
+    def pending(self, jobs: Iterable[Job]) -> dict[str, dict]:
+        """Return the next requests by their key; pairs with the same label texts share one."""
+        return {progress.key: progress.body for progress in map(self.follow, jobs) if progress.body}
+
+    def plan(self, jobs: list[Job]) -> str:
+        """Say what a run will ask and what that costs, before the first request."""
+        bodies = self.pending(jobs).values()
+        lengths = [sum(len(message["content"]) for message in body["messages"]) for body in bodies]
+        prompt = sum(length // CHARACTERS_PER_TOKEN for length in lengths)
+        completion = TYPICAL_TOKENS[jobs[0].style if jobs else "short"] * len(lengths)
+        price = self._price(cost(self.asking.model, prompt, 0, completion, self.asking.batch), 2)
+        return (
+            f"{len(jobs)} pairs, {len(lengths)} requests to {self.asking.model} at {self.asking.provider}: "
+            f"{prompt} prompt and {completion} completion tokens, estimated at four characters a token; "
+            f"{price}; second attempts cost extra."
+        )
 
     def keep(self, key: str, completion: dict, batch: str = "") -> None:
         """Keep the answer to a request: a chat completion as the provider sent it."""
@@ -119,18 +120,15 @@ class Bill:
 
     def line(self) -> str:
         """Say the tokens as the provider counted them, and their cost at list price."""
-        prompt, cached, completion = (
-            sum(usage[kind] for usage in self.usages) for kind in ("prompt", "cached", "completion")
-        )
+        kinds = ("prompt", "cached", "completion")
+        prompt, cached, completion = (sum(usage[kind] for usage in self.usages) for kind in kinds)
         costs = [cost(self.asking.model, **usage) for usage in self.usages]
-        dollars = None if None in costs else sum(costs)
         return (
             f"{len(self.usages)} answers, {prompt} prompt tokens ({cached} of them reused) and {completion} "
-            f"completion tokens; {_say_dollars(dollars, self.asking, 6)}."
+            f"completion tokens; {self._price(None if None in costs else sum(costs), 6)}."
         )
 
-
-def _say_dollars(dollars: float | None, asking: Asking, digits: int) -> str:
-    if dollars is None:
-        return f"cost unknown, as no price is listed for model {asking.model!r}"
-    return f"{dollars:.{digits}f} USD at list prices of {PRICED_ON}"
+    def _price(self, dollars: float | None, digits: int) -> str:
+        if dollars is None:
+            return f"cost unknown, as no price is listed for model {self.asking.model!r}"
+        return f"{dollars:.{digits}f} USD at list prices of {PRICED_ON}"

@@ -9,9 +9,9 @@ import pandas as pd
 
 from ..writing import count_outcomes, tabulate
 from .batch import Batches
-from .bill import Asking, Bill, plan
+from .bill import Asking, Bill
 from .cache import Answers
-from .dialogue import ATTEMPTS, Job, Progress, follow
+from .dialogue import ATTEMPTS, Job, Progress
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 BODY_TRIES = 2  # of a request whose answer arrives broken
@@ -27,15 +27,15 @@ def write_by_model(jobs: list[Job], asking: Asking, report: Callable = print) ->
     if not asking.cache_path.exists():
         _api_key()  # an error here comes before any file is made
     with Answers(asking.cache_path) as cache:
-        report(_plan(jobs, asking, cache))
         bill = Bill(asking, cache)
+        report(bill.plan(jobs))
         try:
-            _ask_in_batches(jobs, asking, bill)
-            if not asking.batch and _pending(jobs, asking, cache):
-                asyncio.run(_ask_one_by_one(jobs, asking, bill))
+            _ask_in_batches(jobs, bill)
+            if not asking.batch and bill.pending(jobs):
+                asyncio.run(_ask_one_by_one(jobs, bill))
         finally:
             report(bill.line())
-        progress = [_follow(job, asking, cache) for job in jobs]
+        progress = [bill.follow(job) for job in jobs]
     report("; ".join(f"{name}: {count}" for name, count in count_outcomes(progress).items()) + ".")
     return tabulate(zip(jobs, progress))
 
@@ -43,25 +43,10 @@ def write_by_model(jobs: list[Job], asking: Asking, report: Callable = print) ->
 def dry_run(jobs: list[Job], asking: Asking) -> str:
     """Say what `write_by_model` would ask first and what that costs; nothing is sent or written."""
     with Answers(asking.cache_path) if asking.cache_path.exists() else nullcontext({}) as cache:
-        return _plan(jobs, asking, cache)
+        return Bill(asking, cache).plan(jobs)
 
 
-def _follow(job: Job, asking: Asking, cache: Answers | dict) -> Progress:
-    return follow(job, asking.provider, asking.model, cache.get)
-
-
-def _pending(jobs: list[Job], asking: Asking, cache: Answers | dict) -> dict[str, dict]:
-    """Return the next requests by their key; pairs of the same label texts share one."""
-    progress = (_follow(job, asking, cache) for job in jobs)
-    return {p.key: p.body for p in progress if p.body}
-
-
-def _plan(jobs: list[Job], asking: Asking, cache: Answers | dict) -> str:
-    style = jobs[0].style if jobs else "short"
-    return plan(len(jobs), style, _pending(jobs, asking, cache).values(), asking)
-
-
-async def _ask_one_by_one(jobs: list[Job], asking: Asking, bill: Bill) -> None:
+async def _ask_one_by_one(jobs: list[Job], bill: Bill) -> None:
     """Ask for each job until its text is accepted or rejected for good, a few jobs at a time."""
     waiting = iter({(job.source_text, job.target_text): job for job in jobs}.values())
     failures: list[str] = []
@@ -70,7 +55,7 @@ async def _ask_one_by_one(jobs: list[Job], asking: Asking, bill: Bill) -> None:
     async def work(client) -> None:
         nonlocal n_unanswered
         for job in waiting:
-            while not failures and (progress := _follow(job, asking, bill.cache)).body:
+            while not failures and (progress := bill.follow(job)).body:
                 try:
                     completion = await _ask(client, progress)
                 except _Refused as error:
@@ -78,34 +63,34 @@ async def _ask_one_by_one(jobs: list[Job], asking: Asking, bill: Bill) -> None:
                     return
                 n_unanswered = 0 if completion else n_unanswered + 1
                 if n_unanswered == GIVE_UP:
-                    failures.append(f"{asking.provider} did not answer {GIVE_UP} requests in a row")
+                    failures.append(f"{bill.asking.provider} did not answer {GIVE_UP} requests in a row")
                 if not completion:
                     break
                 bill.keep(progress.key, completion)
             if failures:
                 return
 
-    async with _make_client(asking, "AsyncOpenAI") as client:
+    async with _make_client(bill.asking, "AsyncOpenAI") as client:
         # When one fails, the others still wait for the answers to their requests, which are paid for.
-        await asyncio.gather(*(work(client) for _ in range(asking.concurrency)))
+        await asyncio.gather(*(work(client) for _ in range(bill.asking.concurrency)))
     if failures:
-        raise RuntimeError(f"{failures[0]}; what came is kept in {asking.cache_path}, so run again.")
+        raise RuntimeError(f"{failures[0]}; what came is kept in {bill.asking.cache_path}, so run again.")
 
 
-def _ask_in_batches(jobs: list[Job], asking: Asking, bill: Bill) -> None:
+def _ask_in_batches(jobs: list[Job], bill: Bill) -> None:
     """Collect the batches that earlier runs left open; then submit what is to be asked as a batch."""
     import openai
 
+    asking = bill.asking
     batches = Batches(bill.cache, asking.provider, asking.model, asking.poll_s)
-    if not batches.open() and not (asking.batch and _pending(jobs, asking, bill.cache)):
+    if not batches.open() and not (asking.batch and bill.pending(jobs)):
         return
     with _make_client(asking, "OpenAI") as client:
         try:
             batches.collect_open(client, bill.keep)
             unanswered: set[str] = set()
             for _ in range(ATTEMPTS * asking.batch):
-                pending = _pending(jobs, asking, bill.cache)
-                requests = {key: body for key, body in pending.items() if key not in unanswered}
+                requests = {k: body for k, body in bill.pending(jobs).items() if k not in unanswered}
                 if requests:
                     unanswered.update(batches.submit(client, requests, bill.keep))
         except openai.APIError as error:
@@ -148,12 +133,11 @@ def _make_client(asking: Asking, kind: str):
 
 
 def _api_key() -> str:
-    key = os.environ.get(KEY_VARIABLE)
-    if not key:
-        raise RuntimeError(
-            f"{KEY_VARIABLE} is not set; export the provider's key, or any word for a server that needs none."
-        )
-    return key
+    if key := os.environ.get(KEY_VARIABLE):
+        return key
+    raise RuntimeError(
+        f"{KEY_VARIABLE} is not set; export the provider's key, or any word for a server that needs none."
+    )
 
 
 def _explain(error) -> str:

@@ -33,8 +33,8 @@ def apply_text(source: Attributes, text: str) -> Attributes:
     reading = _read(source, text)
     if not reading.named:
         raise ValueError(
-            """Make rows of (attribute, value, pattern) from the phrases of the writer, longest first."""
-            "'show tucked' or 'show on Balance Beam'."
+            f"modification {text!r} names no change that can be read; say one such as 'show with 2.5 "
+            "twists', 'show tucked' or 'show on Balance Beam'."
         )
     return reading.finish()
 
