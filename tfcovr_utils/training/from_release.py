@@ -82,8 +82,8 @@ def find_embeddings(release: Path) -> Path:
     if len(found) != 1:
         listed = ", ".join(str(path.relative_to(release)) for path in found) or "none"
         raise FileNotFoundError(
-            f"{release} holds {len(found)} files of AIM embeddings ({listed}); name the one to read, or a folder "
-            "of .pth files, with --embeddings."
+            f"{release} holds {len(found)} files of AIM embeddings ({listed}); name the one to read, or a "
+            "folder of .pth files, with --embeddings."
         )
     return found[0]
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from ..machine import processes
@@ -43,7 +44,7 @@ class Plan:
 
     draw: step, from 0 -> batch. losses: batch -> losses by name; their sum is minimised, each is a column of
     the curve. validate: model -> score, and columns of the curve; the first weights with the highest score
-    are kept. identity: JSON that a checkpoint must agree with to be resumed from.
+    are kept. identity: JSON that a checkpoint must agree with before a run resumes from it.
     """
 
     steps: int
@@ -64,15 +65,12 @@ class Plan:
     name: str = "train"  # of the progress bar
 
 
-def train(
-    model: nn.Module, optimiser: torch.optim.Optimizer, plan: Plan, run: Run | None = None
-) -> pd.DataFrame:
-    """Train in place, leave the model at its best validated weights, or its last, in eval mode, and return
-    the curve.
+def train(model: nn.Module, optimiser: Optimizer, plan: Plan, run: Run | None = None) -> pd.DataFrame:
+    """Train in place and return the curve; the model ends in eval mode, at its best weights or its last.
 
     Columns: step, epoch (from 0), lr, each loss as its mean since the row before, what `validate` adds,
-    seconds (of training so far). Ranks end with the weights that one process would have, but for dropout,
-    which each draws itself.
+    seconds of training so far. Ranks end with the weights that one process would have, but each draws its own
+    dropout.
     """
     run = run or Run()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -110,14 +108,11 @@ def train(
         means = mean_losses(state, plan) if row_ends else {}
         state["seconds"] += time.monotonic() - started
         if row_ends:
-            columns = keep_best(state, plan, model) if plan.validate else {}
-            epoch, seconds = (state["step"] - 1) // plan.per_epoch, state["seconds"]
-            row = {"step": state["step"], "epoch": epoch, "lr": rate, **means, **columns, "seconds": seconds}
-            state["curve"].append(row)
+            scores = means | (keep_best(state, plan, model) if plan.validate else {})
+            place = {"step": state["step"], "epoch": (state["step"] - 1) // plan.per_epoch, "lr": rate}
+            state["curve"].append({**place, **scores, "seconds": state["seconds"]})
             state["sums"] = {}
-            bar.set_postfix(
-                {name: f"{value:.3f}" for name, value in (means | columns).items()}, refresh=False
-            )
+            bar.set_postfix({name: f"{value:.3f}" for name, value in scores.items()}, refresh=False)
         if run.checkpoint and (row_ends or is_save_due(plan, saved_at)):
             save_checkpoint(run.checkpoint, plan, model, optimiser, state)
             saved_at = time.monotonic()

@@ -49,33 +49,19 @@ class Stage1Settings:
     save_every_s: float = 60.0  # seconds between checkpoints within an epoch
 
 
-# AIM's adapters, trained from pixels. "paper" is the official code's; the rest was chosen on val of the mini
-# benchmark.
-_ADAPTERS = Stage1Settings(
-    epochs=3,
-    batch=16,
-    lr=2.5e-3,
-    warm_up=0.05,
-    label_smoothing=0.1,
-    adapter_ratio=0.5,
-    drop_path=0.0,
-    head_dropout=0.2,
-    augment="none",
-)
-STAGE1 = {
-    "smoke": replace(_ADAPTERS, epochs=2),
-    "mini": _ADAPTERS,
-    "sim": replace(_ADAPTERS, epochs=12, batch=64, augment="crop"),
-    "released": Stage1Settings(),
-    "paper": Stage1Settings(),
-}
+def _by_profile(smoke, mini, sim, paper) -> dict:
+    return {"smoke": smoke, "mini": mini, "sim": sim, "released": paper, "paper": paper}
+
+
+# AIM's adapters, trained from pixels. "paper" is the official code's; val of mini chose the rest.
+_ADAPTERS = Stage1Settings(epochs=3, batch=16, lr=2.5e-3, warm_up=0.05, label_smoothing=0.1, augment="none")
+_ADAPTERS = replace(_ADAPTERS, adapter_ratio=0.5, drop_path=0.0, head_dropout=0.2)
+_ADAPTERS_SIM = replace(_ADAPTERS, epochs=12, batch=64, augment="crop")
+STAGE1 = _by_profile(replace(_ADAPTERS, epochs=2), _ADAPTERS, _ADAPTERS_SIM, Stage1Settings())
 # Readers of frame features in memory.
 _READERS = Stage1Settings(epochs=12, batch=64, lr=2e-3, warm_up=0.1, label_smoothing=0.1, head_dropout=0.2)
-STAGE1_READERS = {
-    "smoke": replace(_READERS, epochs=6, batch=32),
-    "mini": _READERS,
-    **dict.fromkeys(("sim", "released", "paper"), replace(_READERS, epochs=30, batch=256)),
-}
+_READERS_SIM = replace(_READERS, epochs=30, batch=256)
+STAGE1_READERS = _by_profile(replace(_READERS, epochs=6, batch=32), _READERS, _READERS_SIM, _READERS_SIM)
 
 
 @dataclass(frozen=True)
@@ -114,36 +100,20 @@ class Stage2Settings:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a number above 0.")
 
 
-_SMALL = Stage2Settings(
-    lr=1e-3,
-    batch=256,
-    steps=500,
-    schedule="cosine",
-    projection_dim=256,
-    hidden_dim=512,
-    dropout=0.3,
-    centre=True,
-    unit_video=True,
-    select_every=50,
+_SMALL = Stage2Settings(lr=1e-3, batch=256, steps=500, schedule="cosine", projection_dim=256, hidden_dim=512)
+_SMALL = replace(_SMALL, dropout=0.3, centre=True, unit_video=True, select_every=50)
+_SMOKE = replace(_SMALL, batch=64, steps=100, select_every=20)
+STAGE2 = _by_profile(
+    _SMOKE, _SMALL, replace(_SMALL, batch=512, steps=3000, select_every=250), Stage2Settings()
 )
-STAGE2 = {
-    "smoke": replace(_SMALL, batch=64, steps=100, select_every=20),
-    "mini": _SMALL,
-    "sim": replace(_SMALL, batch=512, steps=3000, select_every=250),
-    "released": Stage2Settings(),
-    "paper": Stage2Settings(),
-}
 # Models that read clip and text together; "paper" is CoVR's and the paper's.
-_SMALL_COMPOSED = Stage2Settings(
+_JOINT = Stage2Settings(
     lr=1e-3, batch=64, steps=300, schedule="cosine", warmup=20, centre=True, select_every=50
 )
-COMPOSED = {
-    "smoke": replace(_SMALL_COMPOSED, batch=32, steps=40, select_every=20),
-    "mini": _SMALL_COMPOSED,
-    "sim": replace(_SMALL_COMPOSED, batch=256, steps=3000, select_every=250),
-    "released": Stage2Settings(),
-    "paper": Stage2Settings(),
-}
+_JOINT_SMOKE = replace(_JOINT, batch=32, steps=40, select_every=20)
+COMPOSED = _by_profile(
+    _JOINT_SMOKE, _JOINT, replace(_JOINT, batch=256, steps=3000, select_every=250), Stage2Settings()
+)
 
 
 @dataclass(frozen=True)
@@ -167,13 +137,9 @@ class SingleStageSettings:
     select_every: int = 50  # steps between validations
 
 
-SINGLE_STAGE = {
-    "smoke": SingleStageSettings(steps=100, batch=64, select_every=20),
-    "mini": SingleStageSettings(),
-    **dict.fromkeys(
-        ("sim", "released", "paper"), SingleStageSettings(steps=3000, batch=256, select_every=250)
-    ),
-}
+_SINGLE_SMOKE = SingleStageSettings(steps=100, batch=64, select_every=20)
+_SINGLE_SIM = SingleStageSettings(steps=3000, batch=256, select_every=250)
+SINGLE_STAGE = _by_profile(_SINGLE_SMOKE, SingleStageSettings(), _SINGLE_SIM, _SINGLE_SIM)
 
 
 def vary_loss(stage2: Stage2Settings, betas: Sequence[float]) -> dict[str, dict]:

@@ -147,8 +147,8 @@ def _check_embeddings(data: Stage2Data, settings: Stage2Settings) -> None:
     if {isinstance(data.texts, Tokens), settings.text_tower == "trained"} != {has_tower}:
         raise ValueError(
             f"text_tower is {settings.text_tower!r} with texts as {type(data.texts).__name__} and "
-            f"{'a' if has_tower else 'no'} tower; pass Tokens and a tower where it is trained, features and no "
-            "tower where it is frozen."
+            f"{'a' if has_tower else 'no'} tower; pass Tokens and a tower where it is trained, features and "
+            "no tower where it is frozen."
         )
 
 

@@ -153,7 +153,8 @@ def is_current(folder: Path, made_of: dict, code: str) -> bool:
         )
     elif facts["code"] != code:  # the training may have taken days, so the reader decides
         warnings.warn(
-            f"{folder} was trained before the code changed, and is used as it is; remove it to train it anew.",
+            f"{folder} was trained before the code changed, and is used as it is; "
+            "remove it to train it anew.",
             stacklevel=3,
         )
     return not changed
