@@ -1,4 +1,4 @@
-"""The committed numbers of `mini`: recomputed from the per-query files they came from, and one method evaluated again from its weights."""
+"""The committed numbers of `mini`: recomputed from their per-query files, and one method evaluated again."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The rendered benchmark: labels, splits, determinism, resuming, and the rule that the middle frame tells no count."""
+"""The rendered benchmark: labels, splits, determinism, resuming; the middle frame reveals no count."""
 
 import json
 import os
@@ -156,7 +156,8 @@ def one(skill_text="(FX) salto backward stretched with 1 twist", source="gym-tra
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process():
     script = (
-        "import hashlib, sys; sys.path.insert(0, 'tests'); from test_mini import one; from tfcovr_utils.rendering import render_clip; "
+        "import hashlib, sys; sys.path.insert(0, 'tests'); "
+        "from test_mini import one; from tfcovr_utils.rendering import render_clip; "
         "print(hashlib.sha256(render_clip(*one()).tobytes()).hexdigest())"
     )
     runs = {
@@ -177,7 +178,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process():
 
 
 def test_painting_the_athlete_out_leaves_what_does_not_know_the_skill():
-    """The hall of a clip is the same whatever is performed in it, and differs from the clip by the athlete."""
+    """The hall of a clip depends on no skill, and differs from the clip by the athlete."""
     skill, clip_id, source = one()
     hall = rendering.render_hall(skill.apparatus, clip_id, source, frames=12)
     clip = rendering.render_clip(skill, clip_id, source)
@@ -238,7 +239,8 @@ def test_damage_is_named_and_mended_alone(rendered):
 def test_killed_in_the_middle_and_resumed(rendered, tmp_path):
     out = tmp_path / "mini"
     script = (
-        "import sys; from test_mini import TINY; from tfcovr_utils import rendering; from pathlib import Path\n"
+        "import sys\n"
+        "from pathlib import Path; from test_mini import TINY; from tfcovr_utils import rendering\n"
         "if __name__ == '__main__': rendering.build(TINY, Path(sys.argv[1]), progress=False)"
     )
     (tmp_path / "killed.py").write_text(script)
@@ -285,7 +287,7 @@ def test_command_line_says_what_is_wrong():
 
 
 def test_a_network_finds_a_shortcut_that_is_there_and_none_that_is_not():
-    """Groups of two labels; in one count's groups a bright corner gives the label away, in the other's nothing does."""
+    """In the groups of one count a bright corner reveals the label; in those of the other nothing does."""
     rng = np.random.default_rng(0)
     label_idx = np.repeat(np.arange(4), 60)
     frames = rng.integers(90, 140, (240, 2, 32, 32, 3)).astype(np.uint8)
@@ -293,7 +295,9 @@ def test_a_network_finds_a_shortcut_that_is_there_and_none_that_is_not():
     group = np.where(label_idx < 2, 0, 1)
     held_out = np.arange(240) % 3 == 0
     found = [
-        shortcuts.find_count_shortcuts("x", frames, label_idx, {"count": np.where(group == g, 0, -1)}, held_out, epochs=40)[0]
+        shortcuts.find_count_shortcuts(
+            "x", frames, label_idx, {"count": np.where(group == g, 0, -1)}, held_out, epochs=40
+        )[0]
         for g in (0, 1)
     ]
     assert found[0]["accuracy"] > 0.95 and abs(found[1]["accuracy"] - 0.5) < 0.2

@@ -175,11 +175,7 @@ _GRAMMAR = (
     ("base", "switch leap", r"switch leap"),
     ("base", "stag split leap", r"stag split leap(?: forward)?"),
     ("base", "split leap", r"split leap(?: forward)?"),
-    (
-        "base",
-        "side split jump",
-        r"straddle pike (?:jump )?or side split jump|(?:straddle pike|side split) jump",
-    ),
+    ("base", "side split jump", r"straddle pike (jump )?or side split jump|(straddle pike|side split) jump"),
     ("base", "split jump", r"split jump"),
     ("base", "sissone", r"sissone(?: jump)?"),
     ("base", "johnson", r"johnson(?: with additional)?"),
@@ -218,10 +214,8 @@ _GRAMMAR = (
     *_as_written("base", "stalder, straddle flight"),
     ("base", "stoop straddle vault", r"stoop, straddle vault"),
     ("base", "stoop pike vault", r"stoop, pike vault"),
-    *_as_written(
-        "base",
-        "pike vault, counter straddle, counter piked, counter stretched, counter, hecht, transition flight",
-    ),
+    *_as_written("base", "pike vault, counter straddle, counter piked, counter stretched, counter"),
+    *_as_written("base", "hecht, transition flight"),
     ("base", "hop", r"^hop"),
     # Direction, shape and counts; by now the words can mean nothing else.
     ("direction", str, r"(forward|backward|sideward)"),

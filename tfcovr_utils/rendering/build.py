@@ -137,6 +137,5 @@ def _finished(out: Path) -> set[str]:
         path = out / "clips" / f"{clip_id}.mp4"
         return path.exists() and path.stat().st_size == line["bytes"] and _sha256(path) == line["sha256"]
 
-    return {
-        clip_id for clip_id, line in files.read_manifest(out / MANIFEST).items() if is_intact(clip_id, line)
-    }
+    lines = files.read_manifest(out / MANIFEST)
+    return {clip_id for clip_id, line in lines.items() if is_intact(clip_id, line)}

@@ -35,10 +35,8 @@ def frame_facts(skill: Skill, clip_id: str, source_video: str, seed: int = 0) ->
     view = np.stack([camera.right, away, [0.0, 0.0, 1.0]])  # (3, 3) right, away, up
     flying = (motion.phase >= 0) & (motion.phase <= 1) & (skill.family != "turn")
     phases, place = np.where(flying, "in the air", "with support").tolist(), PLACES[skill.apparatus]
-    return [
-        {"place": place, **_describe(joints, view), "phase": phase}
-        for joints, phase in zip(motion.joints, phases)
-    ]
+    described = [_describe(joints, view) for joints in motion.joints]
+    return [{"place": place, **facts, "phase": phase} for facts, phase in zip(described, phases)]
 
 
 def caption(facts: dict[str, str]) -> str:

@@ -68,9 +68,8 @@ def plan(profile: Profile) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = pd.DataFrame(rows, columns=columns).sort_values("clip_id", ignore_index=True)
     table["n_frames"] = [_n_frames(seed, clip_id) for clip_id in table.clip_id]
     table["fps"] = [scene_of(seed, source).fps for source in table.source_video]
-    table = table.assign(
-        start_s=0.0, end_s=table.n_frames / table.fps, path="clips/" + table.clip_id + ".mp4"
-    )
+    table["start_s"], table["end_s"] = 0.0, table.n_frames / table.fps
+    table["path"] = "clips/" + table.clip_id + ".mp4"
     return table[CLIPS], table[["clip_id", *asdict(skills[0]), "n_frames", "fps"]]
 
 

@@ -58,12 +58,8 @@ def _view_of_wall(scene: Scene, camera: Camera, frame: int) -> np.ndarray:
     x, z = camera.path[frame]
     height, width = scene.wall.shape[:2]
     per_pixel = width / WALL_WIDTH / camera.scale
-    centre = np.array(
-        [
-            width / 2 + camera.side * x * 0.5 * per_pixel * camera.scale,
-            height / 2 - z * 0.25 * per_pixel * camera.scale,
-        ]
-    )
+    across = width / 2 + camera.side * x * 0.5 * per_pixel * camera.scale
+    centre = np.array([across, height / 2 - z * 0.25 * per_pixel * camera.scale])
     inverse = np.linalg.inv(camera.turn) * per_pixel
     offset = centre - inverse @ np.full(2, camera.pixels / 2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

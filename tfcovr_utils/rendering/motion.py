@@ -71,11 +71,8 @@ def perform(
     facing = 180.0 if _faces_back(skill) else 0.0
     # A tsukahara turns half round on its way to the table and continues backward.
     entry = np.interp(phase, [-0.28, -0.10], [0.0, 180.0]) if skill.base == "tsukahara" else 0.0
-    orientation = (
-        rotation("y", sense * somersault)
-        @ rotation("x", tilt)
-        @ rotation("z", facing + entry + handed * twist)
-    )
+    turned = rotation("z", facing + entry + handed * twist)
+    orientation = rotation("y", sense * somersault) @ rotation("x", tilt) @ turned
     joints = np.einsum("tij,tkj->tki", orientation, forward_kinematics(angles, body))
     centre = np.stack([path_x, np.zeros(len(path_x)), _height(skill, joints, phase, rng)], -1)
     if skill.family == "dismount":

@@ -50,10 +50,8 @@ class Scene:
         """Draw a scene; the order of the draws decides the pixels of a seed."""
         colours = _draw_colours(rng)
         painted = {"colours": colours, "body": Body.draw(rng), "wall": _paint_wall(colours, rng)}
-        return cls(
-            **painted,
-            **{one.name: one.metadata["draw"](rng) for one in fields(cls) if "draw" in one.metadata},
-        )
+        drawn = {one.name: one.metadata["draw"](rng) for one in fields(cls) if "draw" in one.metadata}
+        return cls(**painted, **drawn)
 
 
 def _hsv(hue, saturation, value) -> tuple:

@@ -66,9 +66,8 @@ def forward_kinematics(angles: np.ndarray, body: Body) -> np.ndarray:
 
     def along(forward, side, sign):
         """Unit vector (T, 3) from a flexion angle and a sideways angle, measured from straight down."""
-        return np.stack(
-            [np.sin(forward) * np.cos(side), np.sin(side) * sign, -np.cos(forward) * np.cos(side)], -1
-        )
+        ahead, down = np.sin(forward) * np.cos(side), -np.cos(forward) * np.cos(side)
+        return np.stack([ahead, np.sin(side) * sign, down], -1)
 
     def sideways(width):
         return np.stack([zero, zero + width, zero], -1)
