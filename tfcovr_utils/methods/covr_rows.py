@@ -171,8 +171,9 @@ _BLIP2 = partial(Features, encoder_name="blip2")
 _blip2_zs, _blip2_mlp = partial(fit_zero_shot, make=_BLIP2), partial(fit_mlp, make=_BLIP2)
 _blip, _blip2 = partial(fit_composed, encoder_name="blip"), partial(fit_composed, encoder_name="blip2")
 _bse = partial(_blip, train=True, changes=BSE_LOSS, **WHOLE)
-_BIND = partial(VideoFeatures, encoder_name="languagebind")
+_bind_zs = partial(fit_zero_shot, make=partial(VideoFeatures, encoder_name="languagebind"))
 _AS_IS, _ECDE, _BSE = Way("composed"), Way("composed", "averaged"), Way("composed", "grounded")
+_BSE_ORACLE = replace(_BSE, writer=ORACLE)
 _TARGET = "a gallery clip is the unit mean of its frames' features"
 _ALONE = "A query is BLIP-2's feature of its {} alone; " + _TARGET + "."
 _MLP = "A query is the stage-2 MLP of BLIP-2's features of its text and its {}; " + _TARGET + "."
@@ -181,22 +182,18 @@ _BY_BLIP = _CROSS.format("CoVR's BLIP", "")
 _BY_ECDE = _CROSS.format("CoVR's BLIP", ", averaged .8 to .2 with that frame and its description")
 _BY_Q_FORMER = _CROSS.format("BLIP-2's Q-Former", ", which is trained, as in the released code")
 _CAPTIONS = "As blip-covr-zs, with a gallery clip scored by a captioner's description of it as well."
-_AVERAGE = "A query is the average of two unit LanguageBind features, text and clip; a gallery clip is one."
+_AVERAGE = "A query is the average of unit LanguageBind features of text and clip; a gallery clip is its feature."
 _EGO = "As languagebind-zs, with EgoCVR's learnt scale on the clip's feature: nearly the clip alone."
 _JOINED = (
-    "A query is BLIP's feature of a captioner's description of its middle frame joined with its text, "
-    f"where TF-CVR has a language model rewrite it; {_TARGET}."
+    f"A query is BLIP's feature of its frame's description joined with its text (no rewriting); {_TARGET}."
 )
 _ORACLE = "As {}, with the description written from the true label: an oracle."
 _TEXT_FT = "As blip2-text-zs, with the Q-Former's text branch trained."
 _VISION_FT = "As blip2-vision-zs, with the ViT and its projection trained; gallery clips stay as they were."
 _CROSS_FT = "As blip-covr-zs, with the text encoder and its cross-attention trained."
-_ECDE_FT = (
-    "As blip-covr-ecde-zs, trained towards the clips and towards clips read together with their descriptions."
-)
+_ECDE_FT = "As blip-covr-ecde-zs, trained towards clips alone and clips read with their descriptions."
 _BSE_ABOUT = (
-    "As blip-covr-ft, with uncut texts, hard negatives, and a captioner's description of the middle frame "
-    "added to every image token first."
+    "As blip-covr-ft, with uncut texts, hard negatives, and a description added to every image token."
 )
 _BSE_PLAIN = "As bse-covr without its descriptions: uncut texts and hard negatives."
 COVR_ROWS = (
@@ -207,13 +204,8 @@ COVR_ROWS = (
     Method("blip-covr-zs", _ZS, _BY_BLIP, partial(_blip, way=_AS_IS)),
     Method("blip-covr-ecde-zs", _ZS, _BY_ECDE, partial(_blip, way=_ECDE)),
     Method("blip-covr-captions-zs", _BEYOND, _CAPTIONS, partial(_blip, way=_AS_IS, captions=True)),
-    Method("languagebind-zs", _ZS, _AVERAGE, partial(fit_zero_shot, make=_BIND, video="clips")),
-    Method(
-        "languagebind-scaled-zs",
-        _BEYOND,
-        _EGO,
-        partial(fit_zero_shot, make=_BIND, video="scaled", average=False),
-    ),
+    Method("languagebind-zs", _ZS, _AVERAGE, partial(_bind_zs, video="clips")),
+    Method("languagebind-scaled-zs", _BEYOND, _EGO, partial(_bind_zs, video="scaled", average=False)),
     Method("tf-cvr-zs", _ZS, _JOINED, fit_rewritten),
     Method("tf-cvr-oracle-zs", _CONTROL, _ORACLE.format("tf-cvr-zs"), partial(fit_rewritten, writer=ORACLE)),
     _trained("blip2-text-ft", _FT, _TEXT_FT, partial(_blip2, way=Way("text"), train=True)),
@@ -224,11 +216,6 @@ COVR_ROWS = (
     _trained("blip2-covr-ft", _BEYOND, _BY_Q_FORMER, partial(_blip2, way=_AS_IS, train=True)),
     _trained("blip-covr-ecde-ft", _FT, _ECDE_FT, partial(_blip, way=_ECDE, train=True)),
     _trained("bse-covr", _FT, _BSE_ABOUT, partial(_bse, way=_BSE)),
-    _trained(
-        "bse-covr-oracle",
-        _CONTROL,
-        _ORACLE.format("bse-covr"),
-        partial(_bse, way=replace(_BSE, writer=ORACLE)),
-    ),
+    _trained("bse-covr-oracle", _CONTROL, _ORACLE.format("bse-covr"), partial(_bse, way=_BSE_ORACLE)),
     _trained("bse-covr-undescribed", _CONTROL, _BSE_PLAIN, partial(_bse, way=_AS_IS)),
 )

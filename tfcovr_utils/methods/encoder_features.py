@@ -62,16 +62,10 @@ def describe(setting: Setting, clip_ids: Sequence[str], writer: str) -> list[str
         key, written = "label_id" if writer == ORACLE else "clip_id", setting.benchmark.descriptions
         written = written[written[key] != ""]
         if written.empty:
-            described = key.removesuffix("_id")
-            raise NotRun(
-                f"this benchmark has no description of a {described}, as the writer {writer!r} gives."
-            )
+            raise NotRun(f"this benchmark has no description of a {key[:-3]}, as {writer!r} would give.")
     else:
-        captioner, key, clips = (
-            load_weights(setting, "captioner"),
-            "clip_id",
-            table.drop_duplicates("clip_id"),
-        )
+        key, clips = "clip_id", table.drop_duplicates("clip_id")
+        captioner = load_weights(setting, "captioner")
         written = describe_clips(captioner, clips, setting.clips_dir, setting.store_dir)
     return written.set_index(key)["text"].reindex(table[key]).fillna("").tolist()
 

@@ -16,9 +16,8 @@ def _mlp(recipe: str, **options) -> partial:
 
 _MLP = "A query is the stage-2 MLP of its text and its clip; clips are embedded by {}."
 _ZERO_SHOT = (
-    "A query is the average of two unit features, its text's by CLIP and its clip's by stage 1 (AIM's mean "
-    "frame) through CLIP's visual projection, as a gallery clip is; our reading of a row that the paper "
-    "does not define."
+    "A query is the average of CLIP's unit text feature and AIM's mean frame after stage 1, projected by "
+    "CLIP and unit, as a gallery clip is; our reading of a row that the paper does not define."
 )
 _SINGLE_STAGE = (
     "A query is the MLP of its text and its clip, clips are the mean of frozen frames through a "
