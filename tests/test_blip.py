@@ -372,7 +372,7 @@ def test_what_is_no_blip_is_told_so(load, folder, tmp_path):
         load_encoder("blip", "none/webvid-covr.ckpt")
     clip = copied(folder, tmp_path / "clip")
     (clip / "config.json").write_text(json.dumps({"model_type": "clip"}))
-    with pytest.raises(ValueError, match="holds a model of type 'clip', not 'blip'; pass a BLIP"):
+    with pytest.raises(ValueError, match="holds a 'clip' model, not 'blip'; pass a BLIP"):
         load_encoder("blip", str(clip))
     clip = copied(folder, tmp_path / "bare")
     (clip / "model.safetensors").unlink()

@@ -77,9 +77,8 @@ def load_pretrained(weights: str | Path, **official) -> Aim | AimClassifier:
 def load_official(path: Path, scale: float | None = None, heads: int | None = None) -> AimClassifier:
     """Load a recogniser's checkpoint of AIM's authors, or TF-CoVR's stage 1, in eval mode.
 
-    Sizes are read off the weights, labels are the numbers of the classes. scale: of the adapters beside the
-    MLP, which only the training configuration names; by default the official one. heads: by default the width
-    / 64.
+    Sizes are read off the weights; labels are the numbers of the classes. scale: of the adapters beside the
+    MLP, by default the official one, since no weight holds it. heads: by default the width / 64.
     """
     state, unknown = rename(read_tensors(path), AIM)
     at = "backbone.tower.", "position_embedding.weight", str(path), EXPECTED

@@ -1,5 +1,4 @@
-"""AIM: adapters let a frozen CLIP vision tower see time (Yang et al., "AIM: Adapting Image Models", ICLR
-2023).
+"""AIM: adapters let a frozen CLIP vision tower see time (Yang et al., "AIM", ICLR 2023).
 
 The network and its classifier, without files. It agrees with the official ViT_CLIP, except that DropPath
 drops a branch clip by clip: the official axes make it drop token positions of the whole batch.
@@ -102,10 +101,10 @@ def run_mlp(mlp: nn.Module, x: torch.Tensor) -> torch.Tensor:
 class Aim(nn.Module):
     """A CLIP vision tower with AIM's adapters. As officially, all of it but its last layer norm is frozen.
 
-    A fresh Aim gives the frozen tower's own frame features. num_tadapter: adapters of the temporal path, 1 or
-    2. scale: weight of the adapter beside the MLP. drop_path: rate at the last layer, rising linearly from 0.
-    mean, std, source: of the tower's pixels and weights, only recorded. gradient_checkpointing (an
-    attribute): recompute layers in the backward pass instead of keeping their activations.
+    A fresh Aim gives the frozen tower's own frame features. num_tadapter: 1 or 2 adapters of the time path.
+    scale: weight of the adapter beside the MLP. drop_path: rate at the last layer, rising linearly from 0.
+    mean, std, source: of the tower's pixels and weights, only recorded. The attribute gradient_checkpointing
+    recomputes layers in the backward pass instead of keeping their activations.
     """
 
     def __init__(

@@ -26,26 +26,16 @@ class BlipEncoder(Encoder):
         self, parts: BlipParts, tokenizer: str, max_words: int | None = MAX_WORDS, max_tokens: int = 64
     ):
         super().__init__()
-        self.model, self.prompt_proj, self.mean, self.std = (
-            parts.model,
-            parts.prompt_proj,
-            parts.mean,
-            parts.std,
-        )
+        self.model, self.prompt_proj = parts.model, parts.prompt_proj
+        self.mean, self.std = parts.mean, parts.std
         vision, text = self.model.config.vision_config, self.model.config.text_config
         self.tokenizer, self.max_words = LateTokenizer(tokenizer, parts.tokenizer), max_words
         self.image_size, self.max_tokens = vision.image_size, min(max_tokens, text.max_position_embeddings)
         vocabulary = sorted(parts.tokenizer.get_vocab().items()) if parts.tokenizer else None
-        self.identify(
-            self.model,
-            vision,
-            text,
-            image_size=self.image_size,
-            prompt_proj=hash_weights(self.prompt_proj) if self.prompt_proj else None,
-            max_words=max_words,
-            max_tokens=self.max_tokens,
-            tokenizer=hash_text(json.dumps(vocabulary)) if vocabulary else tokenizer,
-        )
+        choices = {"image_size": self.image_size, "max_words": max_words, "max_tokens": self.max_tokens}
+        choices["prompt_proj"] = hash_weights(self.prompt_proj) if self.prompt_proj else None
+        choices["tokenizer"] = hash_text(json.dumps(vocabulary)) if vocabulary else tokenizer
+        self.identify(self.model, vision, text, **choices)
 
     @classmethod
     def load(

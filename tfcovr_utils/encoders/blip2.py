@@ -1,6 +1,6 @@
 """BLIP-2's first stage: an EVA ViT, and a Q-Former that reads images, texts, or both together.
 
-It computes features and says what the official code trains for each; blip2_files reads its weights.
+Weights come from Hugging Face folders and the official checkpoints of LAVIS, CoVR-2 and TF-CoVR.
 """
 
 import re
@@ -10,15 +10,22 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import Blip2ForImageTextRetrieval
+from transformers import AutoConfig, Blip2Config, Blip2ForImageTextRetrieval
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ..machine.files import replacing_files
 from .base import Encoder, local_folder
-from .blip2_files import EXPECTED, read_file, read_folder
-from .hub import LateTokenizer, read_file_or_folder
+from .blip_files import bert_sizes, fill_retrieval, load_retrieval
+from .hub import HubFolder, LateTokenizer, read_file_or_folder
+from .key_maps import LAVIS, rename
+from .loading import WrongWeights, read_shapes, read_tensors, vit_sizes
 from .tokens import MAX_TOKENS, MAX_WORDS, Tokens, tokenise_officially
 
+EXPECTED = (
+    "a checkpoint of BLIP-2's first stage, such as LAVIS's blip2_finetune_coco.pth or the hub's "
+    "Salesforce/blip2-itm-vit-g-coco"
+)
+VISION_HEAD_WIDTH = 88  # of EVA's ViT-g
 # What the official code trains: weights by transformers' names.
 PARTS = {
     "text": r"(embeddings|text_projection)\..+|qformer\.(?!.*(crossattention|_query)).+",
@@ -135,3 +142,43 @@ class Blip2Encoder(Encoder):
         """Write a Hugging Face folder that `load` reads, without a tokenizer and the limits of texts."""
         with replacing_files(folder, "config.json") as temporary:
             self.model.save_pretrained(temporary)
+
+
+def read_folder(folder: HubFolder) -> Blip2ForImageTextRetrieval:
+    """Read a folder or a hub id."""
+    config = folder.load(AutoConfig)
+    if config.model_type != "blip-2":
+        raise WrongWeights(f"{folder.source} holds a model of type {config.model_type!r}; pass {EXPECTED}.")
+    config.qformer_config.use_qformer_text_input = True  # misspelt in some of the hub's files
+    return load_retrieval(folder, Blip2ForImageTextRetrieval, config, EXPECTED)
+
+
+def read_file(
+    file: Path, heads: int | None = None, vision_heads: int | None = None
+) -> Blip2ForImageTextRetrieval:
+    """Read an official checkpoint. heads, vision_heads: of Q-Former and ViT, by default width / 64, / 88."""
+    state, unknown = rename(_join_biases(read_tensors(file)), LAVIS)
+    names = "query_tokens", "text_projection.bias"
+    queries, projection = read_shapes(state, names, str(file), EXPECTED)
+    of_vit = {"given": vision_heads, "option": "vision_heads", "head_width": VISION_HEAD_WIDTH}
+    config = Blip2Config(
+        vision_config=vit_sizes(state, "vision_model.", "position_embedding", str(file), EXPECTED, of_vit),
+        qformer_config=bert_sizes(state, "embeddings", "qformer.encoder.layer", heads, str(file), EXPECTED)
+        | {"use_qformer_text_input": True},
+        num_query_tokens=queries[1],
+        image_text_hidden_size=projection[0],
+    )
+    model = Blip2ForImageTextRetrieval(config)
+    fill_retrieval(model, state, unknown, file, EXPECTED)
+    return model
+
+
+def _join_biases(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Join EVA's attention biases, of queries and of values, with zeros between them for the keys."""
+    joined = dict(state)
+    for name in state:
+        value_name = name.replace("q_bias", "v_bias")
+        if name.endswith(".attn.q_bias") and value_name in state:
+            query, value = joined.pop(name), joined.pop(value_name)
+            joined[name.replace("q_bias", "qkv.bias")] = torch.cat([query, torch.zeros_like(query), value])
+    return joined

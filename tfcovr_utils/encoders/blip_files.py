@@ -37,10 +37,7 @@ EXPECTED = (
 PROMPT_FILE = "prompt_proj.safetensors"
 VISION_EPS = 1e-6  # official; the hub's configs say 1e-5
 DROPOUT = 0.1  # official, of the text encoder in training; the hub's configs say 0
-HUB_HEADS = (
-    768,
-    8,
-)  # width and heads of the text encoder in the hub's older configs; officially it has 12 heads
+HUB_HEADS = 768, 8  # width and heads of the text encoder in the hub's older configs; officially 12 heads
 MATCHING = frozenset({"itm_head.weight", "itm_head.bias"})  # CoVR's and TF-CoVR's files lack them
 
 
@@ -124,9 +121,7 @@ def bert_sizes(
 def correct(config: BlipConfig, given: str) -> BlipConfig:
     """Set what the hub's configs say otherwise than the official code."""
     if config.model_type != "blip":
-        raise WrongWeights(
-            f"{given} holds a model of type {config.model_type!r}, not 'blip'; pass {EXPECTED}."
-        )
+        raise WrongWeights(f"{given} holds a {config.model_type!r} model, not 'blip'; pass {EXPECTED}.")
     text = config.text_config
     config.vision_config.layer_norm_eps = VISION_EPS
     text.hidden_dropout_prob = text.attention_probs_dropout_prob = DROPOUT

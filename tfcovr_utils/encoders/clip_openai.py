@@ -1,5 +1,4 @@
-"""OpenAI's own CLIP files: a ViT becomes transformers' CLIPModel; RN50 a timm model and transformers' text
-half.
+"""OpenAI's own CLIP files: a ViT becomes a CLIPModel of transformers; RN50 a timm model and a text half.
 
 The files are TorchScript archives in half precision; a state dict of the same names is read as well. Sizes
 are read off the weights. Activation and norms are OpenAI's, which are transformers' defaults.
@@ -18,17 +17,13 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModelWit
 from .key_maps import OPENAI_CLIP, rename
 from .loading import count_heads, count_layers, fill, read_shapes, read_tensors, vit_sizes
 
-EXPECTED = (
-    "a CLIP file of OpenAI's, such as ViT-B-16.pt or RN50.pt (OpenAI's clip/clip.py holds the addresses)"
-)
+EXPECTED = "a CLIP file of OpenAI's, such as ViT-B-16.pt or RN50.pt (addresses in OpenAI's clip/clip.py)"
 
 
 def read_openai(file: Path) -> dict[str, torch.Tensor]:
     """Read a file's weights by OpenAI's names."""
-    if not (
-        zipfile.is_zipfile(file)
-        and any(n.endswith("/constants.pkl") for n in zipfile.ZipFile(file).namelist())
-    ):
+    names = zipfile.ZipFile(file).namelist() if zipfile.is_zipfile(file) else []
+    if not any(name.endswith("/constants.pkl") for name in names):  # of a TorchScript archive
         return read_tensors(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated, but made OpenAI's files
@@ -44,8 +39,7 @@ def build_vit(state: dict[str, torch.Tensor], file: Path) -> CLIPModel:
     """Put a ViT's weights into transformers' model."""
     state, unknown = rename(state, OPENAI_CLIP)
     sizes = vit_sizes(state, "vision_model.", "position_embedding.weight", str(file), EXPECTED)
-    vision = CLIPVisionConfig(**sizes)
-    text = _text_config(state, file)
+    vision, text = CLIPVisionConfig(**sizes), _text_config(state, file)
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=text.projection_dim))
     fill(model, state, unknown, str(file), EXPECTED)
     return model
@@ -59,9 +53,8 @@ def build_resnet(state: dict[str, torch.Tensor], file: Path) -> tuple[nn.Module,
     own = image.state_dict()
     counters = {name: value for name, value in own.items() if name.endswith("num_batches_tracked")}
     fill(image, checkpoint_filter_fn(state, image) | counters, [], str(file), EXPECTED)
-    state, unknown = rename(
-        {name: state[name] for name in state if not name.startswith("visual.")}, OPENAI_CLIP
-    )
+    rest = {name: value for name, value in state.items() if not name.startswith("visual.")}
+    state, unknown = rename(rest, OPENAI_CLIP)
     state.pop("logit_scale", None)
     text = CLIPTextModelWithProjection(_text_config(state, file))
     fill(text, state, unknown, str(file), EXPECTED)

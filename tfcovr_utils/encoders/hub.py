@@ -69,10 +69,8 @@ class HubFolder:
             model, report = self.load(cls, ignore_mismatched_sizes=True, output_loading_info=True, **options)
         finally:
             transformers_logging.set_verbosity(level)
-        lacks, more = (
-            {name for name in report[key] if not re.fullmatch(ignored, name)}
-            for key in ("missing_keys", "unexpected_keys")
-        )
+        keys = report["missing_keys"], report["unexpected_keys"]
+        lacks, more = ({name for name in names if not re.fullmatch(ignored, name)} for names in keys)
         absent = optional if optional <= lacks else frozenset()
         misshapen = [str(name[0] if isinstance(name, tuple) else name) for name in report["mismatched_keys"]]
         check_names(self.source, expected, lacks - absent, more, misshapen)
@@ -82,8 +80,7 @@ class HubFolder:
 def from_hub(read: Callable[[HubFolder], object], weights: str, whole: bool = True):
     """Return read(HubFolder) of a local folder, of the cached files of a hub id, or of the hub.
 
-    whole: weights are read too; they must fit into memory, and size and licence are printed before a
-    download.
+    whole: weights are read too. They must fit into memory; a download first prints their size and licence.
     """
     source = local_folder(weights)
     if whole and source in PUBLISHED:

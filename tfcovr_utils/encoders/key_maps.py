@@ -1,8 +1,7 @@
 """Names of weights: one table for each layout that others save, from its names to transformers' or ours.
 
 A table is a list of (pattern of a whole name, new name). In a new name {qkv} marks a tensor that stacks
-queries, keys and values on its first axis, and {T} one that is stored transposed; None drops a weight that
-features ignore.
+queries, keys and values on its first axis, and {T} one that is stored transposed. None drops a weight.
 """
 
 import re

@@ -58,8 +58,7 @@ def read_checkpoint(path: Path) -> dict:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read the weights of a file: of safetensors, or of a state dict, itself or under "state_dict" or
-    "model".
+    """Read safetensors, or a state dict, itself or under "state_dict" or "model".
 
     Prefixes of parallel training are removed from the names.
     """

@@ -26,29 +26,20 @@ PIXELS = ("size", "image_mean", "image_std", "resample", "image_grid_pinpoints",
 class MllmEncoder(Encoder):
     """Unit features of frames, texts, or both in one prompt: by default the state of the prompt's last token.
 
-    N clips, T frames, D the language model's width. The model's own processor reads frames, in their own
-    shape.
+    N clips, T frames, D the language model's width. The model's own processor reads frames as they are.
     """
 
     hub_id: str  # of the published weights
-    model_class: type[
-        PreTrainedModel
-    ]  # with the head, since it knows the names of all layouts; the head is left away
+    model_class: type[PreTrainedModel]  # with its head, whose class knows the names of all layouts
     processor_class: type[ProcessorMixin]
-    document_instruction: str | None = (
-        None  # in front of gallery items, and of queries unless `instruction` is given
-    )
+    document_instruction: str | None = None  # for gallery items, and for queries without `instruction`
     ignored = r"lm_head\.weight"  # names that no feature depends on, whether a file has them or not
 
-    def __init__(
-        self, model: PreTrainedModel, processor: ProcessorMixin, instruction: str | None = None, **choices
-    ):
+    def __init__(self, model, processor, instruction: str | None = None, **choices):
         super().__init__()
         self.model, self.processor = model, processor
         self.instruction = instruction or self.document_instruction
-        self.batch_sizes: dict[
-            tuple, int
-        ] = {}  # shape of a picture -> prompts in a batch; () without pictures
+        self.batch_sizes = {}  # shape of a picture, () without pictures -> prompts in a batch
         sizes = pick(model.config.to_dict(), ("text_config", "vision_config"))
         pixels = pick(processor.image_processor.to_dict(), PIXELS)
         words = len(processor.tokenizer)
@@ -63,9 +54,8 @@ class MllmEncoder(Encoder):
         default the class's own. choices: of the class.
         """
         dtype = "bfloat16" if torch.cuda.is_available() else "float32"
-        model, processor, parts = from_hub(
-            partial(cls.read_folder, dtype=DTYPES[dtype]), weights or cls.hub_id
-        )
+        read = partial(cls.read_folder, dtype=DTYPES[dtype])
+        model, processor, parts = from_hub(read, weights or cls.hub_id)
         return cls(model, processor, instruction, dtype=dtype, **parts, **choices)
 
     @classmethod
@@ -112,8 +102,7 @@ class MllmEncoder(Encoder):
     def read_all(self, prompts: Sequence[str], pictures: np.ndarray | None = None) -> torch.Tensor:
         """Any number of prompts, each with its picture where there are pictures -> (N, D).
 
-        The batch size is estimated from free memory, and halved for good when a batch does not fit on the
-        GPU.
+        The batch size is estimated from free memory, and halved for good when a GPU is too small for it.
         """
         shape = () if pictures is None else pictures.shape[1:]
         if shape not in self.batch_sizes:
@@ -136,9 +125,8 @@ class MllmEncoder(Encoder):
     def make_inputs(self, prompts: list[str], pictures: np.ndarray | None):
         """Make pixels, and tokens padded on the left, so that the last one is the prompt's own."""
         images = None if pictures is None else [Image.fromarray(picture) for picture in pictures]
-        return self.processor(
-            text=prompts, images=images, padding=True, padding_side="left", return_tensors="pt"
-        )
+        options = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
+        return self.processor(text=prompts, images=images, **options)
 
     def read(self, inputs) -> torch.Tensor:
         """One batch -> unit features (B, D)."""

@@ -84,12 +84,9 @@ class MMEmbedEncoder(MllmEncoder):
 
     def prompt(self, text: str | None, picture: str | None, query: bool) -> str:
         """Write a prompt; only a query has the instruction."""
-        start = (
-            f"Instruct: {self.instruction}{self.query_start}"
-            if self.instruction
-            else self.query_start.lstrip()
-        )
-        return (start if query else "") + ("<image>\n" if picture else "") + (text or "")
+        start = f"Instruct: {self.instruction}" if self.instruction else ""
+        start = f"{start}{self.query_start}".lstrip() if query else ""
+        return start + ("<image>\n" if picture else "") + (text or "")
 
     def make_inputs(self, prompts: list[str], pictures: np.ndarray | None) -> BatchEncoding:
         """Make pixels, and tokens padded on the right; `pooled` marks the tokens that are averaged."""
@@ -97,28 +94,23 @@ class MMEmbedEncoder(MllmEncoder):
         each = (config.vision_config.image_size // config.vision_config.patch_size) ** 2 + 1
         image = self.processor.image_token
         rows = [self._tokens(prompt.replace(image, image * each)) for prompt in prompts]
-        # Officially an instruction's length counts the end token of its own tokenizing, so the newline goes
-        # with it.
-        starts = [
-            prompt.split(self.query_start)[0] if self.query_start in prompt else None for prompt in prompts
-        ]
-        skipped = [0 if start is None else len(self._tokens(start)) for start in starts]
+        # The official length of an instruction counts an end token, so the newline behind it is skipped too.
+        parts = [prompt.split(self.query_start) for prompt in prompts]
+        skipped = [len(self._tokens(start)) if rest else 0 for start, *rest in parts]
         longest = max(map(len, rows))
         places = torch.arange(longest).expand(len(rows), -1)
         mask = places < torch.tensor([[len(row)] for row in rows])
+        padded = [row + [tokenizer.eos_token_id] * (longest - len(row)) for row in rows]
         inputs = {
-            "input_ids": torch.tensor(
-                [row + [tokenizer.eos_token_id] * (longest - len(row)) for row in rows]
-            ),
+            "input_ids": torch.tensor(padded),
             "attention_mask": mask,
             "pooled": mask & (places >= torch.tensor(skipped)[:, None]),
         }
         if pictures is not None:
             images = [Image.fromarray(picture) for picture in pictures]
             tiles = self.processor.image_processor(images, return_tensors="pt")["pixel_values"]
-            inputs["pixel_values"] = torch.stack(
-                [views[0] for views in tiles]
-            )  # the first view is the whole picture
+            whole = [views[0] for views in tiles]  # the other views are parts of the picture
+            inputs["pixel_values"] = torch.stack(whole)
         return BatchEncoding(inputs)
 
     def read(self, inputs: BatchEncoding) -> torch.Tensor:
