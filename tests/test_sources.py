@@ -223,7 +223,7 @@ def test_no_dives_at_all_says_where_they_come_from(tmp_path):
 
 
 def test_an_unknown_source_lists_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match="'tfcvr' is unknown.*tfcovr, finegym, finediving, mini"):
+    with pytest.raises(ValueError, match="'tfcvr' is not known.*tfcovr, finegym, finediving, mini"):
         load_source("tfcvr", tmp_path)
 
 

@@ -638,7 +638,7 @@ def test_a_few_clips_of_ones_own_are_a_benchmark_too(tmp_path, capsys):
         (["--annotations", "nowhere"], "nowhere"),
         (["--clips", "nowhere"], "nowhere does not exist; correct the path"),
         (["--decisions", "typo.csv"], "typo.csv does not exist; correct the path"),
-        (["--modifications", "typo.parquet"], "typo.parquet is not there"),
+        (["--modifications", "typo.parquet"], "typo.parquet does not exist"),
     ],
 )
 def test_a_wrong_path_gets_one_sentence_and_writes_nothing(options, said, tmp_path):

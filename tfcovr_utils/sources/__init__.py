@@ -62,5 +62,5 @@ COMPLETE: dict[str, Callable[[Path], dict]] = {
 def load_source(name: str, folder: Path) -> Source:
     """Read a source by name from its folder of annotation files."""
     if name not in SOURCES:
-        raise ValueError(f"source {name!r} is unknown; choose one of {', '.join(SOURCES)}.")
+        raise ValueError(f"source {name!r} is not known; choose one of {', '.join(SOURCES)}.")
     return SOURCES[name](Path(folder))
