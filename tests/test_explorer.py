@@ -1,4 +1,4 @@
-"""The explorer without a browser: searches, folders of people's files, the widget's callbacks, previews, exports, the reel."""
+"""The explorer without a browser: searches, folders, the widget's callbacks, previews, exports, the reel."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ def session(made, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    """What lies in a person's folder: every container, one frame, damage, words named as a video, a huge one, spaces and accents."""
+    """A person's folder: every container, one frame, damage, text named as a video, spaces and accents."""
     folder = tmp_path_factory.mktemp("own") / "mes vidéos"
     kinds = {
         "a.mp4": "libx264",

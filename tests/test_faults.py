@@ -1,4 +1,4 @@
-"""What can go wrong around a run: kills, a full disk, a folder that takes nothing, damaged files, two runs in one folder.
+"""What can go wrong around a run: kills, a full disk, permissions, damaged files, two runs in one folder.
 
 Where a module's own tests show its part (a damaged shard, a torn manifest, two processes in one store), it is not shown again.
 """
@@ -189,7 +189,7 @@ def write_answer(path: Path) -> None:
 
 @contextmanager
 def disk_of(size: int):
-    """No file of this process may grow beyond `size`, in bytes; the system refuses in the middle of a write, as a full disk does."""
+    """Let no file of this process grow beyond `size` bytes; the system refuses in the middle of a write."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -295,7 +295,7 @@ def load_any(path: Path) -> list[torch.Tensor]:
     if path.suffix == ".safetensors":
         return list(load_file(path).values())
     saved = torch.load(path, weights_only=True)
-    return list((saved.get("model") or saved.get("fusion")).values())
+    return list(saved["weights"].values())
 
 
 DAMAGES = {"cut short": cut_short, "empty": empty, "one bit": flip}
@@ -318,7 +318,7 @@ def test_a_damaged_checkpoint_is_named_and_not_gone_on_from(tmp_path, stage, how
     DAMAGES[how](path)
     with pytest.raises(
         ValueError,
-        match=r"checkpoint.pt is damaged or cut short \(.+\), so no run can resume from it; remove it, and the same ",
+        match=r"checkpoint.pt is damaged or cut short \(.+\), so no run can resume from it; remove it",
     ):
         fit(resume=True)
     path.unlink()
@@ -386,7 +386,7 @@ def test_a_damaged_folder_of_blip_is_named(tmp_path, here):
     cut_short(tmp_path / "model.safetensors")
     with pytest.raises(
         FileNotFoundError,
-        match=r"model.safetensors is damaged or cut short .*make or fetch that folder again",
+        match=r"is no complete Hugging Face folder of this kind .*make or fetch that folder again",
     ):
         load_encoder("blip", str(tmp_path))
 

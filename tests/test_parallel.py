@@ -1,4 +1,4 @@
-"""Several processes agree with one: two real ones are launched by Accelerate on the CPU, and share the work exactly."""
+"""Two processes, launched by Accelerate on the CPU, agree with one."""
 
 import json
 import os
@@ -49,7 +49,7 @@ LAUNCH = [
 
 
 def launch(home, *arguments, **environment):
-    """Run a script, or -m and a module, in two processes without GPUs; `home` holds no configuration of Accelerate's."""
+    """Run a script, or -m and a module, in two processes without GPUs or a user's configuration."""
     here = {"PYTHONPATH": str(ROOT), "HF_HOME": str(home), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*LAUNCH, *map(str, arguments)],
@@ -74,7 +74,11 @@ def folder(here, tmp_path_factory):
     (folder / "videos" / "99.mp4").write_bytes((folder / "videos" / "0.mp4").read_bytes())
     (folder / "videos" / "5b.mp4").write_bytes(b"broken")
     here.benchmark.save(folder / "tables")
-    given = {"benchmark": str(folder / "tables"), "clips": str(here.clips_dir), "weights": here.weights["clip"]}
+    given = {
+        "benchmark": str(folder / "tables"),
+        "clips": str(here.clips_dir),
+        "weights": here.weights["clip"],
+    }
     (folder / "given.json").write_text(json.dumps(given))
     for name in ("one", "two"):
         (folder / name).mkdir()
@@ -147,7 +151,9 @@ def test_stage_2_goes_on_where_two_processes_stopped(one, two, folder):
     assert (
         two[0]["stage2_resumed"]["whole"][0] != one["stage2_resumed"]["whole"][0]
     )  # dropout is on: its states had to be kept
-    sentence = "cut.pt was written by 2 processes and this run has 1; resume with 2, or remove it to begin again"
+    sentence = (
+        "cut.pt was written by 2 processes and this run has 1; resume with 2, or remove it to begin again"
+    )
     with pytest.raises(ValueError, match=sentence):
         fit(parallel_worker.replace(SMALL, dropout=0.5), checkpoint=folder / "two" / "cut.pt", resume=True)
 

@@ -1,6 +1,5 @@
 """The protocols: which queries are asked, among which clips, and which are right. Nothing is scored here."""
 
-import hashlib
 import json
 import zlib
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ..machine.hashing import digest
 from ..sources.release.released import GALLERY, target_column
 from .benchmark import Benchmark
 
@@ -35,7 +35,7 @@ class Task:
         content = [self.protocol, asked, self.gallery, self.answers, self.official_target]
         if self.group:
             content.append([self.group, {group: sorted(clips) for group, clips in self.members.items()}])
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        return digest(json.dumps(content, sort_keys=True))[:12]
 
     def is_searched(self, row: int, clip_id: str) -> bool:
         """Return whether the query of a row searches a clip of the gallery."""

@@ -5,7 +5,6 @@ A folder holds `clips.parquet`, `labels.parquet`, `factors.parquet` (what each c
 stopped: a clip whose file matches its line in the manifest is not rendered again.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import as_completed
@@ -15,7 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..machine import files
-from ..machine.hashing import hash_rooms, hash_text
+from ..machine.hashing import digest_file, hash_rooms, hash_text
 from ..machine.workers import make_pool
 from ..profiles import SPLITS, Profile, data_dir
 from ..video import write_clip
@@ -127,7 +126,7 @@ def _render_task(rows: list[dict], out: Path, seed: int, size: int) -> list[dict
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest_file(path)
 
 
 def _finished(out: Path) -> set[str]:

@@ -1,6 +1,5 @@
 """What stage 1 reads: clips as pixels, decoded once and augmented, or as frame features in memory."""
 
-import hashlib
 import math
 import re
 import uuid
@@ -16,6 +15,7 @@ from torchvision.transforms import v2
 from ..encoders.base import normalise
 from ..machine import processes
 from ..machine.files import create_array
+from ..machine.hashing import digest
 from ..machine.memory import free_memory
 from ..profiles import data_dir
 from ..video.frames import decode_clips
@@ -101,7 +101,7 @@ def load_pixels(paths: list[Path], frames: int, size: int, progress: bool = Fals
     if one_machine:  # a temporary name: a later run removes the file if this one is killed
         name = f".pixels.{processes.broadcast_from_main(uuid.uuid4().hex)}.npy"
     else:  # several machines read it by its name; later runs on these clips use the same
-        key = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()[:10]
+        key = digest("\n".join(map(str, paths)))[:10]
         name = f"{key}-{frames}x{size}.npy"
     file = data_dir() / "frames" / name
     if processes.is_main():

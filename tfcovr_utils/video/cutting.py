@@ -1,6 +1,6 @@
 """Cut sub-action clips out of long videos: in parallel, resumable, once encoded.
 
-Which frames a clip gets is decided by `writing.cut_clip`. One run at a time works in an output folder; a
+Which frames a clip gets is decided by `encoding.cut_clip`. One run at a time works in an output folder; a
 second waits.
 """
 
@@ -19,8 +19,8 @@ from tqdm import tqdm
 from ..machine.files import append_rows, clear_left_over, locked, read_manifest, replacing, write_manifest
 from ..machine.hashing import digest
 from ..machine.workers import make_pool
+from .encoding import cut_clip
 from .listing import list_videos
-from .writing import cut_clip
 
 MANIFEST = "cut.jsonl"  # a line for each finished clip, in the output folder
 FAILURES = "cut_failures.csv"  # what the last run could not cut, and why

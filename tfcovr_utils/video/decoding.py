@@ -27,7 +27,6 @@ from .container import (
     walk_packets,
 )
 from .inspection import TIMEOUT_S, ClipInfo, Inspection, inspect, miscount
-from .picture import is_picture, read_picture
 from .request import (
     TIME_TOLERANCE_S,
     VideoError,
@@ -37,6 +36,7 @@ from .request import (
     clip_name,
     sample_indices,
 )
+from .stills import is_picture, read_picture
 
 DECODERS = ("auto", "decord", "av")
 MAX_CLIP_BYTES = 2**31

@@ -14,8 +14,8 @@ import av
 import numpy as np
 
 from .container import open_video, quarter_turns, walk_packets
-from .picture import is_picture, picture_size
 from .request import VideoError, check_file, clip_name
+from .stills import is_picture, picture_size
 
 TIMEOUT_S = 8.0
 CHECKED_PIXELS = 2**28  # under a second of decoding: 4096 frames at 256x256, 291 at 1280x720
