@@ -125,7 +125,7 @@ def test_official_agrees_with_a_loop_over_the_released_rules(benchmark):
 
 
 def oracle_ceiling(benchmark, k) -> np.ndarray:
-    """AP@K of perfect knowledge under `official`: as many hits as the gallery has right places, repetitions included."""
+    """AP@K of perfect knowledge under `official`: a hit for each right place in the gallery."""
     task = make_task(benchmark, "official")
     places = [sum(clip in right for clip in task.gallery) for right in map(set, task.answers)]
     return np.array([min(n, k) / min(k, len(right)) for n, right in zip(places, task.answers)])
@@ -172,7 +172,8 @@ def test_the_real_annotations_have_the_ceilings_that_were_measured():
         assert (evaluate(oracle, real, protocol)[[f"ap@{k}" for k in RANKS]] == 1).all(axis=None)
     official, task = evaluate(oracle, real, "official")["ap@5"], make_task(real, "official")
     assert official.to_numpy() == pytest.approx(oracle_ceiling(real, 5)) and official.max() == 5
-    # Measured on another draw of the target column: 1.154; 0.655 with each clip once; 337 distinct of 473; 53 % of targets.
+    # Measured on another draw of the target column: 1.154; 0.655 with each clip once; 337 distinct of 473;
+    # 53 % of targets.
     gallery = set(task.gallery)
     once = np.mean([min(5, len(gallery.intersection(right))) / min(5, len(right)) for right in task.answers])
     present = np.mean([clip in gallery for right in task.answers for clip in right])

@@ -1,4 +1,4 @@
-"""Queries chosen by rule, the top of rankings, and what is wrong with it, against brute force on a benchmark of six labels."""
+"""Queries chosen by rule, the top of rankings, and what is wrong there, against brute force on six labels."""
 
 import numpy as np
 import pandas as pd

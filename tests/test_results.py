@@ -350,7 +350,7 @@ def test_by_kind_and_by_factor_count_by_hand():
 
 
 def test_intervals_of_average_precisions_cover_as_often_as_they_say(benchmark):
-    """Query sets drawn from a population of real APs, many of them 0: the population's mean lies within 95 % of intervals."""
+    """For query sets drawn from real APs, many of them 0, 95 % of intervals cover the mean."""
     rng = np.random.default_rng(0)
     population = np.concatenate(
         [evaluate(random_embeddings(benchmark, seed), benchmark, "full")["ap@5"] for seed in range(6)]

@@ -1,4 +1,4 @@
-"""Files for the servers of CIRR and CIRCO, against their published format; BSE-CoVR's files; the task of mteb."""
+"""Files for the servers of CIRR and CIRCO, in their published format; BSE-CoVR's files; the mteb task."""
 
 import json
 import sys
@@ -235,7 +235,7 @@ def test_features_and_recalls_are_of_one_order(cirr, tmp_path):
 
 @pytest.mark.parametrize("protocol", ["capped", "full"])
 def test_the_exported_files_give_our_targets_and_our_scores(protocol, tmp_path):
-    """A plain loop over the files: rank by score, the query's own clip left out, AP@50 over min(50, targets)."""
+    """Loop over the files: rank by score without the query's own clip, AP@50 over min(50, targets)."""
     benchmark = small_benchmark()
     fitted = at_random(benchmark)
     export_task(benchmark, tmp_path / "clips", tmp_path / "task", protocol)

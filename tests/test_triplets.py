@@ -532,10 +532,8 @@ def test_the_command_keeps_the_clips_that_are_there(tmp_path, capsys):
     clips = small_source(given_split=True).clips
     for path in clips["path"].iloc[::2]:
         (rendered / path).touch()
-    command("build")(
-        ["--source", "mini", "--annotations", str(rendered), "--out", str(tmp_path / "out")]
-        + ["--clips", str(rendered), "--json"]
-    )
+    given_ = ["--source", "mini", "--annotations", str(rendered), "--out", str(tmp_path / "out")]
+    command("build")([*given_, "--clips", str(rendered), "--json"])
     counts = json.loads(capsys.readouterr().out)
     assert counts["coverage"]["clips"] == round(len(clips.iloc[::2]) / len(clips), 4)
     assert set(Benchmark.load(tmp_path / "out").clips["path"]) == set(clips["path"].iloc[::2])
@@ -558,7 +556,7 @@ def published(tmp_path_factory):
 
 @needs_annotations
 def test_the_published_annotations_give_the_papers_benchmark(published):
-    counts, built = published
+    counts, _ = published
     assert counts["labels_paired"] == counts["labels"] == 306
     assert counts["labels_of"] == {"finediving": 47, "finegym": 259}
     assert counts["labels_with_residue"] == 0

@@ -1,8 +1,9 @@
 """The benchmark: which triplets train, which queries are asked, and which clips answer them.
 
 It knows clips, labels and texts, and no model. `benchmark` builds, saves and loads the tables, with `splits`,
-`triplets` and `queries`. `protocols` turns them into a task to score, `doctor` checks them, `statistics`
-counts them beside the paper's numbers, and `export` writes the files that the paper authors' code reads.
+`triplets` and `queries`. `protocols` turns them into a task to score, `doctor` checks them, and `views` joins
+them for people. `statistics` counts them beside the paper's numbers, and `export` writes the files that the
+paper authors' code reads.
 """
 
 from .benchmark import Benchmark

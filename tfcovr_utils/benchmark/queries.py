@@ -70,7 +70,13 @@ def build_queries(
 
 
 def find_targets(queries: pd.DataFrame, clips: pd.DataFrame, gallery: str) -> pd.DataFrame:
-    """List every clip that answers each query; the query clip is never its own answer."""
+    """List every clip that answers each query; the query clip is never its own answer.
+
+    >>> queries = pd.DataFrame({"query_id": ["q"], "query_clip": ["a"], "target_labels": [["salto"]]})
+    >>> clips = pd.DataFrame({"clip_id": ["a", "b", "c"], "label_id": ["salto", "salto", "leap"]})
+    >>> find_targets(queries, clips, "full")["clip_id"].tolist()
+    ['b']
+    """
     wanted = queries[["query_id", "query_clip", "target_labels"]].explode("target_labels")
     found = wanted.merge(clips[["clip_id", "label_id"]], left_on="target_labels", right_on="label_id")
     found = found[found["clip_id"] != found["query_clip"]].assign(gallery=gallery)

@@ -17,6 +17,11 @@ def split_by_source(clips: pd.DataFrame, pairs: pd.DataFrame, seed: int = 0) -> 
     Test is drawn from all sources, and val from the rest. A source leaves train only if every label keeps a
     training clip. Of `DRAWS` draws, the one with the most directed label pairs that have clips on both sides
     wins; the first of equals.
+
+    >>> clips = pd.DataFrame({"source_video": list("abcd"), "dataset": "gym", "label_id": "salto"})
+    >>> split, choices = split_by_source(clips, pd.DataFrame(columns=["source_label", "target_label"]))
+    >>> sorted(split)
+    ['test', 'train', 'train', 'val']
     """
     sources = clips.groupby("source_video", sort=True)["dataset"].first()
     labels = pd.Index(sorted(clips["label_id"].unique()))

@@ -93,7 +93,7 @@ def _ours(results_dir: Path, source: str, method: str, measure: str) -> float | 
 def read_table(name: str) -> pd.DataFrame:
     """One of the paper's tables as it prints it: "1", or "2", "3" or "5".
 
-    >>> read_table("5")["mAP@50"].max()
+    >>> read_table("5")["mAP@50"].max().item()
     27.22
     """
     if name == "1":
@@ -110,6 +110,6 @@ def rank_agreement(table: pd.DataFrame) -> str:
     agreement = both["paper mAP@50"].rank().corr(both["mAP@50"].rank())
     theirs, ours = (" < ".join(both.sort_values(name).index) for name in ("paper mAP@50", "mAP@50"))
     return (
-        f"Over the {len(both)} rows that the paper gives too, the rank correlation between its mAP@50 and ours "
-        f"is {agreement:.2f}. Paper: {theirs}. Ours: {ours}."
+        f"Over the {len(both)} rows that the paper gives too, the rank correlation between its mAP@50 and "
+        f"ours is {agreement:.2f}. Paper: {theirs}. Ours: {ours}."
     )

@@ -120,7 +120,7 @@ def failures(rankings: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
 def wrong_factors(failed: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     """Return what `failures` got wrong, one row for each attribute.
 
-    Columns: those of `failures`, factor, wanted, got, asked (whether the modification changes the factor), and
+    Columns: those of `failures`, factor, wanted, got, asked (whether the modification changes the factor),
     step (got - wanted of two numbers, else NaN).
     """
     differing = label_differences(benchmark)

@@ -10,17 +10,8 @@ import torch
 from ..benchmark import Benchmark, Task, make_task
 from ..labels import Attributes, Change, difference
 from ..methods import Fitted
-from ..metrics.official import average_precision_official, rank_official, recall_official
-from ..metrics.ranking import (
-    BLOCK,
-    RANKS,
-    average_precision_ranked,
-    first_rank_at,
-    first_rank_ranked,
-    hit_ranked,
-    rank_gallery,
-    recall_ranked,
-)
+from ..metrics import official, ranking
+from ..metrics.ranking import BLOCK, RANKS
 
 RECALL_RANKS = (1, 5, 10, 50)
 DEPTH = max(*RANKS, *RECALL_RANKS)  # clips that a query's row keeps
@@ -93,8 +84,8 @@ def _embed(fitted: Fitted, task: Task) -> tuple[torch.Tensor, torch.Tensor, np.n
 
 def _rank(task: Task, query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedded: np.ndarray):
     """Metrics (Q, ...), retrieved ids and their scores; a block of queries at a time, to bound memory."""
-    official = task.protocol == "official"
-    if not official:
+    is_official = task.protocol == "official"
+    if not is_official:
         own, answers = task.own_idx(), task.answers_idx()
         findable = [[idx for idx in row if embedded[idx]] for row in answers]
     names = np.array(task.gallery, dtype=object)
@@ -103,13 +94,13 @@ def _rank(task: Task, query_emb: torch.Tensor, gallery_emb: torch.Tensor, embedd
     for start in range(0, len(query_emb), step):
         rows = slice(start, start + step)
         scores = (query_emb[rows] @ gallery_emb.T).masked_fill_(~torch.from_numpy(embedded), -torch.inf)
-        if official:
+        if is_official:
             ids, top = _name(names, _official_places(task, scores, rows), scores)
             metrics.append(_official_metrics(task, ids, rows))
         else:
             scores = task.narrow(scores, start)
-            ids, top = _name(names, rank_gallery(scores, DEPTH, own[rows]), scores)
-            first = first_rank_at(scores, findable[rows], own[rows])
+            ids, top = _name(names, ranking.rank_gallery(scores, DEPTH, own[rows]), scores)
+            first = ranking.first_rank_at(scores, findable[rows], own[rows])
             metrics.append(_metrics(ids, task.answers[rows], np.where(np.isnan(first), np.inf, first)))
         for row, values in zip(ids[:, :DEPTH], top[:, :DEPTH]):
             retrieved.append(row[row != ""].tolist())
@@ -125,22 +116,25 @@ def _name(names: np.ndarray, ranked: np.ndarray, scores: torch.Tensor) -> tuple[
 
 
 def _metrics(ids: np.ndarray, answers: list[list[str]], first_rank: np.ndarray) -> np.ndarray:
-    recall, hit = recall_ranked(ids, answers, RECALL_RANKS), hit_ranked(ids, answers, RECALL_RANKS)
-    return np.column_stack([average_precision_ranked(ids, answers, RANKS), recall, hit, first_rank])
+    recall, hit = (
+        ranking.recall_ranked(ids, answers, RECALL_RANKS),
+        ranking.hit_ranked(ids, answers, RECALL_RANKS),
+    )
+    return np.column_stack([ranking.average_precision_ranked(ids, answers, RANKS), recall, hit, first_rank])
 
 
 def _official_places(task: Task, scores: torch.Tensor, rows: slice) -> np.ndarray:
     place = {clip_id: idx for idx, clip_id in reversed([*enumerate(task.gallery)])}
-    ranked = rank_official(scores, task.gallery, task.queries["query_clip"][rows], len(task.gallery))
+    ranked = official.rank_official(scores, task.gallery, task.queries["query_clip"][rows], len(task.gallery))
     return np.vectorize(place.get)(ranked)
 
 
 def _official_metrics(task: Task, ids: np.ndarray, rows: slice) -> np.ndarray:
     """By the rules of the official code; the first rank counts each clip once."""
     answers, shown = task.answers[rows], ids[:, :DEPTH]
-    recall = recall_official(shown, task.official_target[rows], RECALL_RANKS)
-    precision = average_precision_official(shown, answers, RANKS)
-    return np.column_stack([precision, recall, recall > 0, first_rank_ranked(ids, answers)])
+    recall = official.recall_official(shown, task.official_target[rows], RECALL_RANKS)
+    precision = official.average_precision_official(shown, answers, RANKS)
+    return np.column_stack([precision, recall, recall > 0, ranking.first_rank_ranked(ids, answers)])
 
 
 def label_differences(benchmark: Benchmark) -> Callable[[str, str], tuple[Change, ...]]:
