@@ -209,7 +209,7 @@ def test_frames_on_disk_are_decoded_in_shares(one, two):
 
 def test_the_commands_write_and_say_once(one, two, launched, folder):
     assert [process["commands"]["code"] for process in two] == [0, 0]
-    assert launched.stdout.count("clips are embedded") == 1 and launched.stdout.count("val mAP@50") == 1
+    assert launched.stdout.count("clips are embedded") == 1 and launched.stdout.count("mAP@50 on val") == 1
     history, expected = (
         pd.read_parquet(folder / name / "run" / "history.parquet") for name in ("two", "one")
     )
