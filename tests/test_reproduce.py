@@ -385,7 +385,7 @@ def test_comments_and_the_explorer_do_not_change_the_package_entry(notebooks, tm
     now = read_changed("profiles.py", "\n", "\n")
     assert now == read_changed("profiles.py", "@dataclass", "# why\n@dataclass")
     assert now == read_changed("metrics/ranking.py", '"""', '"""Another docstring: ')
-    assert now == read_changed("explorer/search.py", "def search", "def search_in")
+    assert now == read_changed("explorer/index.py", "def find_folder", "def find_a_folder")
     assert now != read_changed("metrics/ranking.py", "RANKS = (", "RANKS = (1, ")
 
 

@@ -132,13 +132,10 @@ def _with_choice(table: pd.DataFrame) -> Figure:
     return results.attribute_accuracy(table[table["values"] > 1])
 
 
-def _losses(table: pd.DataFrame) -> Figure:
-    return results.curves(table.assign(val=100 * table["val"]), "step", STAGE2, by="run")
-
-
 _text_lengths = partial(dataset.text_lengths, paper=PAPER["text_words"])
 _factors = partial(results.factor_scores, value="mAP@50", label="mAP@50, per cent")
 _stage1_curves = partial(results.curves, x="epoch", panels=STAGE1, by="recipe")
+_stage2_curves = partial(results.curves, x="step", panels=STAGE2, by="row")
 # Name -> title, and how the figure is drawn from a run.
 FIGURES: dict[str, tuple[str, Callable[[Run], Drawing]]] = {
     "figure_1_triplets": ("Figure 1 (c): a triplet of each kind of change", draw_triplets),
@@ -160,5 +157,5 @@ FIGURES: dict[str, tuple[str, Callable[[Run], Drawing]]] = {
     "embedding_map": ("Twists in the embedding space", _plot("stage1", "embedding_space", embedding_map)),
     "stage1_curves": ("Training of stage 1", _plot("stage1", "curves", _stage1_curves)),
     "stage1_attributes": ("What stage 1 reads from a clip", _plot("stage1", "by_attribute", _with_choice)),
-    "stage2_losses": ("Losses of stage 2", _plot("stage2", "losses", _losses)),
+    "stage2_losses": ("Losses of stage 2", _plot("stage2", "losses", _stage2_curves)),
 }

@@ -23,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 from ..machine.files import locked, write_json
 from ..machine.workers import make_pool
 from ..profiles import ROOT, get_profile, runs_dir
+from ..study import RENDERED
 from .report import write_report
 from .steps import (
     Step,
@@ -45,7 +46,8 @@ def reproduce(
     chosen, notebooks = get_profile(profile), select_notebooks(only)
     given = {name: parse_value(value) for name, value in parameters.items()}
     rendered = replace(chosen, render_seed=given.get("render_seed", 0))
-    folder = runs_dir(rendered, given.get("source", "mini"))
+    source = given.get("source", "mini")
+    folder = runs_dir(rendered, "mini" if source in RENDERED else source)
     steps = []
     for seed in seeds:
         resolved = resolve_parameters(notebooks, given, {"profile": chosen.name, "seed": seed})

@@ -14,6 +14,7 @@ import papermill
 from ..machine.files import read_json
 from ..machine.hashing import PACKAGE, hash_files_below, hash_rooms, hash_text, versions
 from ..profiles import ROOT, annotations_dir
+from ..study import RENDERED
 
 NOTEBOOKS = ROOT / "notebooks"
 NUMBERED = "[0-9][0-9]_*"
@@ -144,7 +145,7 @@ def read_inputs(step: Step) -> dict[str, str]:
         "the package": hash_rooms(*rooms),
     }
     inputs |= {f"data/{name}": hash_text(str(hash_files_below(ROOT / "data" / name))) for name in COMMITTED}
-    if step.parameters.get("source", "mini") != "mini":
+    if step.parameters.get("source", "mini") not in RENDERED:
         annotations = hash_files_below(annotations_dir(step.parameters.get("annotations")))
         inputs["the annotations"] = hash_text(str(annotations))
     return inputs
