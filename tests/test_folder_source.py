@@ -4,13 +4,14 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_video import drawn_clip, encode
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.labels import Attributes, parse_label
 from tfcovr_utils.sources import load_source
 from tfcovr_utils.sources.source import CLIP_COLUMNS, LABEL_COLUMNS
-from tfcovr_utils.video import preview, read_clip
+from tfcovr_utils.video import read_clip
 from tfcovr_utils.video.listing import list_videos
 
 CODECS = {
@@ -31,7 +32,8 @@ def videos(tmp_path_factory):
         options = {"cpu-used": "8"} if suffix == ".webm" else {}
         made[suffix] = encode(folder / f"a{suffix}", drawn_clip(25), 25, codec, pix_fmt, options)
     made[".gif"] = folder / "a.gif"
-    made[".gif"].write_bytes(preview(drawn_clip(8), fps=8))
+    first, *others = map(Image.fromarray, drawn_clip(8))
+    first.save(made[".gif"], save_all=True, append_images=others, duration=125)
     return made
 
 
