@@ -6,10 +6,12 @@ stopped: a clip whose file matches its line in the manifest is not rendered agai
 """
 
 import json
+import time
 from collections.abc import Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -17,7 +19,7 @@ from ..machine import files
 from ..machine.hashing import digest_file, hash_rooms, hash_text
 from ..machine.workers import make_pool
 from ..profiles import SPLITS, Profile, data_dir
-from ..video import write_clip
+from ..video import read_clip, write_clip
 from .dataset import label_table, plan, render_clip, scene_of
 from .skills import SKILLS, Skill
 
@@ -78,6 +80,25 @@ def check(out: Path) -> dict[str, list[str]]:
         "missing": [clip_id for clip_id in wanted if clip_id not in known],
         "changed": [clip_id for clip_id in wanted if clip_id in known and clip_id not in done],
     }
+
+
+def measure(profile: Profile, out: Path, n_clips: int = 60) -> pd.Series:
+    """Measure a clip's processor time to render, encode and decode (ms), and its file's bytes: medians."""
+    clips, factors = plan(profile)
+    rows, path = [], Path(out) / ".measured.mp4"
+    for row in clips.merge(factors, on="clip_id").sample(n_clips, random_state=0).to_dict("records"):
+        clip = (row["clip_id"], row["source_video"], profile.render_seed)
+        scene = scene_of(profile.render_seed, row["source_video"])  # drawn once a source, so not timed
+        ticks = [time.process_time()]
+        frames = render_clip(Skill.from_row(row), *clip, profile.image_size)
+        ticks.append(time.process_time())
+        write_clip(path, frames, row["fps"], crf=scene.crf)
+        ticks.append(time.process_time())
+        read_clip(path, "centre", profile.frames)
+        ticks.append(time.process_time())
+        rows.append([*(1000 * np.diff(ticks)), path.stat().st_size])
+        path.unlink()
+    return pd.DataFrame(rows, columns=["render ms", "encode ms", "decode ms", "bytes"]).median()
 
 
 def _render_missing(profile: Profile, out: Path, workers: int, progress: bool, splits: Sequence[str]) -> None:
