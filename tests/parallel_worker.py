@@ -1,4 +1,5 @@
-"""What test_parallel.py launches in two processes, and calls in one to compare with: results of tasks, by name.
+"""What test_parallel.py launches in two processes, and calls in one to compare with: results of tasks, by
+name.
 
 accelerate launch --multi_gpu --num_processes 2 tests/parallel_worker.py FOLDER TASK ...
 """
@@ -58,7 +59,8 @@ def stage2(folder: Path) -> dict:
 
 
 def stage2_resumed(folder: Path) -> dict:
-    """With dropout, which each process draws for itself: a whole run, and one that was stopped and gone on with."""
+    """With dropout, which each process draws for itself: a whole run, and one that was stopped and gone on
+    with."""
     from test_stage2 import SMALL, agreement, fit
 
     settings, calls = replace(SMALL, dropout=0.5), []
@@ -84,12 +86,7 @@ def stage1(folder: Path) -> dict:
     from test_stage1 import QUICK, fit, ordered_clips
 
     settings = replace(
-        QUICK,
-        epochs=3,
-        label_smoothing=0.1,
-        contrast_weight=0.3,
-        factor_weight=0.5,
-        precision="float32",
+        QUICK, epochs=3, label_smoothing=0.1, contrast_weight=0.3, factor_weight=0.5, precision="float32"
     )
     model, curve = fit("ordered", *ordered_clips(), settings, factors=True)
     return curve[["loss", "val_loss", "val_top1"]].to_dict("list") | {"weights": model.state_dict()}
@@ -113,7 +110,8 @@ def stage1_pixels(folder: Path) -> dict:
 
 
 def clips(folder: Path) -> dict:
-    """Ten clips, one of them twice and one that cannot be read, embedded into an empty store, again, and in shards."""
+    """Ten clips, one of them twice and one that cannot be read, embedded into an empty store, again, and
+    in shards."""
     from test_embedding import FRAMES, Tiny, table
 
     from tfcovr_utils.embedding import embed as embedding

@@ -29,7 +29,8 @@ VIDEOS = {"train": 6, "val": 3, "test": 4}
 
 
 def small_benchmark(clips_dir: Path | None = None, budget: int = 400) -> Benchmark:
-    """Each source video shows each label once, some twice; with `clips_dir`, as a colour that says the label."""
+    """Each source video shows each label once, some twice; with `clips_dir`, as a colour that says the
+    label."""
     labels = pd.DataFrame(
         [label_row(label_id, text, "gym", parse_label(text), "") for label_id, text in TEXTS.items()]
     )
@@ -52,7 +53,8 @@ def small_benchmark(clips_dir: Path | None = None, budget: int = 400) -> Benchma
 
 
 def small_setting(tmp_path_factory, **options) -> Setting:
-    """This benchmark with clips, a CLIP of two layers and a stage 2 of twenty steps; a folder for what rows train."""
+    """This benchmark with clips, a CLIP of two layers and a stage 2 of twenty steps; a folder for what
+    rows train."""
     folder, weights = tmp_path_factory.mktemp("clips"), tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     tokenizer = build_tokenizer(["show with 2.5 twists on the beam"])

@@ -1,4 +1,5 @@
-"""The fusion against the official classes' numbers, its options, its text tower, and official checkpoints read safely."""
+"""The fusion against the official classes' numbers, its options, its text tower, and official checkpoints
+read safely."""
 
 import json
 import pickle

@@ -1,4 +1,5 @@
-"""The mini weights: what captions may say and what they get right, that no source is shared, and what the training makes."""
+"""The mini weights: what captions may say and what they get right, that no source is shared, and what the
+training makes."""
 
 import json
 import math
@@ -103,7 +104,8 @@ def test_equal_joints_get_equal_words(performed):
 
 
 def test_words_come_from_the_joints_and_not_from_the_skill(monkeypatch):
-    """One motion, whatever the skill is called: the words are the same, but that a turn is never in the air."""
+    """One motion, whatever the skill is called: the words are the same, but that a turn is never in the
+    air."""
     by_name = {skill.text: skill for skill in LABELLED}
     shown = by_name["(FX) salto backward tucked with 1 twist"]
     expected = frame_facts(shown, "a_clip", "a_source")
@@ -435,7 +437,7 @@ def test_the_committed_weights_are_small_and_whole(committed):
 
     assert sum(path.stat().st_size for path in COMMITTED.iterdir()) <= 8 * 1024**2
     with safe_open(COMMITTED / "model.safetensors", "pt") as file:
-        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}
+        assert {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no dict == {"F16"}
     _, info = CLIPModel.from_pretrained(COMMITTED, output_loading_info=True)
     assert not any(info.values()), info
     assert (
@@ -470,7 +472,8 @@ def held_out():
 
 @pytest.mark.parametrize("fact", ["place", "shape", "head", "chest"])
 def test_the_committed_weights_choose_the_right_caption(committed, held_out, fact):
-    """Among a frame's captions that differ in one fact alone, it closes half of what the commonest answer leaves open."""
+    """Among a frame's captions that differ in one fact alone, it closes half of what the commonest answer
+    leaves open."""
     frames, facts = held_out
     values = sorted(facts[fact].unique())
     with torch.no_grad():

@@ -1,4 +1,5 @@
-"""The small BLIP, captioner and BLIP-2: what their instructions may say, what the training makes, and what the committed ones read."""
+"""The small BLIP, captioner and BLIP-2: what their instructions may say, what the training makes, and what
+the committed ones read."""
 
 from dataclasses import replace
 
@@ -150,7 +151,7 @@ def test_the_committed_weights_are_small_and_whole(name, committed):
     (path,) = (COMMITTED / name).glob("*.safetensors")
     assert path.stat().st_size < 8e6
     with safe_open(path, "pt") as tensors:
-        assert {str(tensors.get_tensor(key).dtype) for key in tensors.keys()} <= {
+        assert {str(tensors.get_tensor(key).dtype) for key in tensors.keys()} <= {  # noqa: SIM118 - no dict
             "torch.float16",
             "torch.int64",
         }

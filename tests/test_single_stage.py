@@ -1,4 +1,5 @@
-"""Both stages at once: what is learned from what, the text's part in the pooling, and the rows on a small benchmark."""
+"""Both stages at once: what is learned from what, the text's part in the pooling, and the rows on a small
+benchmark."""
 
 import json
 from dataclasses import replace
@@ -27,7 +28,8 @@ ORDERS = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (2, 1, 0)]
 
 
 def ordered_triplets(n: int = 80) -> dict:
-    """Clips whose label is the order of the same three frames; text k asks for label k, whatever the query clip."""
+    """Clips whose label is the order of the same three frames; text k asks for label k, whatever the query
+    clip."""
     rng = np.random.default_rng(0)
     label_idx = np.arange(n) % len(ORDERS)
     frames = np.stack(

@@ -90,12 +90,12 @@ def test_an_epoch_takes_each_triplet_once_in_a_new_order(monkeypatch):
         return plain(query, target, temperature)
 
     monkeypatch.setattr(losses, "info_nce", spy)
-    fusion, _ = fit(replace(SMALL, steps=0, epochs=2, batch=20, centre=False))
+    fit(replace(SMALL, steps=0, epochs=2, batch=20, centre=False))
     all_targets = unit(problem()[2])
     rows = [(batch @ all_targets.T).argmax(1).tolist() for batch in seen]
     per_epoch = TRIPLETS // 20
     assert len(rows) == 2 * per_epoch and {len(batch) for batch in rows} == {20}
-    epochs = [sum(rows[:per_epoch], []), sum(rows[per_epoch:], [])]
+    epochs = [[row for batch in part for row in batch] for part in (rows[:per_epoch], rows[per_epoch:])]
     assert [len(set(epoch)) for epoch in epochs] == [20 * per_epoch] * 2 and epochs[0] != epochs[1]
 
 
@@ -105,7 +105,8 @@ def test_a_batch_larger_than_the_triplets_is_all_of_them():
 
 
 def loss_of_step(fusion, settings, labels):
-    """What the first step's loss must be: all triplets are in its batch, and the order of a batch bears on nothing."""
+    """What the first step's loss must be: all triplets are in its batch, and the order of a batch bears on
+    nothing."""
     video, texts, target, rows = problem()
     pair = fusion(video[rows[:, 0]], texts, rows[:, 1]), fusion.embed_target(target)
     return {
@@ -359,7 +360,8 @@ def test_settings_are_changed_by_name_and_kind():
 
 
 def test_the_same_seed_gives_the_same_weights_on_several_threads():
-    """At a size where PyTorch shares the work among threads: sums that they race for would differ in the last bits."""
+    """At a size where PyTorch shares the work among threads: sums that they race for would differ in the
+    last bits."""
     random = torch.Generator().manual_seed(0)
     video, texts = torch.randn(2000, 128, generator=random), torch.randn(200, 128, generator=random)
     triplets = torch.stack([torch.randint(0, n, (20_000,), generator=random) for n in (2000, 200, 2000)], 1)

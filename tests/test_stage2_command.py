@@ -1,4 +1,5 @@
-"""Stage 2 by its command: the released row from official files to its score, and a benchmark through an encoder."""
+"""Stage 2 by its command: the released row from official files to its score, and a benchmark through an
+encoder."""
 
 import json
 
@@ -30,7 +31,8 @@ AIM = "aim_embeddings_12f_all_files.pkl"
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    """A release in the official formats with embeddings of two frames a clip, and a BERT folder that knows its words."""
+    """A release in the official formats with embeddings of two frames a clip, and a BERT folder that knows
+    its words."""
     from transformers import BertConfig, BertModel, BertTokenizer
 
     folder = tmp_path_factory.mktemp("release")

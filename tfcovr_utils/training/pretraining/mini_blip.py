@@ -24,6 +24,7 @@ from ...encoders.tokens import Tokens, official_text, tokenise
 from ...rendering.captions import caption
 from ...rendering.pretraining_pictures import SIZE, SOURCES, render_pictures
 from ..loop import seeded
+from . import captioned
 from .blip_models import (
     Blip2Reader,
     BlipPretraining,
@@ -34,21 +35,7 @@ from .blip_models import (
     caption_loss,
     start_with,
 )
-from .captioned import (
-    CAPTIONED,
-    FACTS,
-    Pictures,
-    WordReader,
-    contrast,
-    draw_batches,
-    draw_captions,
-    draw_strings,
-    fit,
-    last_losses,
-    save_folder,
-    vocabulary_texts,
-    write_card,
-)
+from .captioned import CAPTIONED, FACTS, Pictures, WordReader
 
 ABOUT = {
     "mini-blip": ("A BLIP", "BLIP as CoVR fine-tuned it (`webvid-covr.ckpt`)"),
@@ -94,8 +81,10 @@ def train_reader(
 
     def losses(chosen: np.ndarray) -> dict[str, torch.Tensor]:
         facts = pictures.records(chosen)
-        captions, own = np.unique(draw_captions(facts, rng, settings.kept_facts), return_inverse=True)
-        strings, own = draw_strings(words, settings.batch // 8, rng), torch.from_numpy(own)
+        captions, own = np.unique(
+            captioned.draw_captions(facts, rng, settings.kept_facts), return_inverse=True
+        )
+        strings, own = captioned.draw_strings(words, settings.batch // 8, rng), torch.from_numpy(own)
         texts, other = read_texts([*captions, *strings], tokenizer, settings), rng.permutation(len(chosen))
         changes = read_texts(draw_changes(facts, other, rng), tokenizer, settings)
         wrong = own[torch.from_numpy(rng.permutation(len(chosen)))]  # perhaps another picture's caption
@@ -105,7 +94,7 @@ def train_reader(
             tokens, image_emb = model.see(pictures.pixels(chosen))
             text_emb = model.read(texts)
             of_captions = text_emb[: len(captions)].float()
-            parts = {"contrast": contrast(image_emb.float(), of_captions, own, log_scale)}
+            parts = {"contrast": captioned.contrast(image_emb.float(), of_captions, own, log_scale)}
             matched = model.match(torch.cat([tokens[::2], tokens[1::2]]), texts[asked])
             parts["match"] = F.cross_entropy(matched.float(), belongs)
             composed = F.normalize(model.compose(tokens, changes).float(), dim=-1)
@@ -117,8 +106,8 @@ def train_reader(
         return parts
 
     trained = nn.ModuleList([model, word_reader, nn.ParameterList([log_scale])])
-    rows = draw_batches(len(pictures.frames), settings.batch, rng)
-    return fit(trained, losses, rows, settings, steps, log_scale, progress)
+    rows = captioned.draw_batches(len(pictures.frames), settings.batch, rng)
+    return captioned.fit(trained, losses, rows, settings, steps, log_scale, progress)
 
 
 def train_captioner(
@@ -140,9 +129,9 @@ def train_captioner(
             tokens = captioner.vision_model(pictures.pixels(chosen)).last_hidden_state
         return {"caption": caption_loss(captioner.text_decoder, tokens, start_with(start, texts))}
 
-    rows = draw_batches(len(pictures.frames), settings.batch, np.random.default_rng(settings.seed))
+    rows = captioned.draw_batches(len(pictures.frames), settings.batch, np.random.default_rng(settings.seed))
     steps = settings.captioner_steps
-    return fit(captioner.text_decoder, losses, rows, settings, steps, progress=progress)
+    return captioned.fit(captioner.text_decoder, losses, rows, settings, steps, progress=progress)
 
 
 def read_texts(texts: list[str], tokenizer: BertTokenizer, settings: BlipPretraining) -> Tokens:
@@ -155,7 +144,7 @@ def pretrain(
 ) -> tuple[dict, BertTokenizer, dict]:
     """Train all three; return the models by name, their tokenizer, and what each took and reached."""
     pictures = Pictures(frames, facts)
-    phrases = [*pictures.phrases(), *vocabulary_texts(), "show the same"]
+    phrases = [*pictures.phrases(), *captioned.vocabulary_texts(), "show the same"]
     texts = [official_text(text, None) for text in phrases]
     words = sorted({word for text in texts for word in text.split()})
     tokenizer, models, reports = build_word_tokenizer(texts), {}, {}
@@ -167,7 +156,7 @@ def pretrain(
             name = name.replace("_", "-")
             about = {"frames": len(frames), "seconds": seconds, "parameters": model.num_parameters()}
             models[name] = model.eval()
-            reports[name] = {**asdict(settings), **about, "last losses": last_losses(curve)}
+            reports[name] = {**asdict(settings), **about, "last losses": captioned.last_losses(curve)}
 
     with seeded(settings.seed, torch.device("cpu")):
         retrieval, captioner = build_blip(tokenizer, settings)
@@ -181,15 +170,15 @@ def pretrain(
         curve = train_reader(blip2, *given, settings.qformer_steps, progress)
         report(curve, started, mini_blip2=blip2.model)
         curve = train_captioner(captioner, tokenizer, pictures, settings, progress)
-    reports["mini-captioner"]["last losses"] = last_losses(curve)
+    reports["mini-captioner"]["last losses"] = captioned.last_losses(curve)
     return models, tokenizer, reports
 
 
 def save(name: str, model: nn.Module, tokenizer: BertTokenizer, report: dict, folder: Path) -> None:
     """Write a Hugging Face folder with its card."""
-    save_folder(model, tokenizer, BlipImageProcessor(size={"height": SIZE, "width": SIZE}), folder)
+    captioned.save_folder(model, tokenizer, BlipImageProcessor(size={"height": SIZE, "width": SIZE}), folder)
     what, stands_for = ABOUT[name]
-    write_card(
+    captioned.write_card(
         folder,
         report,
         name=name,

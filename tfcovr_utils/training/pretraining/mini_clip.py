@@ -21,21 +21,8 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 
 from ...rendering.pretraining_pictures import SIZE, SOURCES, render_pictures
 from ..loop import seeded
-from .captioned import (
-    CAPTIONED,
-    Pictures,
-    Pretraining,
-    WordReader,
-    contrast,
-    draw_batches,
-    draw_captions,
-    draw_strings,
-    fit,
-    last_losses,
-    save_folder,
-    vocabulary_texts,
-    write_card,
-)
+from . import captioned
+from .captioned import CAPTIONED, Pictures, Pretraining, WordReader
 
 
 def build_tokenizer(texts: list[str], vocab_size: int = 1400) -> CLIPTokenizer:
@@ -93,20 +80,20 @@ def pretrain(
     random words too.
     """
     pictures, rng = Pictures(frames, facts), np.random.default_rng(settings.seed)
-    texts = pictures.phrases() + vocabulary_texts()
+    texts = pictures.phrases() + captioned.vocabulary_texts()
     tokenizer = build_tokenizer(texts)
     words = sorted({word for text in texts for word in text.lower().split()})
-    rows = draw_batches(len(frames), settings.batch, rng)
+    rows = captioned.draw_batches(len(frames), settings.batch, rng)
 
     def losses(chosen: np.ndarray) -> dict[str, torch.Tensor]:
-        captions = draw_captions(pictures.records(chosen), rng, settings.kept_facts)
+        captions = captioned.draw_captions(pictures.records(chosen), rng, settings.kept_facts)
         captions, own = np.unique(captions, return_inverse=True)
-        strings, own = draw_strings(words, settings.batch // 8, rng), torch.from_numpy(own)
+        strings, own = captioned.draw_strings(words, settings.batch // 8, rng), torch.from_numpy(own)
         tokens = tokenizer([*captions, *strings], padding=True, truncation=True, return_tensors="pt")
         text_emb = model.get_text_features(**tokens).pooler_output
         image_emb = model.get_image_features(pictures.pixels(chosen)).pooler_output
         return {
-            "contrast": contrast(image_emb, text_emb[: len(captions)], own, model.logit_scale),
+            "contrast": captioned.contrast(image_emb, text_emb[: len(captions)], own, model.logit_scale),
             "words": word_reader.loss(image_emb, text_emb, own, tokens["input_ids"]),
         }
 
@@ -114,14 +101,14 @@ def pretrain(
         model = build_model(tokenizer, settings)
         word_reader = WordReader(settings.projection, len(tokenizer))
         trained = nn.ModuleList([model, word_reader])
-        curve = fit(trained, losses, rows, settings, settings.steps, model.logit_scale, progress)
+        curve = captioned.fit(trained, losses, rows, settings, settings.steps, model.logit_scale, progress)
     return model, tokenizer, curve
 
 
 def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write the Hugging Face folder."""
     size = {"height": SIZE, "width": SIZE}
-    save_folder(model, tokenizer, CLIPImageProcessor(size=size, do_center_crop=False), folder)
+    captioned.save_folder(model, tokenizer, CLIPImageProcessor(size=size, do_center_crop=False), folder)
 
 
 def run(out: Path, steps: int | None = None, sources: int | None = None) -> dict:
@@ -136,9 +123,9 @@ def run(out: Path, steps: int | None = None, sources: int | None = None) -> dict
         "frames": len(frames),
         "seconds": round(time.monotonic() - started),
         "parameters": model.num_parameters(),
-        "last losses": last_losses(curve),
+        "last losses": captioned.last_losses(curve),
     }
-    write_card(
+    captioned.write_card(
         out,
         report,
         name="mini-clip",
