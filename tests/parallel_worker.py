@@ -86,7 +86,13 @@ def stage1(folder: Path) -> dict:
     from test_stage1 import QUICK, fit, ordered_clips
 
     settings = replace(
-        QUICK, epochs=3, label_smoothing=0.1, contrast_weight=0.3, factor_weight=0.5, precision="float32"
+        QUICK,
+        epochs=3,
+        batch=32,
+        label_smoothing=0.1,
+        contrast_weight=0.3,
+        factor_weight=0.5,
+        precision="float32",
     )
     model, curve = fit("ordered", *ordered_clips(), settings, factors=True)
     return curve[["loss", "val_loss", "val_top1"]].to_dict("list") | {"weights": model.state_dict()}

@@ -159,7 +159,7 @@ def test_stage_2_goes_on_where_two_processes_stopped(one, two, folder):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_in_a_sentence(two):
-    sentence = "a batch of 63 cannot be shared equally by 2 processes; choose a batch that is a multiple of 2, such as 62."
+    sentence = "a batch of 63 cannot be shared equally by 2 processes; choose a multiple of 2, such as 62."
     assert [process["commands"]["refused"] for process in two] == [sentence] * 2
 
 

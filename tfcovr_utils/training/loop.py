@@ -81,7 +81,9 @@ def train(model: nn.Module, optimiser: Optimizer, plan: Plan, run: Run | None = 
     if run.resume and run.checkpoint and processes.broadcast_from_main(Path(run.checkpoint).exists()):
         state = load_checkpoint(run.checkpoint, plan, model, optimiser)
     shown = run.progress and processes.is_main()
-    bar = tqdm(total=plan.steps, initial=state["step"], desc=plan.name, mininterval=2, disable=not shown)
+    bar = tqdm(
+        total=plan.steps, initial=state["step"], desc=plan.name, mininterval=2, delay=2, disable=not shown
+    )
     saved_at = time.monotonic()
 
     while state["step"] < plan.steps:
