@@ -89,6 +89,26 @@ def _scores(table, options: argparse.Namespace, benchmark) -> str:
 
 
 @verb(
+    "ask",
+    "ask one question: which clips show what a clip and an instruction ask for?",
+    option("--source", default="mini", help="which benchmark: mini, smoke, sim"),
+    option("--clip", required=True, help="clip_id of the query clip"),
+    option("--text", type=named, required=True, help="what should be different"),
+    option("--method", default="clip-avg-zs", help="row that answers"),
+    option("--k", type=whole(1), default=12, help="clips to print"),
+    profile(None),
+    SEED,
+)
+def ask(options: argparse.Namespace) -> None:
+    """Ask a source's test clips and print the ranking."""
+    from ..study import open_study
+
+    study = open_study(options.source, options.seed, profile=options.profile)
+    ranking = study.ask(options.clip, options.text, options.k, options.method)
+    print(ranking.to_string(index=False, float_format="%.3f"))
+
+
+@verb(
     "search",
     "search a gallery on disk with query embeddings, exactly or by a FAISS index",
     option("gallery", type=Path, help="folder of rows.npy and clips.parquet, see docs/your-own.md"),
