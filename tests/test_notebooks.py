@@ -28,7 +28,7 @@ def run(notebook, parameters, data, tmp_path, monkeypatch):
     run_notebook(
         notebook,
         out,
-        resolve_parameters([notebook], {}, {"profile": "smoke", "seed": 0, **parameters})[notebook],
+        resolve_parameters([notebook], {}, {"source": "smoke", "seed": 0, **parameters})[notebook],
     )
     cells = json.loads(out.read_text())["cells"]
     assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
@@ -38,7 +38,7 @@ def run(notebook, parameters, data, tmp_path, monkeypatch):
 def test_notebook_runs_under_smoke(notebook, data, tmp_path, monkeypatch):
     run(notebook, {}, data, tmp_path, monkeypatch)
     assert (
-        papermill.inspect_notebook(str(notebook))["profile"]["default"] == '"mini"'
+        papermill.inspect_notebook(str(notebook))["source"]["default"] == '"mini"'
     )  # what is run by hand is mini
 
 

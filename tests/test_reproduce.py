@@ -39,12 +39,12 @@ HEADER = """# ---
 GOOD = (
     HEADER
     + """# %% tags=["parameters"]
-profile = "mini"
+source = "mini"
 lr = 1.0
 
 # %%
 import sys
-print("RAN", profile, lr, type(lr).__name__, sys.prefix)
+print("RAN", source, lr, type(lr).__name__, sys.prefix)
 """
 )
 
@@ -79,7 +79,7 @@ def notebooks(tmp_path, monkeypatch):
 
 def test_parameters_reach_the_notebook_as_numbers(notebooks, tmp_path, capsys):
     make_notebook(notebooks, "00_good", GOOD)
-    assert status_of("reproduce")(["--profile", "smoke", "-p", "lr", "1e-4"]) == 0
+    assert status_of("reproduce")(["--source", "smoke", "-p", "lr", "1e-4"]) == 0
     assert "RAN smoke 0.0001 float" in outputs(tmp_path / "runs" / "smoke" / "00_good.ipynb")
     assert not list((tmp_path / "runs").rglob("*.py"))  # an executed copy is not paired
     assert "injected" not in (notebooks / "00_good.ipynb").read_text()  # and the input is never written
@@ -89,9 +89,9 @@ def test_each_seed_has_a_folder(notebooks, tmp_path, capsys):
     make_notebook(
         notebooks,
         "00_good",
-        GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0").replace('"RAN", profile', '"RAN", seed'),
+        GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0").replace('"RAN", source', '"RAN", seed'),
     )
-    assert status_of("reproduce")(["--profile", "smoke", "--seeds", "0", "2"]) == 0
+    assert status_of("reproduce")(["--source", "smoke", "--seeds", "0", "2"]) == 0
     runs = tmp_path / "runs" / "smoke"
     assert "RAN 0 " in outputs(runs / "00_good.ipynb") and "RAN 2 " in outputs(
         runs / "seed-2" / "00_good.ipynb"
@@ -102,11 +102,11 @@ def test_unknown_names_are_refused_before_anything_runs(notebooks, tmp_path, cap
     make_notebook(notebooks, "00_good", GOOD)
     assert status_of("reproduce")(["-p", "learning_rate", "1"]) == 2
     assert (
-        "'learning_rate' is not declared by any chosen notebook; known are lr, profile"
+        "'learning_rate' is not declared by any chosen notebook; known are lr, source"
         in capsys.readouterr().err
     )
-    assert status_of("reproduce")(["--profile", "tiny"]) == 2
-    assert "profile 'tiny' is not known; choose one of smoke, mini" in capsys.readouterr().err
+    assert status_of("reproduce")(["--source", "tiny"]) == 2
+    assert "source 'tiny' is not known; choose one of circo, cirr" in capsys.readouterr().err
     assert status_of("reproduce")(["--only", "07"]) == 2
     assert "--only '07' matches no notebook; there are 00_good" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
@@ -116,7 +116,7 @@ def test_a_failing_cell_is_told_and_those_that_do_not_need_it_go_on(notebooks, t
     make_notebook(notebooks, "05_bad", GOOD + "\n# %%\nhalf = 1 / 0\n")
     make_notebook(notebooks, "06_later", GOOD)
     make_notebook(notebooks, "08_needs_it", GOOD, needs=["bad"])
-    assert status_of("reproduce")(["--profile", "smoke"]) == 1
+    assert status_of("reproduce")(["--source", "smoke"]) == 1
     heard = capsys.readouterr()
     assert "05_bad" in heard.err and "ZeroDivisionError" in heard.err and "half = 1 / 0" in heard.err
     runs = tmp_path / "runs" / "smoke"
@@ -126,7 +126,7 @@ def test_a_failing_cell_is_told_and_those_that_do_not_need_it_go_on(notebooks, t
         and "08_needs_it: left out, since it needs 05_bad" in heard.err
     )
     assert (
-        status_of("reproduce")(["--profile", "smoke"]) == 1
+        status_of("reproduce")(["--source", "smoke"]) == 1
     )  # the failed one is tried again, the good one is not
     heard = capsys.readouterr()
     assert "06_later: up to date" in heard.out and "ZeroDivisionError" in heard.err
@@ -139,7 +139,7 @@ def test_a_failure_is_that_of_its_seed(notebooks, tmp_path, capsys):
         GOOD.replace("lr = 1.0", "lr = 1.0\nseed = 0") + '\n# %%\nassert seed == 1, f"none of {seed}"\n',
     )
     make_notebook(notebooks, "08_needs_it", GOOD, needs=["bad"])
-    assert status_of("reproduce")(["--profile", "smoke", "--seeds", "0", "1", "2"]) == 1
+    assert status_of("reproduce")(["--source", "smoke", "--seeds", "0", "1", "2"]) == 1
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("05", "08"))]
     assert [line.partition(": ")[0] for line in told] == [
         "05_bad",
@@ -162,7 +162,7 @@ def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp
     make_notebook(notebooks, "04_second", GOOD)
 
     def run(*options):
-        assert status_of("reproduce")(["--profile", "smoke", *options]) == 0
+        assert status_of("reproduce")(["--source", "smoke", *options]) == 0
         return capsys.readouterr().out
 
     assert "up to date" not in run()
@@ -181,9 +181,9 @@ def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp
 def test_a_notebook_is_run_again_when_one_it_reads_was(notebooks, capsys):
     make_notebook(notebooks, "05_rows", GOOD)
     make_notebook(notebooks, "06_reads_them", GOOD, reads=["rows"])
-    assert status_of("reproduce")(["--profile", "smoke"]) == 0
+    assert status_of("reproduce")(["--source", "smoke"]) == 0
     make_notebook(notebooks, "05_rows", GOOD + "\n# %%\nmore = 1\n")
-    assert status_of("reproduce")(["--profile", "smoke"]) == 0
+    assert status_of("reproduce")(["--source", "smoke"]) == 0
     assert "06_reads_them: 05_rows changed" in capsys.readouterr().out
 
 
@@ -358,7 +358,7 @@ def test_a_notebook_runs_again_when_the_second_rendering_that_it_shows_has_chang
     make_notebook(notebooks, "05_rows", text, joins=["renderings"])
     said = []
     for arguments in ([], ["-p", "render_seed", "1"], [], []):
-        assert status_of("reproduce")(["--profile", "smoke", *arguments]) == 0
+        assert status_of("reproduce")(["--source", "smoke", *arguments]) == 0
         said.append(capsys.readouterr().out.splitlines()[0])
     assert [line.removeprefix("[1/1] 05_rows") for line in said[:3]] == [
         "",
@@ -428,7 +428,7 @@ def test_values_from_the_command_line(text, value):
 def test_publishing_leaves_no_trace_of_the_run(notebooks, tmp_path):
     make_notebook(notebooks, "00_good", GOOD)
     before = (notebooks / "00_good.py").read_text()
-    status_of("reproduce")(["--profile", "smoke", "-p", "lr", "2"])
+    status_of("reproduce")(["--source", "smoke", "-p", "lr", "2"])
     executed = tmp_path / "runs" / "smoke" / "00_good.ipynb"
     assert "injected-parameters" in executed.read_text() and '"papermill"' in executed.read_text()
     publish_module.publish([executed], notebooks)
@@ -466,7 +466,7 @@ Image.fromarray((ramp[..., None] // 2 + noise).astype(np.uint8)).save(png, 'PNG'
 Shown(png.getvalue())
 """
     make_notebook(notebooks, "00_good", GOOD + draw)
-    status_of("reproduce")(["--profile", "smoke"])
+    status_of("reproduce")(["--source", "smoke"])
     executed = tmp_path / "runs" / "smoke" / "00_good.ipynb"
     publish_module.publish([executed], notebooks)
     before, after = (
@@ -501,7 +501,7 @@ def test_what_is_published_for_a_profile_is_never_another_runs(monkeypatch, tmp_
 def test_a_run_that_failed_or_still_goes_on_is_not_published(notebooks, tmp_path):
     make_notebook(notebooks, "00_bad", GOOD + "\n# %%\nhalf = 1 / 0\n\n# %%\nnever = 1\n")
     before = (notebooks / "00_bad.ipynb").read_text()
-    assert status_of("reproduce")(["--profile", "smoke"]) == 1
+    assert status_of("reproduce")(["--source", "smoke"]) == 1
     with pytest.raises(ValueError, match="00_bad.ipynb did not run to the end"):
         publish_module.publish([tmp_path / "runs" / "smoke" / "00_bad.ipynb"], notebooks)
     assert (notebooks / "00_bad.ipynb").read_text() == before

@@ -81,8 +81,20 @@ def data_dir() -> Path:
 
 
 def annotations_dir(given: str | None = None) -> Path:
-    """The folder of the owners' annotation files: as given, else $TFCOVR_ANNOTATIONS, else data/annotations."""
+    """The folder of annotation files: as given, else $TFCOVR_ANNOTATIONS, else data/annotations."""
     return Path(given or os.environ.get("TFCOVR_ANNOTATIONS") or data_dir() / "annotations")
+
+
+RENDERED = ("mini", "smoke", "sim")  # sources that render themselves, each with the profile of its name
+
+
+def default_profile(source: str) -> str:
+    """The profile that a source takes where none is named.
+
+    >>> default_profile("smoke"), default_profile("tfcovr")
+    ('smoke', 'mini')
+    """
+    return source if source in (*RENDERED, "released") else "mini"
 
 
 def runs_dir(profile: Profile, source: str = "mini") -> Path:
@@ -91,7 +103,7 @@ def runs_dir(profile: Profile, source: str = "mini") -> Path:
     A rendering from another seed and each other source have folders of their own, so that what is published
     for a profile is that profile's.
     """
-    name = profile.name if source == "mini" else source
+    name = profile.name if source in RENDERED else source
     name += f"-render{profile.render_seed}" if profile.render_seed else ""
     return Path(os.environ.get("TFCOVR_RUNS") or ROOT / "runs") / name
 
@@ -111,5 +123,5 @@ def code_revision() -> str:
 
 
 def provenance(profile: Profile, seed: int | None = None, **parameters) -> dict:
-    """What is saved beside every result: the resolved profile, the run's seed and other parameters, the code's revision."""
+    """What is saved beside every result: the resolved profile, the seed, other parameters, the revision."""
     return {"profile": asdict(profile), "seed": seed, **parameters, "revision": code_revision()}

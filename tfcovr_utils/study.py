@@ -28,15 +28,13 @@ from .evaluation.rows import embed_in_shares, run_rows
 from .machine.workers import require_main_guard, run_in_parallel
 from .methods import METHODS, Fitted, Setting, get_method
 from .metrics.intervals import PairedInterval
-from .profiles import Profile, annotations_dir, get_profile, provenance, runs_dir
+from .profiles import RENDERED, Profile, annotations_dir, default_profile, get_profile, provenance, runs_dir
 from .rendering.build import build
-from .sources import COMPLETE, SOURCES, load_source
+from .sources import COMPLETE, check_source, load_source
 from .training.recipes import RECIPES
 from .training.teaching import Learned, TrainingClips, learn
 from .video.frames import read_clips
 
-RENDERED = ("mini", "smoke", "sim")  # sources that render themselves, each with the profile of its name
-PROFILE_OF = {"released": "released"} | {name: name for name in RENDERED}  # of other sources: mini
 SHUFFLED_SEARCH = "-shuffled-test"  # rows that search with another row's trained weights
 
 
@@ -56,10 +54,8 @@ def open_study(
     $TFCOVR_ANNOTATIONS where none is named. modifications: instructions in place of those written by rule.
     """
     require_main_guard()
-    known = sorted({*SOURCES, *COMPLETE, *RENDERED})
-    if source not in known:
-        raise ValueError(f"source {source!r} is not known; choose one of {', '.join(known)}.")
-    chosen = replace(get_profile(profile or PROFILE_OF.get(source, "mini")), render_seed=render_seed)
+    check_source(source)
+    chosen = replace(get_profile(profile or default_profile(source)), render_seed=render_seed)
     if source in RENDERED:
         folder = build(chosen, progress=False)
         benchmark = Benchmark.build(load_source("mini", folder), modifications=modifications)
@@ -94,7 +90,7 @@ class Study:
     @property
     def out(self) -> Path:
         """The run's folder."""
-        return runs_dir(self.profile, "mini" if self.rendered else self.source)
+        return runs_dir(self.profile, self.source)
 
     @property
     def folder(self) -> Path:

@@ -8,6 +8,8 @@ from pathlib import Path
 from ..profiles import ROOT
 from .verb import SEED, option, profile, verb
 
+SOURCE = option("--source", default="mini", help="which benchmark: mini, smoke, sim, tfcovr and others")
+
 
 @verb(
     "index",
@@ -36,7 +38,7 @@ def explore(options: argparse.Namespace) -> int:
 @verb(
     "reproduce",
     "run the notebooks in order into runs/; what is up to date is left out",
-    profile(note="size of the run"),
+    SOURCE,
     option(
         "--seeds",
         "--seed",
@@ -62,7 +64,7 @@ def reproduce(options: argparse.Namespace) -> int:
     """Run notebooks; name those that failed."""
     from ..reproduce.run import reproduce as run
 
-    failed = run(options.profile, options.seeds, options.only, dict(options.parameters), options.force)
+    failed = run(options.source, options.seeds, options.only, dict(options.parameters), options.force)
     for name, why in failed.items():
         print(f"{name}: {why}", file=sys.stderr)
     return int(bool(failed))
@@ -75,4 +77,4 @@ def publish(options: argparse.Namespace) -> None:
     """Publish a run."""
     from ..reproduce.publish import publish_run
 
-    print("published", *publish_run(options.profile), sep="\n  ")
+    print("published", *publish_run(options.source), sep="\n  ")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..profiles import ROOT
+from ..profiles import RENDERED, ROOT
 from . import covr, finediving, finegym, folder, images
 from .published_files import find_file
 from .release import released
@@ -57,6 +57,13 @@ COMPLETE: dict[str, Callable[[Path], dict]] = {
     "fashioniq": images.read_fashioniq,
     "circo": images.read_circo,
 }
+
+
+def check_source(name: str) -> None:
+    """Refuse a source that is not known."""
+    known = sorted({*SOURCES, *COMPLETE, *RENDERED})
+    if name not in known:
+        raise ValueError(f"source {name!r} is not known; choose one of {', '.join(known)}.")
 
 
 def load_source(name: str, folder: Path) -> Source:
