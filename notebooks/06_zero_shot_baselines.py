@@ -132,7 +132,7 @@ first = (
 )
 shown = first.iloc[:: max(1, len(first) // 6)].head(6)
 known = table_2.status["tf-cvr-zs"] == "run"
-captions = describe(study.setting, shown.clip_id, "captioner")[0] if known else ["not run"] * len(shown)
+captions = describe(study.setting, shown.clip_id, "captioner") if known else ["not run"] * len(shown)
 plots.as_text(pd.DataFrame({"label": shown.text, "the captioner": captions}))
 
 # %%
