@@ -1,4 +1,4 @@
-"""Run the notebooks in order with papermill, each into `runs/<profile>/`, never onto itself.
+"""Run the notebooks in order with papermill, each into `runs/<source>/`, never onto itself.
 
 What is up to date is left out: beside each executed notebook, a JSON file says what it was made from.
 A failing notebook is named at the end, and those that do not need it go on. Notebooks that declare
@@ -22,8 +22,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from ..machine.files import locked, write_json
 from ..machine.workers import make_pool
-from ..profiles import ROOT, get_profile, runs_dir
-from ..study import RENDERED
+from ..profiles import ROOT, default_profile, get_profile, runs_dir
+from ..sources import check_source
 from .report import write_report
 from .steps import (
     Step,
@@ -40,17 +40,17 @@ LOWER_PRIORITY = "from tfcovr_utils.machine.workers import lower_priority; lower
 
 
 def reproduce(
-    profile: str, seeds: list[int], only: list[str], parameters: dict[str, str], force: bool = False
+    source: str, seeds: list[int], only: list[str], parameters: dict[str, str], force: bool = False
 ) -> dict[str, str]:
     """Run notebooks and write the report; return what failed, by name, with the reason."""
-    chosen, notebooks = get_profile(profile), select_notebooks(only)
+    check_source(source)
+    notebooks = select_notebooks(only)
     given = {name: parse_value(value) for name, value in parameters.items()}
-    rendered = replace(chosen, render_seed=given.get("render_seed", 0))
-    source = given.get("source", "mini")
-    folder = runs_dir(rendered, "mini" if source in RENDERED else source)
+    profile = get_profile(given.get("profile") or default_profile(source))
+    folder = runs_dir(replace(profile, render_seed=given.get("render_seed", 0)), source)
     steps = []
     for seed in seeds:
-        resolved = resolve_parameters(notebooks, given, {"profile": chosen.name, "seed": seed})
+        resolved = resolve_parameters(notebooks, given, {"source": source, "seed": seed})
         steps += [Step(notebook, values, folder, seed) for notebook, values in resolved.items()]
     with locked(folder / "report.html"):  # a second run in one folder waits
         failed = run_all(steps, force)
