@@ -67,7 +67,8 @@ def here(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(here, tmp_path_factory):
-    """Clips of which one is there twice and one is broken; a benchmark; and for each way of running a folder of its own."""
+    """Clips of which one is there twice and one is broken; a benchmark; and for each way of running a
+    folder of its own."""
     folder = tmp_path_factory.mktemp("parallel")
     for seed in range(10):
         write_drawn(folder / "videos" / f"{seed}.mp4", seed)
