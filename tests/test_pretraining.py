@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, CLIPModel
 from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.labels import label_text
 from tfcovr_utils.profiles import PROFILES, ROOT
-from tfcovr_utils.rendering import captions, dataset, picture, plan
+from tfcovr_utils.rendering import captions, dataset, paint, plan
 from tfcovr_utils.rendering import pretraining_pictures as pictures
 from tfcovr_utils.rendering.captions import caption, frame_facts
 from tfcovr_utils.rendering.poses import ARMS_UP, SHAPE_POSES, STAND

@@ -56,15 +56,12 @@ def open_study(
     require_main_guard()
     check_source(source)
     chosen = replace(get_profile(profile or default_profile(source)), render_seed=render_seed)
-    if source in RENDERED:
-        folder = build(chosen, progress=False)
-        benchmark = Benchmark.build(load_source("mini", folder), modifications=modifications)
+    folder = build(chosen, progress=False) if source in RENDERED else annotations_dir(annotations)
+    if source in COMPLETE:
+        benchmark = Benchmark(**COMPLETE[source](folder))
     else:
-        folder = annotations_dir(annotations)
-        if source in COMPLETE:
-            benchmark = Benchmark(**COMPLETE[source](folder))
-        else:
-            benchmark = Benchmark.build(load_source(source, folder), modifications=modifications)
+        tables = load_source("mini" if source in RENDERED else source, folder)
+        benchmark = Benchmark.build(tables, modifications=modifications)
     return Study(source, benchmark, folder, chosen, seed)
 
 
@@ -114,10 +111,8 @@ class Study:
 
     def renderings(self) -> dict[str, "Study"]:
         """This study's results on each rendering that has some: "rendering 0", "rendering 1"."""
-        studies = {
-            f"rendering {number}": replace(self, profile=replace(self.profile, render_seed=number))
-            for number in (0, 1)
-        }
+        profiles = {f"rendering {n}": replace(self.profile, render_seed=n) for n in (0, 1)}
+        studies = {name: replace(self, profile=profile) for name, profile in profiles.items()}
         return {name: study for name, study in studies.items() if study.results_dir.exists()}
 
     def reword(self, modifications: pd.DataFrame, part: str) -> "Study":

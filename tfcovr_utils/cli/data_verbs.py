@@ -178,8 +178,8 @@ def check_benchmark(options: argparse.Namespace) -> int:
 def write(options: argparse.Namespace) -> None:
     """Write instructions and print what the checks say about them."""
     from ..texts import check_table, dry_run, make_jobs, read_table, write_by_model, write_by_rule
+    from ..texts.instructions import save_table
     from ..texts.llm.bill import Asking
-    from ..texts.writing import save_table
 
     if not (options.out or options.dry_run):
         raise ValueError("--out is missing; name the table to write, or give --dry-run.")

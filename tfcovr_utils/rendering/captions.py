@@ -10,7 +10,7 @@ import pandas as pd
 
 from .camera import Camera
 from .dataset import perform_clip, random_stream
-from .picture import draw_side
+from .paint import draw_side
 from .skeleton import AT
 from .skills import Skill
 

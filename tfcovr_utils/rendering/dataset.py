@@ -18,7 +18,7 @@ from ..sources.source import label_row
 from ..video import sample_indices
 from .camera import camera_path
 from .motion import Motion, draw_window, perform
-from .picture import render
+from .paint import render
 from .scene import Scene
 from .skills import SKILLS, Skill
 

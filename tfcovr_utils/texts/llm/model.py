@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import pandas as pd
 
-from ..writing import count_outcomes, tabulate
+from ..instructions import count_outcomes, tabulate
 from .batch import Batches
 from .bill import Asking, Bill
 from .cache import Answers
