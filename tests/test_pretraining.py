@@ -194,7 +194,7 @@ def test_a_shape_is_named_whichever_way_the_body_lies(angles, shape, arms, turn)
 def test_facts_are_of_the_performance_and_the_camera_that_are_rendered(monkeypatch):
     seen = defaultdict(list)
 
-    class Camera(picture.Camera):
+    class Camera(paint.Camera):
         def __init__(self, drawn, path, side, pixels):
             super().__init__(drawn, path, side, pixels)
             seen["camera"].append((side, path.tobytes(), self.right.tobytes(), self.away.tobytes()))
@@ -203,7 +203,7 @@ def test_facts_are_of_the_performance_and_the_camera_that_are_rendered(monkeypat
         seen["motion"].append(perform(*arguments))
         return seen["motion"][-1]
 
-    monkeypatch.setattr(picture, "Camera", Camera)
+    monkeypatch.setattr(paint, "Camera", Camera)
     monkeypatch.setattr(captions, "Camera", Camera)
     monkeypatch.setattr(dataset, "perform", recorded)
     for take in range(6):

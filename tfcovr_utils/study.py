@@ -77,8 +77,6 @@ class Study:
     protocols: tuple[str, ...] = ("full", "capped")  # what `score` scores; the first is the headline
     part: str = ""  # of a run whose results are kept apart, such as "dense" for dense instructions
 
-    # ---- where things are
-
     @property
     def rendered(self) -> bool:
         """Whether the clips are rendered here: then their motion is known exactly."""
@@ -119,8 +117,6 @@ class Study:
         """The same questions in other words; results go to a part of the run of that name."""
         return replace(self, benchmark=self.benchmark.reworded(modifications), part=part)
 
-    # ---- what the benchmark holds
-
     @cached_property
     def labels(self) -> pd.DataFrame:
         """The labels by label_id, with a column for each attribute."""
@@ -151,8 +147,6 @@ class Study:
             f"source **{self.source}**, profile **{self.profile.name}**, seed {self.seed}: {size}, {asked}; "
             f"torch {torch.__version__}, {torch.get_num_threads()} threads  \n`{made}`"
         )
-
-    # ---- training
 
     @cached_property
     def setting(self) -> Setting:
@@ -205,8 +199,6 @@ class Study:
         given = {"frames": self.profile.frames, "progress": False} | options
         clips = self.benchmark.clips if clips is None else clips
         return embed_in_shares(encoder, clips, self.clips_dir, **given)
-
-    # ---- results
 
     def results(self, rows: Sequence[str] | None = None) -> pd.DataFrame:
         """Results under the headline protocol, one row a method, seed and query."""
@@ -270,8 +262,6 @@ class Study:
         right = known["answers"].iloc[0] if len(known) else None
         own = (gallery["clip_id"] == clip_id).to_numpy()
         return search(query_emb, gallery_emb, gallery.assign(label=gallery["text"]), k, own, right)
-
-    # ---- what a notebook shows and writes
 
     def about(self, rows: Iterable[str]) -> Styler:
         """What each row does, as a table with text to the left."""

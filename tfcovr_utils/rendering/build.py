@@ -26,7 +26,7 @@ from .skills import SKILLS, Skill
 CLIPS_PER_TASK = 16
 MANIFEST = "manifest.jsonl"
 # The files that decide the pixels, and the fields of a profile that do.
-PIXELS = "skeleton skills poses motion scene camera hall athlete picture dataset"
+PIXELS = "skeleton skills poses motion scene camera hall athlete paint dataset"
 FIELDS = ("labels", "image_size", "clips_per_label", "sources_per_split", "long_tail", "render_seed")
 
 
