@@ -367,6 +367,7 @@ def test_attention_on_a_cpu_is_in_float32_under_autocast():
     assert dtypes == [torch.float32] * 2 * TINY["num_hidden_layers"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler on a CPU"
 )

@@ -36,6 +36,7 @@ def test_a_changed_query_is_noticed():
     assert not again.equals(committed("results_mini"))
 
 
+@pytest.mark.slow
 def test_one_method_evaluated_again_from_its_weights(tmp_path):
     """Its test clips are rendered, embedded and ranked anew; nothing is trained."""
     profile = get_profile("mini")

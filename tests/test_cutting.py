@@ -181,6 +181,7 @@ def cut_or_die(job, videos_dir, out_dir):
 real_cut_one = cutting._cut_one
 
 
+@pytest.mark.slow
 def test_a_video_that_kills_its_reader_is_named_and_the_rest_is_cut(tmp_path, videos, monkeypatch):
     (videos / "deadly.mkv").touch()
     rows = [(ODD_ID, float(k), k + 0.2) for k in range(6)]
@@ -231,6 +232,7 @@ def started(videos, annotations, out):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX signals")
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_run_goes_on_to_the_same_files(tmp_path, videos, kill):

@@ -381,6 +381,7 @@ def command(originals, out, *options):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, embed):
     folder, out = tmp_path / "many", tmp_path / "out"
     for seed in range(40):
@@ -414,6 +415,7 @@ def test_a_killed_run_goes_on_and_gives_the_same(tmp_path, embed):
     assert torch.equal(resumed.values, embed(folder, compute=Compute(batch=2)).values)
 
 
+@pytest.mark.slow
 def test_two_processes_fill_one_store(originals, tmp_path, embed):
     processes = [command(originals, tmp_path / "out", "--shard", f"{i}/2") for i in range(2)]
     assert (

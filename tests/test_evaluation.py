@@ -164,6 +164,7 @@ def test_a_release_scores_as_the_benchmark_it_was_written_from(benchmark, tmp_pa
         evaluate(fitted, bare, "full")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ANNOTATIONS, reason="TFCOVR_ANNOTATIONS is not set to the folder of annotation files")
 def test_the_real_annotations_have_the_ceilings_that_were_measured():
     real = Benchmark.build(load_source("tfcovr", ANNOTATIONS))

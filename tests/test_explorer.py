@@ -275,6 +275,7 @@ def test_an_index_that_is_stopped_goes_on(mixed, tmp_path, monkeypatch):
     assert index_folder(mixed).looked_at == len(TAKEN | LEFT) - 4
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_taken_and_what_is_left(mixed, tmp_path):
     command = [sys.executable, "-m", "tfcovr_utils", "index", str(mixed), "--profile", "smoke"]
     environment = {**os.environ, "TFCOVR_DATA": str(tmp_path / "data"), "TFCOVR_RUNS": str(tmp_path / "runs")}
@@ -451,6 +452,7 @@ def test_a_clip_that_was_deleted_is_said_and_the_rest_is_shown(explorer, made, t
     assert len(shown(explorer)) == 3 and "1 previews could not be made" in wrong and "does not exist" in wrong
 
 
+@pytest.mark.slow
 def test_exports(explorer, session, tmp_path):
     ask_something(explorer)
     explorer.save_csv()
@@ -488,6 +490,7 @@ def test_the_cell_asks_the_same_again(explorer, session):
         pd.testing.assert_frame_equal(names[f"answer_{number}"].ranking, answer.ranking)
 
 
+@pytest.mark.slow
 def test_nothing_grows_with_queries(explorer):
     """Widgets are filled anew, and what is kept is bounded."""
     ask_something(explorer)

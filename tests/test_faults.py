@@ -74,6 +74,7 @@ def small(monkeypatch):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @needs_posix
 def test_a_killed_pipeline_ends_as_an_undisturbed_one(tmp_path, small):
     pipeline.run(tmp_path / "whole")
@@ -100,6 +101,7 @@ def test_a_killed_pipeline_ends_as_an_undisturbed_one(tmp_path, small):
     }  # the second kill was after the answers
 
 
+@pytest.mark.slow
 @needs_posix
 def test_workers_end_when_a_rendering_s_leader_alone_is_killed(tmp_path):
     out = tmp_path / "out"
@@ -252,6 +254,7 @@ def test_the_sentence_comes_whole_out_of_a_worker_process(tmp_path):
         pool.submit(write_json, {}, tmp_path / "file" / "a.json").result()
 
 
+@pytest.mark.slow
 def test_the_command_says_it_too(tmp_path):
     """A rendering on a full disk: one line and no traceback; with room it goes on and is whole."""
     out = tmp_path / "out"
@@ -554,6 +557,7 @@ def test_a_second_run_says_that_it_waits_and_a_killed_one_holds_nothing(tmp_path
     assert said.count("manifest.jsonl; this run waits and then resumes.") == 1
 
 
+@pytest.mark.slow
 def test_two_renderings_into_one_folder_end_well(tmp_path):
     command = [
         sys.executable,
@@ -610,6 +614,7 @@ def test_two_evaluations_into_one_folder_lose_nothing(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_two_trainings_into_one_folder_give_what_one_gives(tmp_path, here, small, monkeypatch):
     """The commands of both stages, twice at once into the same folders."""
     monkeypatch.setenv("TFCOVR_DATA", str(tmp_path / "data"))

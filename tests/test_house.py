@@ -127,7 +127,7 @@ def test_the_package_is_small_and_seen_at_once():
 )
 def test_a_broken_rule_is_found(tmp_path, path, content, expected):
     (tmp_path / path).parent.mkdir(exist_ok=True)
-    (tmp_path / path).write_text(content + "\n")
+    (tmp_path / path).write_text(content)
     assert faults_of(tmp_path) == [expected]
 
 
@@ -138,6 +138,7 @@ def test_a_repeated_name_is_found(tmp_path):
     assert faults_of(tmp_path) == ["tables is the name of 2 files"]
 
 
+@pytest.mark.slow
 def test_importing_everything_does_nothing():
     """No module sets a seed, draws, prints, warns, touches rcParams or logging by being imported."""
     script = """

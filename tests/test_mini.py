@@ -154,6 +154,7 @@ def one(skill_text="(FX) salto backward stretched with 1 twist", source="gym-tra
     return skill, "a_clip", source
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_in_another_process():
     script = (
         "import hashlib, sys; sys.path.insert(0, 'tests'); "
@@ -201,6 +202,7 @@ def rendered(tmp_path_factory):
     return rendering.build(TINY, tmp_path_factory.mktemp("tiny") / "mini", progress=False)
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_was_planned(rendered):
     clips, factors, labels = (
         pd.read_parquet(rendered / f"{name}.parquet") for name in ("clips", "factors", "labels")
@@ -236,6 +238,7 @@ def test_damage_is_named_and_mended_alone(rendered):
     }
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_resumed(rendered, tmp_path):
     out = tmp_path / "mini"
     script = (
@@ -270,6 +273,7 @@ def test_two_renderings_do_not_mix(rendered):
         rendering.build(replace(TINY, render_seed=1), rendered, progress=False)
 
 
+@pytest.mark.slow
 def test_command_line_says_what_is_wrong():
     run = subprocess.run(
         [sys.executable, "-m", "tfcovr_utils", "render", "--profile", "paper"],

@@ -11,6 +11,8 @@ from tfcovr_utils.profiles import ROOT
 from tfcovr_utils.reproduce.run import run_notebook
 from tfcovr_utils.reproduce.steps import resolve_parameters, select_notebooks
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

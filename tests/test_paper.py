@@ -11,6 +11,8 @@ from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.plots.paper_export import Missing, draw, export
 from tfcovr_utils.profiles import PROFILES
 
+pytestmark = pytest.mark.slow
+
 PAIR = ["random", "label-oracle"]
 
 

@@ -19,6 +19,8 @@ from tfcovr_utils.embedding.store import safe_open
 from tfcovr_utils.machine import processes
 from tfcovr_utils.profiles import ROOT
 
+pytestmark = pytest.mark.slow
+
 TASKS = [
     "gradients",
     "draws",

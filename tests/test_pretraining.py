@@ -344,6 +344,7 @@ def trained(rendered):
     return pretrain(SMALL, *some(rendered), progress=False)
 
 
+@pytest.mark.slow
 def test_pictures_and_facts_belong_together(rendered, monkeypatch):
     frames, facts = rendered
     assert frames.shape == (
@@ -470,6 +471,7 @@ def held_out():
     return np.concatenate([frames for frames, _ in parts])[::2], facts[::2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fact", ["place", "shape", "head", "chest"])
 def test_the_committed_weights_choose_the_right_caption(committed, held_out, fact):
     """Among a frame's captions that differ in one fact alone, it closes half of what the commonest answer

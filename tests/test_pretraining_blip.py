@@ -7,13 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from test_pretraining import (  # noqa: F401 - two are fixtures
-    COUNTS_AND_WAYS,
-    LABELLED,
-    held_out,
-    rendered,
-    some,
-)
+from test_pretraining import COUNTS_AND_WAYS, LABELLED, held_out, rendered, some  # noqa: F401 - two are fixtures
 from torch.nn import functional as F
 
 from tfcovr_utils.encoders import load_encoder
@@ -25,6 +19,8 @@ from tfcovr_utils.training.pretraining import mini_blip
 from tfcovr_utils.training.pretraining.blip_models import BlipPretraining, build_word_tokenizer
 from tfcovr_utils.training.pretraining.captioned import FACTS
 from tfcovr_utils.training.pretraining.mini_blip import NAMES, draw_changes, pretrain, save
+
+pytestmark = pytest.mark.slow
 
 SMALL = BlipPretraining(
     width=32,

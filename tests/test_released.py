@@ -239,6 +239,7 @@ def test_a_rendered_benchmark_survives_the_official_formats(tmp_path):
     assert_same(mini, import_release(tmp_path / "official"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ANNOTATIONS, reason="TFCOVR_ANNOTATIONS is not set to the annotation files")
 def test_the_real_benchmark_survives_the_official_formats(tmp_path):
     source = load_source("tfcovr", ANNOTATIONS)

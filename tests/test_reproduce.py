@@ -132,6 +132,7 @@ def test_a_failing_cell_is_told_and_those_that_do_not_need_it_go_on(notebooks, t
     assert "06_later: up to date" in heard.out and "ZeroDivisionError" in heard.err
 
 
+@pytest.mark.slow
 def test_a_failure_is_that_of_its_seed(notebooks, tmp_path, capsys):
     make_notebook(
         notebooks,
@@ -156,6 +157,7 @@ def test_a_failure_is_that_of_its_seed(notebooks, tmp_path, capsys):
     assert "RAN smoke" in outputs(tmp_path / "runs" / "smoke" / "seed-1" / "08_needs_it.ipynb")
 
 
+@pytest.mark.slow
 def test_what_is_up_to_date_is_left_out_and_what_changed_is_named(notebooks, tmp_path, capsys):
     text = GOOD + '\n# %%\nfrom pathlib import Path\nPath("runs/smoke/made.txt").write_text(str(lr))\n'
     make_notebook(notebooks, "00_first", text, writes=["made*"])
@@ -205,6 +207,7 @@ while not Path({!r}).exists():
 CONCURRENT = {"concurrent": True}
 
 
+@pytest.mark.slow
 def test_concurrent_notebooks_run_at_the_same_time_and_claim_only_their_own_files(tmp_path, capfd):
     at = {name: str(tmp_path / "run" / name) for name in ("01_figure.csv", "weights.bin")}
     made = tmp_path / "run" / "benchmark" / "clips.csv"
@@ -246,6 +249,7 @@ def test_a_concurrent_notebook_starts_after_those_it_reads(tmp_path):
     assert names == ["00_first", "04_asks", "01_rows", "03_shows", "02_more"]
 
 
+@pytest.mark.slow
 def test_when_a_concurrent_notebook_is_killed_the_others_go_on(tmp_path):
     at = str(tmp_path / "worker")
     kill = f"Path({at!r}).write_text(str(os.getppid()))\nos.kill(os.getppid(), 9)"
@@ -304,6 +308,7 @@ def test_what_is_written_to_be_renamed_is_no_result_and_may_vanish(tmp_path, mon
     assert step.record["wrote"] == ["seed-1/weights.bin", "weights.bin"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_concurrent_ones_too(tmp_path):
     began = [tmp_path / name for name in ("01", "04")]
     wait = "Path({!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
@@ -395,6 +400,7 @@ def test_a_parameter_of_another_type_is_refused(notebooks, capsys):
     assert "parameter 'lr' is 'fast'; expected a float, such as 1.0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_kernel_is_this_environments_own(notebooks, tmp_path, monkeypatch):
     """Somebody's home may hold a kernel of the same name that points elsewhere."""
     kernel = tmp_path / "home" / "kernels" / "python3"
@@ -425,6 +431,7 @@ def test_values_from_the_command_line(text, value):
     assert steps_module.parse_value(text) == value and type(steps_module.parse_value(text)) is type(value)
 
 
+@pytest.mark.slow
 def test_publishing_leaves_no_trace_of_the_run(notebooks, tmp_path):
     make_notebook(notebooks, "00_good", GOOD)
     before = (notebooks / "00_good.py").read_text()
@@ -453,6 +460,7 @@ def test_a_notebook_too_large_is_not_published(notebooks, tmp_path, monkeypatch)
     assert len((notebooks / "00_good.ipynb").read_text()) < 10_000
 
 
+@pytest.mark.slow
 def test_published_pictures_are_smaller_and_look_the_same(notebooks, tmp_path):
     draw = """
 # %%

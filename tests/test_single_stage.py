@@ -78,6 +78,7 @@ def test_one_loss_reaches_the_labels_the_fusion_and_the_reader_below(pooling):
     assert contrast_alone.pop("labels") == 0 and min(contrast_alone.values()) > 0
 
 
+@pytest.mark.slow
 def test_both_parts_of_the_loss_fall_and_order_is_what_they_read():
     """Nothing but the order of the frames tells these labels apart."""
     data = ordered_triplets()
@@ -139,6 +140,7 @@ def test_equal_labels_are_spared_as_negatives_where_it_is_asked():
     assert spared < all_others
 
 
+@pytest.mark.slow
 def test_the_best_step_is_kept_and_the_same_seed_gives_the_same_curve():
     data, scores = ordered_triplets(), iter([0.2, 0.9, 0.9])
     states = []
@@ -201,6 +203,7 @@ def first(here):
     return {name: (row.embed_gallery(ids), evaluate(row, here.benchmark)) for name, row in fitted.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_runs_by_its_seed_and_does_not_see_test(here, first, name):
     embedded, table = first[name]

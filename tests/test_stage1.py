@@ -63,6 +63,7 @@ def top1(model, features, label_idx) -> float:
     return accuracies(logits, label_idx[120:])["top-1"]
 
 
+@pytest.mark.slow
 def test_only_a_readout_that_knows_order_reads_order():
     features, label_idx = ordered_clips()
     score = {

@@ -43,6 +43,7 @@ def teach(here, name, folder=None, settings=STAGE_1, clips_dir=None, benchmark=N
     return learn(name, given, seed, folder, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TAUGHT)
 def test_a_row_runs_and_its_encoder_is_kept(here, name, monkeypatch):
     first = evaluate(METHODS[name].fit(here), here.benchmark)
@@ -224,6 +225,7 @@ def test_a_kept_recipe_says_what_made_it(here):
     assert not (here.folder.parent / "stage1" / "aim" / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 def test_stage_1_killed_goes_on_to_the_same_weights(here, tmp_path):
     """The command, killed by SIGKILL while AIM's adapters train, and given again with --resume."""
     here.benchmark.save(tmp_path / "tables")

@@ -515,6 +515,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_alone_and_repeats_to_the_byte(tmp_path):
     rendered = write_rendered(tmp_path / "rendered")
     options = ("--source", "mini", "--annotations", str(rendered), "--all")
@@ -554,6 +555,7 @@ def published(tmp_path_factory):
     return json.loads(run.stdout), Benchmark.load(out)
 
 
+@pytest.mark.slow
 @needs_annotations
 def test_the_published_annotations_give_the_papers_benchmark(published):
     counts, _ = published
@@ -575,6 +577,7 @@ def test_the_published_annotations_give_the_papers_benchmark(published):
     assert {k for k, n in counts["problems"].items() if n} == {"clips too short"}
 
 
+@pytest.mark.slow
 @needs_annotations
 def test_the_published_triplets_and_targets_hold_against_brute_force(published):
     _, built = published
@@ -589,6 +592,7 @@ def test_the_published_triplets_and_targets_hold_against_brute_force(published):
         assert found == brute_force_targets(built, gallery)
 
 
+@pytest.mark.slow
 @needs_annotations
 def test_the_published_build_repeats_under_another_hash_seed(published, tmp_path):
     counts, built = published

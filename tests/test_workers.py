@@ -55,6 +55,7 @@ def threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_calls_run_at_once_with_a_thread_each(threads, tmp_path):
     run_in_parallel(meet, [(tmp_path, "a", "b"), (tmp_path, "b", "a"), (tmp_path, "c", "a")])
     seen = [(tmp_path / name).read_text().split() for name in "abc"]
@@ -76,6 +77,7 @@ def test_what_has_begun_ends_where_another_fails(threads, tmp_path):
     assert (tmp_path / "a").exists() and not (tmp_path / "h").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_told_and_the_next_calls_run(threads, tmp_path):
     with pytest.raises(RuntimeError, match="OMP_NUM_THREADS=1"):
         run_in_parallel(die, [(tmp_path, "a"), (tmp_path, "b")])
@@ -83,6 +85,7 @@ def test_a_killed_process_is_told_and_the_next_calls_run(threads, tmp_path):
     assert (tmp_path / "a").exists() and (tmp_path / "b").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_them(threads, tmp_path):
     script = (
         "import sys, torch; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_workers import meet; "
@@ -106,6 +109,7 @@ def test_ctrl_c_ends_them(threads, tmp_path):
             os.kill(int((tmp_path / name).read_text().split()[0]), 0)
 
 
+@pytest.mark.slow
 def test_rows_side_by_side_are_those_of_one_after_another(threads, tmp_path_factory, tmp_path, monkeypatch):
     setting = small_setting(tmp_path_factory)
     names = ["clip-mlp-15", "clip-avg-zs"]
@@ -138,6 +142,7 @@ def test_rows_of_one_method_have_names_of_their_own(tmp_path_factory, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["clip-mlp-15-brief"]
 
 
+@pytest.mark.slow
 def test_shares_embed_what_one_process_embeds(threads, tmp_path_factory, tmp_path, monkeypatch):
     setting = small_setting(tmp_path_factory)
     clip = load_encoder("clip", setting.weights["clip"], read_out="pooled")

@@ -71,7 +71,7 @@ def reproduce(options: argparse.Namespace) -> int:
 
 
 @verb(
-    "publish", "put a run's executed notebooks, figures and tables where the repository shows them", profile()
+    "publish", "put a run's executed notebooks, figures and tables where the repository shows them", SOURCE
 )
 def publish(options: argparse.Namespace) -> None:
     """Publish a run."""
