@@ -24,7 +24,7 @@ from tfcovr_utils.profiles import PROFILES, ROOT
 from tfcovr_utils.rendering import captions, dataset, paint, plan
 from tfcovr_utils.rendering import pretraining_pictures as pictures
 from tfcovr_utils.rendering.captions import caption, frame_facts
-from tfcovr_utils.rendering.poses import ARMS_UP, SHAPE_POSES, STAND
+from tfcovr_utils.rendering.poses import POSES
 from tfcovr_utils.rendering.skeleton import Body, forward_kinematics, pose, rotation
 from tfcovr_utils.rendering.skills import SKILLS
 from tfcovr_utils.training.pretraining.captioned import FACTS, Pretraining, draw_captions, vocabulary_texts
@@ -166,18 +166,18 @@ def describe(angles, turn=None, view=FROM_THE_SIDE):
     ],
 )
 def test_head_and_chest_point_where_the_camera_sees_them(turn, view, head, chest):
-    found = describe(STAND, turn, view)
+    found = describe(POSES["stand"], turn, view)
     assert (found["head"], found["chest"], found["shape"]) == (head, chest, "straight")
 
 
 @pytest.mark.parametrize(
     ("angles", "shape", "arms"),
     [
-        (STAND, "straight", "arms low"),
-        (ARMS_UP, "straight", "arms overhead"),
-        (SHAPE_POSES["stretched"], "straight", "arms out"),
-        (SHAPE_POSES["tucked"], "tucked", "arms out"),
-        (SHAPE_POSES["piked"], "piked", "arms out"),
+        (POSES["stand"], "straight", "arms low"),
+        (POSES["arms up"], "straight", "arms overhead"),
+        (POSES["stretched"], "straight", "arms out"),
+        (POSES["tucked"], "tucked", "arms out"),
+        (POSES["piked"], "piked", "arms out"),
         (pose(hip_l=86, hip_r=-80), "legs split", "arms low"),
         (pose(hip_l=90, knee_l=100), "one knee bent", "arms low"),
         (pose(knee=60), "knees bent", "arms low"),

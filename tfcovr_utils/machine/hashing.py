@@ -13,7 +13,7 @@ from pathlib import Path
 from ..profiles import ROOT
 
 PACKAGE = Path(__file__).parent.parent
-CODE = (".py", ".mplstyle")  # suffixes of the files that decide results
+CODE = (".py", ".mplstyle", ".csv", ".txt")  # suffixes of the files that decide results
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 VERSIONED = ("tfcovr-utils", "torch", "transformers", "numpy", "pandas")
 

@@ -26,13 +26,14 @@ from .skills import SKILLS, Skill
 CLIPS_PER_TASK = 16
 MANIFEST = "manifest.jsonl"
 # The files that decide the pixels, and the fields of a profile that do.
-PIXELS = "skeleton skills poses motion scene camera hall athlete paint dataset"
+CODE = "skeleton skills poses motion scene camera hall athlete paint dataset"
+PIXELS = [*(f"{name}.py" for name in CODE.split()), "skills.csv", "poses.csv", "moves.csv"]
 FIELDS = ("labels", "image_size", "clips_per_label", "sources_per_split", "long_tail", "render_seed")
 
 
 def hash_renderer() -> str:
     """Hash the code that decides the pixels."""
-    return hash_rooms(*(f"rendering/{name}.py" for name in PIXELS.split()))
+    return hash_rooms(*(f"rendering/{name}" for name in PIXELS))
 
 
 def recipe(profile: Profile) -> dict:

@@ -26,7 +26,7 @@ class ShortcutAudit:
 
     @cached_property
     def groups(self) -> dict[str, np.ndarray]:
-        """For each count, the group (N,) of each clip: labels that differ in that count alone; -1 for none."""
+        """Each clip's group (N,) by count: its labels differ in that count alone; -1 for none."""
         return {count: count_groups(self.clips, count) for count in COUNTS}
 
     @cached_property

@@ -1,8 +1,8 @@
 """Modification texts of label pairs: the instruction that leads from one label to the other.
 
-`rules` writes short texts and `dense` long ones; `checks` checks every text; `words` holds the vocabulary;
-`instructions` goes from pairs to a table of texts. `reading/` turns a text back into attributes, and `llm/` asks a
-language model. This room knows labels, not clips.
+`rules` writes short texts and `dense` long ones; `checks` checks every text; `words` and `phrases.csv` hold
+the vocabulary; `instructions` goes from pairs to a table of texts. `reading/` turns a text back into
+attributes, and `llm/` asks a language model. This room knows labels, not clips.
 """
 
 from .checks import LENGTHS, check_table

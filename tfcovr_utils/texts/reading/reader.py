@@ -12,7 +12,18 @@ from ...labels import FAMILY_OF, Attributes, difference
 from ..rules import comes_along
 from ..words import ENTRIES, FINISHES, LEGS, MODIFIERS
 from .counting import SALTO, TURN, count_after, to_digits
-from .synonyms import ASIDES, BASE_NAMES, BASES, DIRECTIONS, MODIFIER_RULES, OFF, PLACES, RULES, SHAPES
+from .synonyms import (
+    ASIDES,
+    BASE_NAMES,
+    BASES,
+    DIRECTIONS,
+    MODIFIER_RULES,
+    OFF,
+    OPPOSITE,
+    PLACES,
+    RULES,
+    SHAPES,
+)
 
 _N = r"\d+(?:\.\d+)?"
 _BASE = rf"({'|'.join(map(re.escape, sorted(BASE_NAMES, key=len, reverse=True)))})s?\b"
@@ -163,8 +174,9 @@ class _Reading:
 
     def take_rows(self, rows: list[tuple]) -> None:
         for attribute, value, pattern in rows:
-            if match := self.take(pattern):
-                self.put(attribute, value(match, self.source) if callable(value) else value)
+            if self.take(pattern):
+                before = self.source.direction
+                self.put(attribute, OPPOSITE.get(before, before) if value == "opposite" else value)
 
     def take_modifiers(self, rows: list[tuple[str, str]]) -> None:
         for modifier, pattern in rows:
