@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .attributes import APPARATUS, FAMILY_OF, Attributes
 from .numbers import NUMBER
-from .tables import read_rows, read_value
+from .word_tables import read_rows, read_value
 
 _TAG = re.compile(r"\(\s*([^)]*?)\s*\)\s*")
 _TAGS = {name.lower(): tag for tag, full in APPARATUS.items() for name in (tag, full) if tag != "DV"}

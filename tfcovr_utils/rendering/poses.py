@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..labels.tables import read_rows
+from ..labels.word_tables import read_rows
 from .skeleton import pose
 from .skills import Skill
 

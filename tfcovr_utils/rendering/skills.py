@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
 
-from ..labels.tables import read_rows
+from ..labels.word_tables import read_rows
 
 SHAPES = {"tucked": "c", "piked": "b", "stretched": "a"}  # shape -> dive position
 DIVE_DIRECTIONS = {"forward": 1, "backward": 2, "reverse": 3, "inward": 4}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..labels import APPARATUS, Attributes
 from ..labels.numbers import spell_numbers
-from ..labels.tables import read_rows
+from ..labels.word_tables import read_rows
 
 # How each value of four attributes is said.
 _PHRASES: dict[str, dict[str, str]] = {}

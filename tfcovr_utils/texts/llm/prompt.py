@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...labels import label_text, parse_label
 from ...labels.pairing import spell_out
-from ...labels.tables import read_rows
+from ...labels.word_tables import read_rows
 from ...machine.hashing import digest_json
 from ..dense import write_dense
 

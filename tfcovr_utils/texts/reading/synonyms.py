@@ -6,7 +6,7 @@ All are matched against lower-case text without hyphens, its counts written as d
 from pathlib import Path
 
 from ...labels import FAMILY_OF
-from ...labels.tables import read_rows, read_value
+from ...labels.word_tables import read_rows, read_value
 from ..words import GENERIC_BASES
 from .counting import TURN
 
