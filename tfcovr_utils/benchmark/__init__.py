@@ -1,9 +1,7 @@
-"""The benchmark: which triplets train, which queries are asked, and which clips answer them.
+"""The benchmark: which triplets train, which queries are asked, and which clips answer them. Knows no model.
 
-It knows clips, labels and texts, and no model. `benchmark` builds, saves and loads the tables, with `splits`,
-`triplets` and `queries`. `protocols` turns them into a task to score, `doctor` checks them, and `views` joins
-them for people. `statistics` counts them beside the paper's numbers, and `export` writes the files that the
-paper authors' code reads.
+`benchmark` builds, saves and loads the tables, with `splits`, `triplets` and `queries`; `protocols` makes a
+task to score, `doctor` checks, `views` joins tables for people, `statistics` counts, `export` serves others.
 """
 
 from .benchmark import Benchmark

@@ -49,11 +49,7 @@ class Benchmark:
         decisions: Path | None = None,
         modifications: pd.DataFrame | None = None,
     ) -> "Benchmark":
-        """Pair the labels, write the texts, split by source, and draw triplets and queries.
-
-        A split that the source gives is kept. `modifications` are accepted texts; a pair without one gets the
-        text that the rules write.
-        """
+        """Pair labels, write the texts that `modifications` lacks, and draw splits, triplets and queries."""
         clips = source.clips.sort_values("clip_id", ignore_index=True)
         if source.labels.empty:
             raise ValueError(
@@ -103,17 +99,11 @@ class Benchmark:
         return hash_text(str([values.to_numpy().tobytes() for values in rows]))
 
     def check(self, clips_dir: Path | None = None) -> pd.DataFrame:
-        """Return `doctor.examine`: one row a possible problem, with its count, examples and advice.
-
-        With `clips_dir`, open the files of the clips too.
-        """
+        """Return `doctor.examine`: what may be wrong here; with `clips_dir`, open the clips' files too."""
         return examine(self, clips_dir)
 
     def restrict(self, clip_ids: set[str]) -> "Benchmark":
-        """Keep what these clips allow: the same split and queries, fewer of each.
-
-        A query stays if its clip is there, and at least one target in each gallery where it had any.
-        """
+        """Keep what these clips allow, and queries with a target left in each gallery where they had any."""
         kept = {name: getattr(self, name) for name in ("clips", "gallery", "targets")}
         kept = {name: table[table["clip_id"].isin(clip_ids)] for name, table in kept.items()}
         ends = self.triplets[["query_clip", "target_clip"]]

@@ -1,7 +1,6 @@
-"""The doctor: what is wrong with a benchmark, how often, and what to do about it.
+"""The doctor: what is wrong with a benchmark, how often, and what to do about it. It stops nothing.
 
-It repairs nothing and stops nothing. It works out what a table must hold from clips, labels and texts again,
-independently of the code that built the table.
+It derives each table from clips, labels and texts again, independently of the code that built the table.
 """
 
 from collections import defaultdict
@@ -49,10 +48,7 @@ KEYS = {
 
 
 def examine(benchmark, clips_dir: Path | None = None) -> pd.DataFrame:
-    """Return one row for each possible problem of a `Benchmark`: name, count, first examples and advice.
-
-    With `clips_dir`, open the files of the clips too.
-    """
+    """Return problem, count, examples and advice of each check; with `clips_dir`, of the clips' files."""
     cases = _in_tables(benchmark) | ({} if clips_dir is None else _in_files(benchmark, Path(clips_dir)))
     rows = []
     for problem, found in cases.items():
@@ -121,10 +117,7 @@ def _differing_targets(b) -> tuple[list[str], list[str]]:
 
 
 def _valid_targets(b) -> dict[tuple[str, str], set[str] | None]:
-    """Right answers by query and gallery, worked out from labels of clips, texts and meanings.
-
-    None if the query clip has no label, as in the authors' release without annotations.
-    """
+    """Right answers by query and gallery, derived again; None if the query clip has no label."""
     meaning_of_label = dict(zip(b.labels["label_id"], meanings(b.labels)))
     label_of_clip = dict(b.clips[["clip_id", "label_id"]].values)
     meant = defaultdict(set)  # (meaning of the source label, text) -> meanings of the target labels

@@ -1,7 +1,4 @@
-"""A benchmark of ours as the files that the official TF-CoVR code reads: `tfcovr export release`.
-
-`tfcovr build --source released` reads such files as a benchmark.
-"""
+"""A benchmark of ours as the files that the official TF-CoVR code (and `build --source released`) reads."""
 
 from pathlib import Path
 
@@ -14,10 +11,9 @@ VIDEOS = "FineGD_videos"
 
 
 def export(benchmark: Benchmark, folder: Path, gallery: str, embeddings: Path | None) -> None:
-    """Write the files that the official code reads: its CSVs, and embeddings in both of its layouts.
+    """Write the official code's CSVs, and embeddings in both of its layouts.
 
-    That code takes the clips' names from a folder of videos even if it reads embeddings, so each clip gets an
-    empty file there.
+    It takes the clips' names from a folder of videos even if it reads embeddings: each gets an empty file.
     """
     export_official(benchmark, folder, gallery)
     if embeddings is not None:

@@ -69,10 +69,9 @@ class Task:
 def make_task(benchmark: Benchmark, protocol: str = "full", split: str = "test") -> Task:
     """Collect a protocol's questions. The order of the tables and the names of the clips change nothing.
 
-    `official` is what the official code makes of the release, or of a benchmark written by `export`: the
-    gallery is the column of one target for each query, with repetitions; every target of `capped` is right.
-    The other protocols are the benchmark's galleries of that name. If the queries have a column
-    `<gallery>_group`, a query searches only the gallery's members of that group.
+    `official`: as the official code asks the release. Its gallery is the column of one target for each query,
+    with repetitions; every target of `capped` is right. Others: the galleries of that name; if the queries
+    have a column `<gallery>_group`, each searches only the members of its group.
     """
     known = (*PROTOCOLS, *PEER_PROTOCOLS)
     if protocol not in known:

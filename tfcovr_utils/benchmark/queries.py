@@ -13,21 +13,14 @@ MAX_TARGETS = 10
 
 
 def meanings(labels: pd.DataFrame) -> pd.Series:
-    """Return what each label means: its attributes; without any, its text; without a text, its id.
-
-    Some labels mean the same: FineGym lists three skills twice, and a gloss in brackets is no attribute.
-    """
+    """Return what each label means: its attributes, else its text, else its id. Some labels mean the same."""
     has_any = labels["attributes"].map(lambda text: bool(Attributes.from_json(text).base))
     meaning = labels["attributes"].where(has_any, labels["text"])
     return meaning.where(meaning != "", labels["label_id"])
 
 
 def answers(labels: pd.DataFrame, modifications: pd.DataFrame) -> pd.Series:
-    """Return the label ids that answer each modification, by modification_id.
-
-    Labels with one meaning are one answer. If the same text leads from one source to several labels, all of
-    them are right.
-    """
+    """Return the label ids that answer each modification: all that its source and text lead to."""
     ids = labels["label_id"]
     meaning = ids.groupby(meanings(labels)).transform("min").set_axis(ids)
     labels_of = ids.groupby(meaning.to_numpy()).agg(sorted)

@@ -1,7 +1,4 @@
-"""Train, val and test by source: no long video, and no competition session, is in two of them.
-
-The split is drawn from annotation counts only, never from a model's results, and the choices name the draw.
-"""
+"""Train, val and test by source video, drawn from annotation counts only, never from a model's results."""
 
 import numpy as np
 import pandas as pd
@@ -12,11 +9,10 @@ TOLERANCE = 0.05  # allowed relative error of a draw's share of the clips
 
 
 def split_by_source(clips: pd.DataFrame, pairs: pd.DataFrame, seed: int = 0) -> tuple[pd.Series, dict]:
-    """Return a split for each clip, and the choices that made it.
+    """Return a split for each clip, and the choices that made it: test is drawn first, then val.
 
-    Test is drawn from all sources, and val from the rest. A source leaves train only if every label keeps a
-    training clip. Of `DRAWS` draws, the one with the most directed label pairs that have clips on both sides
-    wins; the first of equals.
+    A source leaves train only if every label keeps a training clip. Of `DRAWS` draws, the first with the
+    most directed label pairs that have clips on both sides wins.
 
     >>> clips = pd.DataFrame({"source_video": list("abcd"), "dataset": "gym", "label_id": "salto"})
     >>> split, choices = split_by_source(clips, pd.DataFrame(columns=["source_label", "target_label"]))

@@ -20,11 +20,9 @@ TRIPLET_COLUMNS = ["query_clip", "target_clip", "modification_id", "source_label
 def draw_triplets(
     clips: pd.DataFrame, pairs: pd.DataFrame, modifications: pd.DataFrame, budget: int = BUDGET, seed: int = 0
 ) -> pd.DataFrame:
-    """Draw distinct training triplets from different sources, spread evenly over the label pairs.
+    """Draw distinct training triplets from different sources, `TARGETS_PER_QUERY` for a query clip at most.
 
-    Each directed pair cycles through its query clips, with at most `TARGETS_PER_QUERY` targets for each. The
-    budget is filled from all pairs at once, in proportion to `PER_PAIR`; a pair with few clips gives all its
-    triplets, and the order of the pairs favours none.
+    The budget is filled from all pairs at once, in proportion to `PER_PAIR`; the order of pairs favours none.
     """
     train = _TrainingClips(clips, pairs, modifications)
     drawn, pace = [np.zeros((3, 0), dtype=int)], [np.zeros(0)]
@@ -49,10 +47,7 @@ def draw_triplets(
 def stream_all_triplets(
     clips: pd.DataFrame, pairs: pd.DataFrame, modifications: pd.DataFrame, path: Path
 ) -> int:
-    """Write every training triplet from different sources to Parquet, and return their number.
-
-    There can be tens of millions, so only one pair's triplets are in memory at a time.
-    """
+    """Write all training triplets to Parquet, one pair in memory at a time; return their number."""
     train = _TrainingClips(clips, pairs, modifications)
     schema = pa.schema([(name, pa.dictionary(pa.int32(), pa.string())) for name in TRIPLET_COLUMNS])
     count = 0

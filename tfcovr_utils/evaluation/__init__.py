@@ -1,7 +1,6 @@
-"""Evaluation: what a fitted method scores on a benchmark, and what all results say.
+"""Evaluation: what a fitted method scores on a benchmark, and what all results say. It draws nothing.
 
-It knows benchmarks, methods and metrics, and draws nothing. `scoring` gives a row for each query, `rows`
-fits, scores and keeps, `saved` holds results on disk, `results` sums them up, `comparisons` compares rows.
-`recalls` has what other fields report, `paper` the paper's numbers, `qualitative` the queries to look at,
+`scoring` gives a row a query, `rows` fits and keeps, `saved` is the disk, `results` sums up, `comparisons`
+compares. `recalls` has other fields' measures, `paper` the paper's numbers, `qualitative` queries to look at,
 `asking` single questions, `stage1_report` the encoders; `exchange/` writes the files of other projects.
 """

@@ -20,11 +20,9 @@ def search(
     hidden: np.ndarray,
     right: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Rank a gallery (G, D), whose rows `clips` describes, by its product with a query (D,): RANKING_COLUMNS.
+    """Rank a gallery (G, D), described by `clips`, by its product with a query (D,).
 
-    hidden: (G,) bool, clips that may not answer; nor does a clip whose embedding is not finite. Equal scores
-    keep the gallery's order. `right` are the clips that answer; None where nobody knows, and then the column
-    is None.
+    hidden: (G,) bool, clips that may not answer. Equal scores keep the gallery's order.
     """
     if not query_emb.isfinite().all():
         raise ValueError("the query clip could not be embedded; choose another clip.")

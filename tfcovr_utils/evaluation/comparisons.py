@@ -23,10 +23,7 @@ def compare_all(results: pd.DataFrame, questions: Iterable[tuple[str, str, str]]
 def compare_options(
     cost: pd.DataFrame, table: pd.DataFrame, results: pd.DataFrame, against: str
 ) -> pd.DataFrame:
-    """Options of one row by their score on val: seconds of training, mAP@50, and the gap to `against`.
-
-    cost: of `results.training_cost`. table: of `results.summarise`, by method. Both name the options.
-    """
+    """Options of one row by their score on val: seconds of training, mAP@50, and the gap to `against`."""
     gaps = compare_all(results, [(row, against, "") for row in table.index]).set_index("row")[GAP]
     gaps.columns = [f"over {against}", f"over {against} low", f"over {against} high"]
     return cost.join([table[REACHED], gaps], how="outer").sort_values("val", ascending=False)

@@ -63,10 +63,7 @@ def beside_paper(summary: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
 
 
 def table_4(runs: Path, path: Path = TABLE_4) -> pd.DataFrame:
-    """Return the paper's Table 4 with ours: benchmark, metric, method, paper, ours, status.
-
-    Ours are read from `runs`/<source>/results on val, whose answers are public; the paper's may be on test.
-    """
+    """Return the paper's Table 4 with ours from `runs`/<source>/results on val (theirs may be on test)."""
     rows = []
     for row in pd.read_csv(path).itertuples():
         for column, source in SOURCES_4.items():
@@ -91,11 +88,7 @@ def _ours(results_dir: Path, source: str, method: str, measure: str) -> float | 
 
 
 def read_table(name: str) -> pd.DataFrame:
-    """One of the paper's tables as it prints it: "1", or "2", "3" or "5".
-
-    >>> read_table("5")["mAP@50"].max().item()
-    27.22
-    """
+    """One of the paper's tables as it prints it: "1", or "2", "3" or "5"."""
     if name == "1":
         return pd.read_csv(PAPER.with_name("table_1.csv"), keep_default_na=False)
     table = pd.read_csv(PAPER)

@@ -1,7 +1,4 @@
-"""Which queries to look at, chosen by rule, what their rankings begin with, and what is wrong there.
-
-All of it is a view of rows of `scoring.evaluate` and of a benchmark's tables. Nothing is scored.
-"""
+"""Which queries to look at, chosen by rule, what their rankings begin with, and what is wrong there."""
 
 from pathlib import Path
 
@@ -35,11 +32,10 @@ def read_rankings(
 
 
 def choose_queries(rankings: pd.DataFrame, methods: list[str], metric: str = "ap@50") -> pd.DataFrame:
-    """Choose a query by each rule: columns rule, query_id, kind, and both methods' AP in per cent.
+    """Choose a query by each rule, none twice: rule, query_id, kind, and both methods' AP in per cent.
 
-    The rules: best, median and worst of the second method; where each method is furthest ahead of the other,
-    if anywhere; the second method's median within each kind of change. The smallest id wins among equals. No
-    query is chosen twice, and none that one of the methods leaves undefined.
+    The rules: best, median and worst of the second method; where each is furthest ahead of the other, if
+    anywhere; the second's median within each kind of change. The smallest id wins among equals.
     """
     before, after = methods
     table = rankings.pivot(index="query_id", columns="method", values=metric)[[before, after]]
@@ -94,10 +90,9 @@ def top_ranked(
 
 
 def failures(rankings: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
-    """Return how many attributes the clip ranked first has wrong: one row for each method and answered query.
+    """Return how many attributes the clip ranked first has wrong, for each method and answered query.
 
-    Columns: method, query_id, kind, changed, first_rank, clip_id (ranked first), label_id, right_label (the
-    right label that differs from the clip's in the fewest attributes), distance (how many; 0 if it is right).
+    right_label is the right label nearest to label_id, the clip's; distance counts the attributes between.
     """
     label_of = benchmark.clips.set_index("clip_id")["label_id"]
     right_labels = benchmark.queries.set_index("query_id")["target_labels"]
@@ -118,10 +113,9 @@ def failures(rankings: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
 
 
 def wrong_factors(failed: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
-    """Return what `failures` got wrong, one row for each attribute.
+    """Return what `failures` got wrong, one row for each attribute (factor).
 
-    Columns: those of `failures`, factor, wanted, got, asked (whether the modification changes the factor),
-    step (got - wanted of two numbers, else NaN).
+    asked: whether the modification changes the factor. step: got - wanted of two numbers, else NaN.
     """
     differing = label_differences(benchmark)
     rows = []
@@ -133,11 +127,7 @@ def wrong_factors(failed: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
 
 
 def misses_by_factor(failed: pd.DataFrame, wrong: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of queries in per cent whose first clip has a factor wrong.
-
-    Columns: method, factor, asked (whether the modifications change the factor), queries, missed, median_rank
-    (of the first right clip, among the missed).
-    """
+    """Return the share of queries, in per cent, whose first clip has a factor wrong, asked for or not."""
     rows = []
     for method, part in failed.groupby("method", sort=False):
         changed = part["changed"].str.split(",")
@@ -156,8 +146,8 @@ def typical_failures(
 ) -> pd.DataFrame:
     """Return an example of each factor that a method misses, the most frequent factor first.
 
-    Of the queries with the smallest distance, it is the one with the median first rank. Columns of
-    `wrong_factors`, text, query_clip, and right_clip (the right clip ranked highest).
+    Of the queries with the smallest distance, it is the one with the median first rank. right_clip: the right
+    clip ranked highest.
     """
     wrong = wrong[wrong["method"] == method].sort_values(["distance", "first_rank", "query_id"])
     nearest = wrong[wrong["distance"] == wrong.groupby("factor")["distance"].transform("min")]

@@ -1,8 +1,4 @@
-"""What the field of each benchmark reports, from rows of `scoring.evaluate`, in per cent.
-
-Recall@K is the share of queries with a right clip in the first K places. BSE-CoVR's files, recalls.json and
-the query features, are written here too.
-"""
+"""What the field of each benchmark reports, in per cent, and BSE-CoVR's recalls and query features."""
 
 from pathlib import Path
 
@@ -72,9 +68,8 @@ def field_scores(
 ) -> dict[str, float]:
     """Return what a benchmark's field reports of one method; `tables` are by protocol, of one split and seed.
 
-    WebVid-CoVR and EgoCVR: R@K, and EgoCVR's local R@K. CIRR: R@K, Rsubset@K and (R@5 + Rsubset@1) / 2.
-    FashionIQ: R@K of each category and their mean. CIRCO: mAP@K, and R@K of the picture that the caption
-    describes, if `target` names it by query id.
+    CIRR has (R@5 + Rsubset@1) / 2 too; FashionIQ R@K of each category and their mean; CIRCO mAP@K, and R@K of
+    the picture that the caption describes, if `target` names it by query id.
     """
     scores = {}
     for protocol, ks in MEASURES[source].items():

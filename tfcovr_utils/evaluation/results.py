@@ -1,7 +1,4 @@
-"""Tables that are views of the results in `saved`: summaries, comparisons, curves, the published CSV.
-
-Whatever reads a folder here skips results of an older benchmark with a warning. Nothing is scored.
-"""
+"""Tables that are views of the results in `saved`: summaries, comparisons, curves, the published CSV."""
 
 from pathlib import Path
 
@@ -48,11 +45,7 @@ def training_curve(results_dir: Path, method: str, seed: int) -> pd.DataFrame:
 
 
 def training_cost(results_dir: Path, methods: list[str]) -> pd.DataFrame:
-    """Return what rows took to train and their score on val, means over seeds, by method.
-
-    Columns: "stage 1 s" (0 without training from labels), "stage 2 s", "val" (mAP@50 of the chosen step, in
-    per cent).
-    """
+    """Return "stage 1 s", "stage 2 s" and "val" (best mAP@50, per cent) by method, means over seeds."""
     older = {(method, seed) for method, _, seed in read_saved(results_dir, "test")[1]}
     rows = []
     for method in methods:
@@ -70,9 +63,8 @@ def training_cost(results_dir: Path, methods: list[str]) -> pd.DataFrame:
 def summarise(results_dir: Path, split: str = "test", protocols: list[str] | None = None) -> pd.DataFrame:
     """Return one row for each method and protocol, in per cent; a method without results says why.
 
-    Columns: method, group, protocol, status ("run", or "not run: " and why), n_seeds, n_queries, coverage;
-    for each K `mAP@K` (mean over seeds), `mAP@K sd` (over seeds; NaN for one seed), `mAP@K low` and
-    `mAP@K high` (95 % percentile interval over queries of the per-query means over seeds).
+    `mAP@K` is a mean over seeds, `mAP@K sd` is over seeds (NaN for one), `mAP@K low` and `mAP@K high` are
+    the 95 % percentile interval over queries of the per-query means over seeds.
     """
     results, older = read_saved(results_dir, split)
     if protocols is not None:
@@ -121,10 +113,7 @@ def per_query(results: pd.DataFrame, metric: str = "ap@50") -> pd.Series:
 
 
 def compare(results_a: pd.DataFrame, results_b: pd.DataFrame, metric: str = "ap@50") -> PairedInterval:
-    """Bootstrap the difference a - b over paired queries, in per cent, each averaged over its seeds.
-
-    Queries that one of the two leaves undefined do not count.
-    """
+    """Bootstrap the difference a - b, in per cent, over queries that both define, means over seeds."""
     tasks = pd.concat([results_a, results_b])["task"].unique()
     if len(tasks) != 1:
         raise ValueError(
@@ -147,10 +136,9 @@ def by_kind(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_factor(results: pd.DataFrame) -> pd.DataFrame:
-    """Return results by attribute, in per cent: method, protocol, factor, n_queries, mAP@50 and two shares.
+    """Return results by attribute, in per cent, of the queries whose modification changes the factor.
 
-    n_queries and mAP@50 are of the queries whose modification changes the factor. `missed_changed` is the
-    share of these whose first clip has the factor wrong, `missed_kept` the same share of the other queries.
+    missed_changed: share of these whose first clip has the factor wrong; missed_kept: of the other queries.
     """
     known = results[results["missed"].notna() & (results["changed"] != "")]
     changed, missed = (known[name].str.split(",").map(set) for name in ("changed", "missed"))
@@ -187,10 +175,7 @@ def format_results(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_results_csv(results_dir: Path, path: Path, split: str = "test") -> pd.DataFrame:
-    """Write `results_mini.csv` and beside it `results_mini_queries.parquet`, from which it can be recomputed.
-
-    The latter has the columns of `read_results` except the ranked clips and their scores, which are bulky.
-    """
+    """Write `results_mini.csv`, and beside it the per-query parquet from which it can be recomputed."""
     queries = read_results(results_dir, split).drop(columns=["retrieved", "scores"])
     queries = queries.astype({name: "float32" for name in queries.select_dtypes("float64")})
     write_table(queries, path.with_name(f"{path.stem}_queries.parquet"))

@@ -34,10 +34,9 @@ def run(
     split: str = "test",
     recalls_dir: Path | None = None,
 ) -> pd.DataFrame | None:
-    """Fit a method, score it under each protocol and save the results.
+    """Fit a method, score it under each protocol and save the results, unless they are saved already.
 
-    A saved result is returned instead if it was made from the same and its weights are unchanged. For a
-    method that cannot run, save the reason and return None. recalls_dir: also write BSE-CoVR's files there.
+    For a method that cannot run, save why and return None. recalls_dir: also write BSE-CoVR's files there.
     """
     seed = setting.seed if method.seeded else 0  # other seeds would repeat the row with a spread of 0
     made_of = _made_of(method, replace(setting, seed=seed))
@@ -78,10 +77,7 @@ def run_rows(
     method: str | None = None,
     recalls: bool = False,
 ) -> None:
-    """`run` the row of each name in its setting, in parallel; list the rows that take longest first.
-
-    method: the method of all rows, if their names are not the methods'. recalls: write BSE-CoVR's files too.
-    """
+    """`run` rows by name in parallel, the longest first; method: of all rows, if names are not methods."""
     row = partial(_run_row, protocols=protocols, results_dir=results_dir, recalls=recalls)
     run_in_parallel(row, [(name, method or name, setting) for name, setting in settings.items()])
 

@@ -1,7 +1,6 @@
 """Results on disk: `results/<method>/seed-<n>.parquet`, a row for each query, with a JSON record beside it.
 
-`results/benchmark.json` names the benchmark that was scored last, by split and protocol; results of an older
-one are skipped with a warning. No time stamp of a file decides anything.
+`results/benchmark.json` names the benchmark scored last, by split and protocol; older results are skipped.
 """
 
 import warnings
@@ -19,8 +18,7 @@ BENCHMARK_FILE = "benchmark.json"
 def save_result(table: pd.DataFrame, results_dir: Path, method: str, seed: int, record: dict) -> Path:
     """Write one evaluation in place of an earlier one of the same split and protocol; keep the others.
 
-    `record` says how it was made (`profiles.provenance`) and on which `benchmark`, by its digest. It goes to
-    the JSON file under "<split> <protocol>".
+    `record`: how it was made (`profiles.provenance`), on which benchmark; kept under "<split> <protocol>".
     """
     path = result_path(results_dir, method, seed)
     table = table.assign(revision=record["revision"])

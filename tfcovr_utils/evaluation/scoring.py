@@ -20,16 +20,12 @@ DEPTH = max(*RANKS, *RECALL_RANKS)  # clips that a query's row keeps
 def evaluate(
     fitted: Fitted, benchmark: Benchmark, protocol: str = "full", split: str = "test"
 ) -> pd.DataFrame:
-    """Score a method: one row for each query, by query_id.
+    """Score a method: one row for each query, by query_id; metrics are fractions, NaN without targets.
 
-    Columns: query_id, split, protocol, task (hash of the questions), kind (temporal, event), changed
-    (attributes that the modification changes), ap@5/10/25/50, recall@1/5/10/50, hit@1/5/10/50, first_rank (of
-    the first right clip; infinity if it is never found), n_targets, retrieved and scores (lists, best first,
-    up to 50), missed (see `_missed`), coverage (embedded share of the gallery; 0 for a query that was not).
-
-    Metrics are fractions, NaN for a query without targets or embedding. A gallery clip without embedding is
-    never found, but counts among the answers. Under `official`, as in the official code, every repetition of
-    a clip fills a place and can be a hit, and recall and hit know one target.
+    task is a hash of the questions; kind and changed are of the modification; first_rank is infinite if no
+    right clip is found; retrieved and scores have up to 50 clips, best first; coverage is the embedded share
+    of the gallery. A gallery clip without embedding is never found, but counts among the answers. Under
+    `official`, every repetition of a clip can be a hit, and recall and hit know one target.
     """
     task = make_task(benchmark, protocol, split)
     query_emb, gallery_emb, asked, embedded = _embed(fitted, task)
@@ -144,10 +140,7 @@ def label_differences(benchmark: Benchmark) -> Callable[[str, str], tuple[Change
 
 
 def _missed(retrieved: list[list[str]], task: Task, benchmark: Benchmark) -> list[str | None]:
-    """Attributes in which the clip ranked first differs from every right label, as "saltos,shape".
-
-    "" if it has all of them right; None if a label is unknown or nothing was retrieved.
-    """
+    """Attributes in which the first clip differs from every right label, as "saltos,shape", or None."""
     differing = label_differences(benchmark)
     first = [clips[0] if clips else "" for clips in retrieved]
     labels = benchmark.clips.set_index("clip_id")["label_id"].reindex(first).fillna("")

@@ -93,7 +93,7 @@ class Stage1Report:
         return table.sort_values(names[0], ascending=False)
 
     def neighbours(self) -> pd.DataFrame:
-        """How often the nearest training clip of a test clip shares each attribute, by encoder, in per cent."""
+        """How often the nearest training clip shares each attribute of a test clip, in per cent."""
         test, train = self.rows("test"), self.rows("train")
         parts = [
             neighbours(values, test, train, self.label_idx, self.benchmark.labels).rename(name)

@@ -1,6 +1,4 @@
-"""Retrieval metrics, one value a query. Knows arrays of scores and ids, and nothing of clips, models or
-benchmarks.
+"""Retrieval metrics, one value a query, of arrays of scores and ids; nothing of clips, models or benchmarks.
 
-`ranking` ranks a gallery and computes AP@K, recall, hit and first rank; `official` repeats the authors'
-evaluation, faults included; `intervals` averages over queries, with bootstrap intervals.
+`ranking` has AP@K, recall, hit, first rank; `official` the authors' evaluation; `intervals` the bootstrap.
 """

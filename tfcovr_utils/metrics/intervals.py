@@ -1,7 +1,4 @@
-"""Means over queries with percentile bootstrap intervals, of one method and of the difference of two.
-
-A query without a relevant item is undefined: it is NaN, counted and left out.
-"""
+"""Means over queries with percentile bootstrap intervals; a query without answers (NaN) is left out."""
 
 from dataclasses import dataclass
 from functools import lru_cache

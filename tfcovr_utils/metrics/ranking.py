@@ -1,12 +1,8 @@
-"""Rank a gallery, and score rankings: AP@K, recall, hit and first rank, one value a query.
+"""Rank a gallery, and score rankings: AP@K, recall, hit and first rank, as fractions (Q,) or (Q, len(ks)).
 
-`*_at` functions take scores (Q, G) and rank by top-k; `*_ranked` functions take ids that are ranked already.
-All return fractions as float64 arrays, one row a query: nothing is averaged, turned into per cent or rounded
-here.
-
-Conventions. Equal scores: the lower gallery index comes first. Fewer candidates than K: the list ends early
-and no divisor changes. A query without relevant items has no value: it is NaN, and `intervals` leaves it out
-and counts it.
+`*_at` functions take scores (Q, G), `*_ranked` functions take ids that are ranked already. Equal scores: the
+lower gallery index comes first. Fewer candidates than K: the list ends early and no divisor changes. A query
+without relevant items has no value: it is NaN, and `intervals` leaves it out and counts it.
 """
 
 from dataclasses import dataclass
@@ -44,9 +40,8 @@ def rank_gallery(scores, k, exclude_idx=None):
 def average_precision_at(scores, relevant, ks=RANKS, exclude_idx=None):
     """Compute AP@K (Q, len(ks)) as CIRCO does: sum of the precisions at hits / min(K, number relevant).
 
-    scores, exclude_idx: see `rank_gallery`. relevant: (Q, G) bool, or for each query its gallery indices (a
-    list of lists, or (Q, R) padded with -1; a repeated index counts once). An excluded query clip is not
-    relevant either.
+    scores, exclude_idx: see `rank_gallery`. relevant: (Q, G) bool, or lists of gallery indices, or (Q, R)
+    padded with -1. A repeated index counts once, and an excluded query clip not at all.
 
     >>> average_precision_at([[0.9, 0.8, 0.7]], [[0, 2]], ks=[1, 2]).tolist()
     [[1.0, 0.5]]
@@ -58,11 +53,7 @@ def average_precision_at(scores, relevant, ks=RANKS, exclude_idx=None):
 
 
 def first_rank_at(scores, relevant, exclude_idx=None):
-    """Return the 1-based rank of each query's best-ranked relevant item in the whole gallery: (Q,).
-
-    Inputs as of `average_precision_at`. The mean over queries is the mean rank (MeanR). It counts and never
-    sorts.
-    """
+    """Return the 1-based rank of the best relevant item (Q,); inputs as of `average_precision_at`."""
     scores, exclude_idx = _check_scores(scores, exclude_idx)
     num_queries, num_gallery = scores.shape
     row, idx = _relevant_pairs(relevant, exclude_idx, num_queries, num_gallery)
@@ -86,12 +77,8 @@ def first_rank_at(scores, relevant, exclude_idx=None):
 def average_precision_ranked(ranked_ids, relevant_ids, ks=RANKS):
     """Compute AP@K by CIRCO's definition from ids ranked best first: (Q, len(ks)).
 
-    ranked_ids, relevant_ids: for each query a list of ids (all int or all str), or a 2-D array padded with -1
-    or "". A repeated id takes no place and earns nothing. Relevant ids that are never ranked stay in the
-    divisor.
-
-    >>> average_precision_ranked([["b", "a"]], [["a"]], ks=[1, 2]).tolist()
-    [[0.0, 0.5]]
+    Both: for each query a list of ids (all int or all str), or a 2-D array padded with -1 or "". A repeated
+    id takes no place and earns nothing. Relevant ids that are never ranked stay in the divisor.
     """
     return _hits_of_ids(ranked_ids, relevant_ids).average_precision(ks)
 

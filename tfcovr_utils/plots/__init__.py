@@ -1,9 +1,8 @@
 """Figures and tables for reading: a tidy DataFrame in, a `Figure` out. Plot functions neither show nor save.
 
-May know everything up to evaluation. Open `base` for the style and saving, `colours` for how methods look,
-`distributions` for the benchmark, `scores`, `failures` and `strips` for results, `diagrams` for the paper's
-two diagrams, `costs` for measurements of speed, `tables` for LaTeX and Markdown, and `paper_export`
-(`paper_figures`, `paper_tables`, `run_results`) for everything in the paper.
+`base` has the style and saving, `colours` how methods look, `distributions` the benchmark, `scores`,
+`failures` and `strips` results, `diagrams` the paper's two diagrams, `costs` speed, `tables` LaTeX and
+Markdown, and `paper_export` (`paper_figures`, `paper_tables`, `run_results`) everything in the paper.
 """
 # ruff: noqa: F401  (the names imported here are the room's face)
 

@@ -43,9 +43,7 @@ METHOD_LOOKS = {
 
 
 def method_look(name: str) -> dict:
-    """Return a method's colour and marker.
-
-    A variant of a listed method looks like it; any other method has its group's colour and a dot.
+    """Return a method's colour and marker; a variant looks like its method, others have their group's colour.
 
     >>> method_look("tfcovr-base-hn-0.5") == method_look("tfcovr-base")
     True

@@ -24,11 +24,7 @@ def curves_of(table: pd.DataFrame) -> list[str]:
 
 @styled
 def cost_against_size(table: pd.DataFrame) -> Figure:
-    """Draw seconds and peak memory above the inputs over size, on log axes; a column for each of `curves_of`.
-
-    The plain design is black. Columns what, design, against, size, of, seconds, peak MiB, and these two with
-    "plain " before.
-    """
+    """Draw seconds and peak MiB over size, a column for each of `curves_of`; the plain design is black."""
     whats = curves_of(table)
     figure, axes = plt.subplots(len(COSTS), len(whats), figsize=(PAGE, 3.9), sharex="col", squeeze=False)
     for column, what in zip(axes.T, whats):

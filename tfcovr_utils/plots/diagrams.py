@@ -47,11 +47,7 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> No
 
 @styled
 def pipeline(boxes: list[tuple[str, str]], example: dict[str, str] | None = None) -> Figure:
-    """Draw steps from left to right, each a title and its body (Figure 2 of the paper).
-
-    `example`: a pair's "query label", "target label" and "modification", drawn below as two inputs and their
-    output.
-    """
+    """Draw steps left to right, titles and bodies (Figure 2); of `example`, two inputs and an output."""
     figure, ax = plt.subplots(figsize=(PAGE, 2.2 if example else 1.1))
     for place, (title, body) in enumerate(boxes):
         _box(ax, (place, 0, 0.84, 1), title, body)
@@ -73,11 +69,7 @@ def pipeline(boxes: list[tuple[str, str]], example: dict[str, str] | None = None
 
 @styled
 def architecture(facts: dict[str, str]) -> Figure:
-    """Draw both stages and the search (Figure 3 of the paper).
-
-    `facts`: lines under "clip", "text", "stage 1", "fusion" and "gallery", and whether the "text encoder" is
-    "frozen" or "trained".
-    """
+    """Draw both stages and the search (Figure 3) with `facts` as in `paper_figures.draw_architecture`."""
     figure, ax = plt.subplots(figsize=(PAGE, 3.5))
     ax.set(xlim=(-0.05, 10.05), ylim=(-0.1, 5.1))
     ax.axis("off")

@@ -72,10 +72,7 @@ def factor_table(factors: pd.DataFrame, row: str, column: str) -> Figure:
 
 @styled
 def probe_accuracy(probes: pd.DataFrame) -> Figure:
-    """Draw how well each classifier of a single cue predicts a count, beside chance.
-
-    Columns probe, count, accuracy, chance (both from 0 to 1), clips.
-    """
+    """Draw how well classifiers predict a count: probe, count, accuracy, chance (0 to 1), clips."""
     height = 0.30 * probes.probe.nunique() + 0.8
     figure, axes = make_panels(probes["count"].nunique(), height=height, sharey=True)
     for ax, (count, part) in zip(axes, probes.groupby("count", sort=False)):
@@ -111,10 +108,7 @@ def similarity_map(similarity: np.ndarray, labels: pd.DataFrame) -> Figure:
 
 @styled
 def label_graph(pairs: pd.DataFrame, labels: pd.DataFrame) -> Figure:
-    """Draw labels on a circle and a line for each pair.
-
-    Columns of pairs source_label, target_label, kind, tier; of labels label_id, event.
-    """
+    """Draw labels (label_id, event) on a circle, and lines for pairs (their two labels, kind, tier)."""
     angles = dict(zip(labels.label_id, 2 * np.pi * np.arange(len(labels)) / len(labels)))
     figure, ax = plt.subplots(figsize=(0.62 * PAGE, 0.62 * PAGE))
     for row in pairs.itertuples():
@@ -144,10 +138,7 @@ def _curve_between(source: float, target: float) -> np.ndarray:
 
 @styled
 def precision_by_threshold(proposed: pd.DataFrame) -> Figure:
-    """Draw precision and recall of the text similarity against verified pairs, at every threshold.
-
-    Columns dataset, similarity, verified, threshold.
-    """
+    """Draw precision and recall over the cut: columns dataset, similarity, verified, threshold."""
     datasets = proposed.dataset.unique()
     figure, axes = make_panels(len(datasets), sharey=True)
     for ax, dataset in zip(axes, datasets):
@@ -165,10 +156,7 @@ def precision_by_threshold(proposed: pd.DataFrame) -> Figure:
 
 @styled
 def text_lengths(lengths: pd.DataFrame, paper: dict[str, float]) -> Figure:
-    """Draw how long the modifications are.
-
-    Columns set, words; `paper` has the published min, mean and max.
-    """
+    """Draw how long the modifications are (set, words); `paper` has the published min, mean, max."""
     figure, ax = plt.subplots(figsize=(0.7 * PAGE, 1.9))
     shares = {"discrete": True, "stat": "percent", "common_norm": False}
     sns.histplot(lengths, x="words", hue="set", ax=ax, **shares, **OUTLINE)
@@ -182,10 +170,7 @@ def text_lengths(lengths: pd.DataFrame, paper: dict[str, float]) -> Figure:
 
 @styled
 def targets_per_query(targets: pd.DataFrame) -> Figure:
-    """Draw how many right answers test queries have, a panel for each gallery.
-
-    Columns split, gallery, targets.
-    """
+    """Draw how many right answers test queries have, by gallery: columns split, gallery, targets."""
     targets = targets[targets["split"] == "test"]
     figure, axes = make_panels(targets["gallery"].nunique(), 0.7 * PAGE, 1.8, sharey=True)
     for ax, (gallery, counts) in zip(axes, targets.groupby("gallery")["targets"]):

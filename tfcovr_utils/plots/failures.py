@@ -26,11 +26,7 @@ def _offsets(count: int, width: float) -> np.ndarray:
 
 @styled
 def factor_misses(misses: pd.DataFrame) -> Figure:
-    """Draw how often the first clip has a factor wrong: where it was to change, and where it was to stay.
-
-    Columns method, factor, asked, queries, missed (per cent) of `qualitative.misses_by_factor`; seven methods
-    at most.
-    """
+    """Draw `qualitative.misses_by_factor`, of seven methods at most: asked to change, and to stay."""
     factors, methods = unique(misses["factor"])[::-1], unique(misses["method"])
     figure, axes = make_panels(2, height=0.24 * len(factors) + 0.8, sharey=True)
     places, dots = np.arange(len(factors)), {"s": 26, "linewidths": 0.4, "edgecolors": "white", "zorder": 3}
@@ -55,10 +51,7 @@ def factor_misses(misses: pd.DataFrame) -> Figure:
 
 @styled
 def distances(failed: pd.DataFrame) -> Figure:
-    """Draw the share of queries by how many attributes of the first clip are wrong.
-
-    Columns method, distance (0 is right).
-    """
+    """Draw the share of queries by how many attributes of the first clip are wrong (method, distance)."""
     methods = unique(failed["method"])[::-1]
     shares = 100 * pd.crosstab(failed["method"], failed["distance"].clip(upper=3), normalize="index")
     shares = shares.reindex(index=methods, columns=range(len(DISTANCES)), fill_value=0)
@@ -79,10 +72,7 @@ def distances(failed: pd.DataFrame) -> Figure:
 
 @styled
 def count_errors(wrong: pd.DataFrame) -> Figure:
-    """Draw how many too few or too many, a panel for each counted factor.
-
-    Columns method, factor, step (got - wanted; NaN for a factor that is no count).
-    """
+    """Draw how many too few or too many, by counted factor: columns method, factor, step (or NaN)."""
     counted = wrong[wrong["step"].notna()]
     factors, methods = unique(counted["factor"]), unique(wrong["method"])
     figure, axes = make_panels(max(len(factors), 1), sharey=True)

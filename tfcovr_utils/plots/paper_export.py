@@ -1,7 +1,4 @@
-"""Draw and export every figure and table of the paper that a run can make, and ours.
-
-What cannot be made is named.
-"""
+"""Draw and export every figure and table of the paper that a run can make, and ours; name what is missing."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -13,11 +13,7 @@ from ..profiles import ROOT
 
 
 def figures_dir(run: Path, seed: int) -> Path:
-    """Return where a notebook's figures go. Each seed has its own folder.
-
-    >>> figures_dir(Path("runs/mini"), 2).as_posix()
-    'runs/mini/seed-2/figures'
-    """
+    """Return where a notebook's figures go. Each seed has its own folder."""
     return run / f"seed-{seed}" / "figures" if seed else run / "figures"
 
 
@@ -34,10 +30,7 @@ def missing(what: str, notebook: str) -> FileNotFoundError:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, and the folder that its clips' paths start from.
-
-    What is missing raises FileNotFoundError, which names the notebook that makes it.
-    """
+    """A run's folder, and where its clips' paths start. Errors name the notebook to run."""
 
     folder: Path
     clips_dir: Path

@@ -22,11 +22,7 @@ def _errors(table: pd.DataFrame, metric: str) -> np.ndarray:
 
 @styled
 def curves(table: pd.DataFrame, x: str, panels: dict[str, str], by: str | None = None) -> Figure:
-    """Draw lines over column `x`.
-
-    There is a panel for each column of `panels` (column -> label), and a line for each value of column `by`,
-    seven at most.
-    """
+    """Draw a panel for each column -> label of `panels`, a line for each value of `by`, seven at most."""
     figure, axes = make_panels(len(panels), PAGE if len(panels) > 1 else COLUMN)
     for ax, (column, label) in zip(axes, panels.items()):
         for look, (name, part) in zip(LINES, table.groupby(by, sort=False) if by else [("", table)]):
@@ -43,10 +39,7 @@ def curves(table: pd.DataFrame, x: str, panels: dict[str, str], by: str | None =
 
 @styled
 def scores(table: pd.DataFrame, metric: str = "mAP@50") -> Figure:
-    """Draw a bar for each method with its interval over queries.
-
-    Columns method, group, the metric, and the metric with " low" and " high".
-    """
+    """Draw a bar for each method (of a group) with its interval, " low" to " high" of the metric."""
     table = table[table[metric].notna()].iloc[::-1]
     figure, ax = plt.subplots(figsize=(0.75 * PAGE, 0.19 * len(table) + 0.7))
     look = {"height": 0.65, "color": table["group"].map(GROUP_COLOURS), "error_kw": {"lw": 0.8}}
@@ -66,10 +59,7 @@ def scores(table: pd.DataFrame, metric: str = "mAP@50") -> Figure:
 
 @styled
 def factor_scores(table: pd.DataFrame, value: str, label: str) -> Figure:
-    """Draw a value by method and factor as a heat map with the numbers in it.
-
-    Columns method, factor, and the value.
-    """
+    """Draw a value by method and factor as a heat map with the numbers in it."""
     grid = table.pivot(index="method", columns="factor", values=value).loc[unique(table["method"])]
     figure, ax = plt.subplots(figsize=(min(PAGE, 0.62 * grid.shape[1] + 1.9), 0.24 * grid.shape[0] + 1.1))
     numbers = {"annot": True, "fmt": ".0f", "annot_kws": {"fontsize": 6.5}}
@@ -82,10 +72,7 @@ def factor_scores(table: pd.DataFrame, value: str, label: str) -> Figure:
 
 @styled
 def attribute_accuracy(table: pd.DataFrame) -> Figure:
-    """Draw the accuracy by attribute of several encoders, beside always guessing the commonest value.
-
-    Columns encoder, attribute, accuracy, commonest.
-    """
+    """Draw the accuracy by encoder and attribute, beside always guessing the `commonest` value."""
     attributes, encoders = unique(table["attribute"]), unique(table["encoder"])
     figure, ax = plt.subplots(figsize=(PAGE, 2.2))
     at, width = np.arange(len(attributes)), 0.8 / len(encoders)
@@ -104,10 +91,7 @@ def attribute_accuracy(table: pd.DataFrame) -> Figure:
 
 @styled
 def embedding_map(points: pd.DataFrame) -> Figure:
-    """Draw clips in the plane, a panel for each encoder, coloured and marked by group in sorted order.
-
-    Columns encoder, x, y, group.
-    """
+    """Draw clips (x, y) in the plane, a panel for each encoder, coloured by group in sorted order."""
     encoders, groups = unique(points["encoder"]), sorted(points["group"].unique())
     figure, axes = make_panels(len(encoders), height=PAGE / max(len(encoders), 3) + 0.5)
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(groups)))
@@ -127,10 +111,7 @@ def embedding_map(points: pd.DataFrame) -> Figure:
 
 @styled
 def cost_against_quality(table: pd.DataFrame) -> Figure:
-    """Draw what a method takes to train against its mAP@50, each point named.
-
-    Columns method, group, seconds, mAP@50, and mAP@50 with " low" and " high".
-    """
+    """Draw seconds of training against mAP@50 (with low and high), each method (of a group) named."""
     axes_height = max(2.9, NAME_HEIGHT * (len(table) + 1))
     figure, ax = plt.subplots(figsize=(PAGE, axes_height + 0.7))
     table = table.sort_values("mAP@50", ignore_index=True)
@@ -167,10 +148,7 @@ def _name_points(ax: Axes, table: pd.DataFrame, right: float, axes_height: float
 
 @styled
 def shuffle_control(table: pd.DataFrame) -> Figure:
-    """Draw mAP@50 with frames in order, shuffled in search, and shuffled throughout.
-
-    Columns method (the one whose frames are shuffled), frames, mAP@50, and mAP@50 with " low" and " high".
-    """
+    """Draw mAP@50 (with low and high) of methods by frames: in order, shuffled in search, throughout."""
     stages, methods = unique(table["frames"]), unique(table["method"])
     figure, ax = plt.subplots(figsize=(COLUMN * 1.25, 2.1))
     for place, method in enumerate(methods):

@@ -24,12 +24,10 @@ FRAMES = 8  # of a strip
 
 @styled
 def strips(table: pd.DataFrame, frames: dict[str, np.ndarray], n_frames: int = FRAMES) -> Figure:
-    """Draw a grid of clips, each a strip of frames over time.
+    """Draw a grid of clips, each a strip of frames over time; a clip that `frames` lacks is named instead.
 
-    `table` has a row for each cell: row and column (numbers), above (a line over the whole row, "" for none,
-    read from the row's first cell), heading (in bold before the caption), caption, verdict ("right", "wrong"
-    or ""), clip_id ("" for a cell of text). `frames`: uint8 (T, H, W, 3) by clip_id; a clip that it lacks
-    gets an empty strip that says so.
+    A row of `table` is a cell, see CELL_COLUMNS: `above` is a line over the whole row, read from its first
+    cell; `heading` is bold; `verdict` is "right", "wrong" or ""; without a clip_id, the cell is text alone.
     """
     columns = int(table["column"].max()) + 1
     width = (PAGE - MARGIN * (columns - 1)) / columns
@@ -80,8 +78,7 @@ def _draw_strip(ax: Axes, cell, frames: dict[str, np.ndarray], n_frames: int) ->
 def retrieved_cells(chosen: pd.DataFrame, ranked: pd.DataFrame, texts: dict[str, str]) -> pd.DataFrame:
     """Build cells for `strips` with two methods side by side, as in the paper's Figure 4.
 
-    For each query of `qualitative.choose_queries`: its modification (of `texts`, by query_id), its clip, the
-    rule that chose it, then what each method ranks first (of `qualitative.top_ranked`).
+    For each query: its modification, clip and the rule that chose it, then what each method ranks first.
     """
     rows, number = [], 0
     for query in chosen.to_dict("records"):
@@ -103,10 +100,7 @@ def retrieved_cells(chosen: pd.DataFrame, ranked: pd.DataFrame, texts: dict[str,
 
 
 def failure_cells(examples: pd.DataFrame, clips: pd.DataFrame, label_text: dict[str, str]) -> pd.DataFrame:
-    """Build cells for `strips`: a row for each example of `qualitative.typical_failures`.
-
-    From left to right: its query, a right clip, and the wrong clip ranked first.
-    """
+    """Build cells for `strips` of `qualitative.typical_failures`: query, right clip, wrong first clip."""
     label = dict(zip(clips["clip_id"], clips["label_id"].map(label_text)))
     rows = []
     for number, example in enumerate(examples.to_dict("records")):
@@ -124,10 +118,7 @@ def failure_cells(examples: pd.DataFrame, clips: pd.DataFrame, label_text: dict[
 
 
 def triplet_cells(triplets: pd.DataFrame, clips: pd.DataFrame, label_text: dict[str, str]) -> pd.DataFrame:
-    """Build cells for `strips`: a row for each triplet, query and target, as in the paper's Figure 1 (c).
-
-    Columns of triplets kind, text, query_clip, target_clip.
-    """
+    """Build cells for `strips`, as in Figure 1 (c), of triplets: kind, text, query_clip, target_clip."""
     label = dict(zip(clips["clip_id"], clips["label_id"].map(label_text)))
     rows = []
     for number, triplet in enumerate(triplets.to_dict("records")):
@@ -144,10 +135,7 @@ def _make_cells(rows: list[list], clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_strips(cells: pd.DataFrame, clips_dir: Path) -> dict[str, np.ndarray]:
-    """Read the cells' clips: uint8 (T, H, W, 3) by clip_id.
-
-    Unreadable clips are left out; if all are, that is an error.
-    """
+    """Read the cells' clips, uint8 (T, H, W, 3) by clip_id; leave unreadable ones out, unless all are."""
     frames = {}
     for clip in cells[cells["clip_id"] != ""].drop_duplicates("clip_id").itertuples():
         with suppress(VideoError):  # `strips` names it

@@ -37,14 +37,7 @@ def show_table(table: pd.DataFrame, best: Best | None = None) -> Styler:
 
 
 def to_markdown(table: pd.DataFrame, best: Best | None = None) -> str:
-    """Write a table as Markdown.
-
-    >>> print(to_markdown(pd.DataFrame({"method": ["a", "b"], "mAP@5": [1.0, None]})), end="")
-    | method | mAP@5 |
-    | --- | --- |
-    | a | 1.00 |
-    | b | - |
-    """
+    """Write a table as Markdown, the best numbers in bold."""
     shown, bold = _format(table), _bold(table, best)
     lines = [list(map(str, shown.columns)), ["---"] * shown.shape[1]]
     for row, is_bold in zip(shown.to_numpy(), bold.to_numpy()):

@@ -1,8 +1,7 @@
 """A benchmark as a retrieval task of the library mteb: a folder of its files, and its task object.
 
-The folder has corpus.jsonl (id, video), queries.jsonl (id, text, video, and clip_id, which never answers it),
-qrels/<split>.tsv, groups.json if a query searches only a part, and task.json. mteb's map_at_50 is our mAP@50
-if no query has over 50 targets.
+In queries.jsonl, clip_id never answers; groups.json is there if a query searches only a part. mteb's
+map_at_50 is our mAP@50 if no query has over 50 targets.
 """
 
 import json
@@ -27,10 +26,7 @@ def export_task(
     split: str = "test",
     name: str = "TFCoVR",
 ) -> Path:
-    """Write a protocol of a benchmark as mteb's corpus, queries and qrels, with relative paths of clips.
-
-    Queries without targets are left out, as mteb would do.
-    """
+    """Write a protocol's corpus, queries with targets, and qrels for mteb, with relative paths of clips."""
     if protocol == "official":
         raise ValueError(
             "protocol 'official' repeats clips in its gallery, which mteb's corpus cannot; choose another."
