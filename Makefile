@@ -44,9 +44,9 @@ reproduce: $(READY)
 
 # Finished results are cached, so an interrupted sweep resumes. The last two lines show all seeds together.
 sweep: $(READY)
-	$(PY) -m tfcovr_utils reproduce --source $(SOURCE) --seeds $(SEEDS) --only 04 05 07 -p sweep true
-	$(PY) -m tfcovr_utils reproduce --source $(SOURCE) --seeds $(SEEDS) --only 04 05 -p render_seed 1
-	$(PY) -m tfcovr_utils reproduce --source $(SOURCE) --only 05 -p render_seed 1
+	$(PY) -m tfcovr_utils reproduce --source $(SOURCE) --seeds $(SEEDS) --only stage1 stage2 finetuned -p sweep true
+	$(PY) -m tfcovr_utils reproduce --source $(SOURCE) --seeds $(SEEDS) --only stage1 stage2 -p render_seed 1
+	$(PY) -m tfcovr_utils reproduce --source $(SOURCE) --only stage2 -p render_seed 1
 	$(PY) -m tfcovr_utils reproduce --source $(SOURCE) -p sweep true
 
 test: $(READY)

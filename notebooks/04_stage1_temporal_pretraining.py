@@ -25,12 +25,12 @@
 # mean over frames as the clip's embedding. This notebook trains that. Beside it, it trains readers of the
 # frozen frames, so that the parts of labels, of order and of adapters can be told apart. Choices are made on
 # `val`; `test` is only scored. Keep two things in mind for every gap here. Each encoder is one training of
-# its kind, and another seed moves it by points (`05` has three). And AIM, whose epochs are costly, has fewer
-# of them than the readers.
+# its kind, and another seed moves it by points (`docs/results.md` has three). And AIM, whose epochs are
+# costly, has fewer of them than the readers.
 #
 # Reads the benchmark's clips and the profile's CLIP weights. Writes encoders to
 # `runs/<source>/seed-<n>/stage1/` and figures `04_*`. On two cores it takes seven minutes for `mini` the
-# first time, one for `smoke`. The published page shows a run with `sweep`.
+# first time, one for `smoke`.
 
 # %%
 import numpy as np

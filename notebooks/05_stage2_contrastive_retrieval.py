@@ -33,7 +33,8 @@
 #
 # Reads the encoders of `04` and trains those that are missing. Writes one result a row and seed to
 # `runs/<source>/results/`, and figures `05_*`. On two cores it takes two minutes for `mini` after `04`, and
-# one for `smoke`. The published page shows a run of `make sweep`: all rows, three seeds.
+# one for `smoke`. The published page shows seed 0; `docs/results.md` has every row with three seeds, which
+# `make sweep` trains.
 
 # %%
 import pandas as pd
