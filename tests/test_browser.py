@@ -85,9 +85,9 @@ def served(request, rendered, tmp_path, monkeypatch):
     folder, log = tmp_path / "served", tmp_path / "server.log"
     folder.mkdir()
     notebook = (
-        (ROOT / "notebooks" / NOTEBOOK).read_text().replace('profile = \\"mini\\"', 'profile = \\"smoke\\"')
+        (ROOT / "notebooks" / NOTEBOOK).read_text().replace('source = \\"mini\\"', 'source = \\"smoke\\"')
     )
-    assert 'profile = \\"smoke\\"' in notebook
+    assert 'source = \\"smoke\\"' in notebook
     (folder / NOTEBOOK).write_text(notebook)
     quiet = tmp_path / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
