@@ -2,8 +2,8 @@
 
     python benchmarks [--only search triplets] [--quick] [--out DIR]
 
-Each benchmark's rows are kept in DIR/rows/ as it ends; the table joins all that are there, so that `--only` measures some anew.
-DIR gets bench.csv, bench.md with the processor and versions, and the figure bench_cost.
+Each benchmark's rows are kept in DIR/rows/ as it ends; the table joins all that are there, so that `--only`
+measures some anew. DIR gets bench.csv, bench.md with the processor and versions, and the figure bench_cost.
 """
 
 import argparse

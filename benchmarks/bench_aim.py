@@ -1,12 +1,13 @@
 """One training step of stage 1, ours against a plain implementation after the official code, in one run.
 
-The plain one keeps (L, N, D) axes, nn.MultiheadAttention, rearranged copies and float32. Both start from the same
-weights, give the same features or the benchmark stops, and train the same parameters; their steps alternate, so that
-what else the machine does meets both.
+The plain one keeps (L, N, D) axes, nn.MultiheadAttention, rearranged copies and float32. Both start from
+the same weights, give the same features or the benchmark stops, and train the same parameters; their steps
+alternate, so that what else the machine does meets both.
 
     python benchmarks/bench_aim.py            the mini profile's size, on the CPU, as in `make bench`
-    python benchmarks/bench_aim.py --paper    ViT-B/16, 12 x 224 x 224, 306 classes; on a GPU where there is one: bf16 and
-                                              compiled too, with clips a second and the share of the card's matrix rate
+    python benchmarks/bench_aim.py --paper    ViT-B/16, 12 x 224 x 224, 306 classes; on a GPU if there is one:
+                                              bf16 and compiled too, with clips a second and the share of the
+                                              card's matrix rate
 """
 
 import statistics
@@ -164,7 +165,8 @@ def training_step(model, pixels, labels, bf16, fused):
 
 
 def make(size, num_classes, batch, device):
-    """Both models with the same weights, a batch, and a place for the step of the one design that lives in this process."""
+    """Both models with the same weights, a batch, and a place for the step of the one design that lives in
+    this process."""
     torch.manual_seed(0)
     plain = PlainClassifier(PlainAim(**size), num_classes)
     backbone = Aim(CLIPVisionModel(CLIPVisionConfig(**size)), num_frames=NUM_FRAMES, scale=SCALE)
@@ -180,7 +182,8 @@ def make(size, num_classes, batch, device):
 
 
 def one_step(models, pixels, labels, kept, design="ours", bf16=False, compiled=False):
-    """One training step; returns its floating-point operations, the card's memory at its peak, and the card's matrix rate."""
+    """One training step; returns its floating-point operations, the card's memory at its peak, and the
+    card's matrix rate."""
     if not kept:
         model = models[design].to(pixels.device)
         kept["step"] = training_step(

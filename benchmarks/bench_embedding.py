@@ -1,8 +1,9 @@
 """Decoding and embedding clips with one, two and four workers, against one clip after another.
 
-Clips are H.264 files of moving blocks, 256 x 256, of which 12 frames are taken; the encoder is the small CLIP of the rendered
-benchmark. Workers are threads that decode while the encoder computes; hashing the files and writing the store are part of it.
-The plain design decodes a clip, encodes it, writes a file, and goes on to the next. Both give the same features, or the benchmark stops.
+Clips are H.264 files of moving blocks, 256 x 256, of which 12 frames are taken; the encoder is the small
+CLIP of the rendered benchmark. Workers are threads that decode while the encoder computes; hashing the
+files and writing the store are part of it. The plain design decodes a clip, encodes it, writes a file, and
+goes on to the next. Both give the same features, or the benchmark stops.
 """
 
 import tempfile
@@ -72,7 +73,13 @@ def ahead(encoder, clips, folder, workers):
     kept.room = None
     with tempfile.TemporaryDirectory() as out:
         embedded = embed_clips(
-            encoder, clips, folder, frames=FRAMES, store_dir=Path(out), compute=Compute(workers=workers), progress=False
+            encoder,
+            clips,
+            folder,
+            frames=FRAMES,
+            store_dir=Path(out),
+            compute=Compute(workers=workers),
+            progress=False,
         )
     assert not embedded.missing, embedded.missing
     return embedded.values.sum(-1).numpy()

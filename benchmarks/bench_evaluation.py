@@ -1,7 +1,7 @@
 """Time and peak memory of a whole evaluation, 473 queries against 36,000 clips, embeddings given.
 
-Beside `evaluate` stand its parts: the product of the embeddings, and a plain top-k. All against the product, a full sort of
-every row, and loops. Both give the same values, or the benchmark stops.
+Beside `evaluate` stand its parts: the product of the embeddings, and a plain top-k. All against the
+product, a full sort of every row, and loops. Both give the same values, or the benchmark stops.
 """
 
 from dataclasses import replace
@@ -31,7 +31,8 @@ TURNS = [
 
 
 def make(num_gallery):
-    """A benchmark with a test gallery of that size whose queries have a few targets each, and random unit vectors."""
+    """A benchmark with a test gallery of that size whose queries have a few targets each, and random unit
+    vectors."""
     labels = pd.DataFrame([label_row(text, text, "made", parse_label(text), "") for text in TURNS])
     rows = [
         [f"{split}-{number}-{text}", "made", f"{split}{number}", text, split, 0.0, 1.0, "x.mp4"]

@@ -1,9 +1,11 @@
-"""Latency and memory of the explorer: 500 queries of a gallery of 36,000 clips, through the real stores and a real method.
+"""Latency and memory of the explorer: 500 queries of a gallery of 36,000 clips, through the real stores and
+a real method.
 
-Clips are small files of their own, and what a CLIP would have made of them is written to the store beforehand: nothing is
-decoded. All else is as in use: texts are encoded, query clips read from the store, answers ranked. The plain design reads
-the gallery from its stores for every question. What the explorer promises (the first answer within a second, 95 % of the
-others within .3 s, memory that stays) is looked at in the same run, and said beside the row.
+Clips are small files of their own, and what a CLIP would have made of them is written to the store
+beforehand: nothing is decoded. All else is as in use: texts are encoded, query clips read from the store,
+answers ranked. The plain design reads the gallery from its stores for every question. What the explorer
+promises (the first answer within a second, 95 % of the others within .3 s, memory that stays) is looked at
+in the same run, and said beside the row.
 """
 
 import os
@@ -123,7 +125,8 @@ def ask_anew(session, places):
 
 
 def keep_asking(session, places, num_queries):
-    """Ask many questions of a new session: milliseconds of each, by the clock and of processor, and MiB of memory after each."""
+    """Ask many questions of a new session: milliseconds of each, by the clock and of processor, and MiB of
+    memory after each."""
     session.embed_gallery(FIRST_METHOD, "test, all")
     process, rows = psutil.Process(os.getpid()), []
     for _ in range(num_queries):
@@ -162,7 +165,9 @@ def measure(quick=False):
     kept = ms[0] <= FIRST_MS and slow_ms <= FURTHER_MS and growth <= GROWTH_MIB
     note = (
         f"{num_queries} questions: first {ms[0]:.0f} ms, then median {np.median(ms[1:]):.0f}, "
-        f"of processor {np.median(cpu_ms[1:]):.0f}, 95 % below {slow_ms:.0f}; memory grew by {growth:.0f} MiB; what is promised is {'kept' if kept else 'NOT KEPT'}"
+        f"of processor {np.median(cpu_ms[1:]):.0f}, 95 % below {slow_ms:.0f}; "
+        f"memory grew by {growth:.0f} MiB; "
+        f"what is promised is {'kept' if kept else 'NOT KEPT'}"
     )
     return [
         row(

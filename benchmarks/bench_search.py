@@ -1,10 +1,12 @@
-"""A question to galleries of 10^4, 10^5 and 10^6 clips: exact in memory, exact from disk, and by FAISS where it is installed.
+"""A question to galleries of 10^4, 10^5 and 10^6 clips: exact in memory, exact from disk, and by FAISS
+where it is installed.
 
-Rows are unit vectors of 768 numbers drawn around 306 centres, with most of their spread in 64 directions, as embeddings of clips
-have it and random vectors do not; questions are drawn like them. The plain design has the gallery in memory and sorts all scores in full.
-From disk is measured twice: with the file in the system's memory, where the measurements before have put it, and with the file put out of
-it before each question (Linux). FAISS answers about; its recall against the exact answers stands beside, and with other data is another:
-measure it on yours by `tfcovr search ... --index`.
+Rows are unit vectors of 768 numbers drawn around 306 centres, with most of their spread in 64 directions,
+as embeddings of clips have it and random vectors do not; questions are drawn like them. The plain design
+has the gallery in memory and sorts all scores in full. From disk is measured twice: with the file in the
+system's memory, where the measurements before have put it, and with the file put out of it before each
+question (Linux). FAISS answers about; its recall against the exact answers stands beside, and with other
+data is another: measure it on yours by `tfcovr search ... --index`.
 """
 
 import os
@@ -52,7 +54,8 @@ def draw(count: int, seed: int) -> torch.Tensor:
 
 
 def make(folder):
-    """A folder that holds a gallery, and the questions; each design opens the gallery in its own way, in its warm-up."""
+    """A folder that holds a gallery, and the questions; each design opens the gallery in its own way, in
+    its warm-up."""
     return folder, draw(RECALL_QUERIES, 1)[:QUERIES]
 
 
@@ -114,7 +117,8 @@ def measure(quick=False):
                 designs[name], start = by_index, time.perf_counter()
                 index = build_index(gallery)
                 notes[name] = (
-                    f"index built in {time.perf_counter() - start:.0f} s, {index.nprobe} of {index.nlist} lists read"
+                    f"index built in {time.perf_counter() - start:.0f} s, "
+                    f"{index.nprobe} of {index.nlist} lists read"
                 )
                 query_emb = draw(RECALL_QUERIES, 1)
                 shares = recall(search_index(query_emb, index, K), search_exact(query_emb, gallery, K))

@@ -1,11 +1,11 @@
 """An epoch of stage 2 at the paper's size against the plain design, from steps measured in turn.
 
-Plain: a loader opens the files of each sample, its text is tokenised and padded to 32 tokens, and a BERT-base
-tower reads every text at every step. Ours: `fit_fusion` on tensors in memory; a frozen tower's features are made
-once (before the clock starts: what the plain design reads in about four steps), a trained tower reads the distinct
-texts of a batch. Embeddings and weights are random; texts are the committed ones of the 306 labels, each label pair
-equally often. A plain step takes the better part of a minute on two cores, and more where the tower trains, so
-that one is measured only when asked for:
+Plain: a loader opens the files of each sample, its text is tokenised and padded to 32 tokens, and a
+BERT-base tower reads every text at every step. Ours: `fit_fusion` on tensors in memory; a frozen tower's
+features are made once (before the clock starts: what the plain design reads in about four steps), a trained
+tower reads the distinct texts of a batch. Embeddings and weights are random; texts are the committed ones
+of the 306 labels, each label pair equally often. A plain step takes the better part of a minute on two
+cores, and more where the tower trains, so that one is measured only when asked for:
 
     python benchmarks/bench_stage2.py             the frozen tower, as in `make bench`
     python benchmarks/bench_stage2.py --trained   the trained one too

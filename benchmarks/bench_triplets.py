@@ -1,8 +1,10 @@
-"""Building triplets against plain loops: the paper's 180,000 drawn from the training clips, and the whole product written to a file.
+"""Building triplets against plain loops: the paper's 180,000 drawn from the training clips, and the whole
+product written to a file.
 
-Labels, their pairs and texts are the rendered benchmark's 306 of `sim`; clips are rows of a table, as unequal over the labels
-as FineGym's. The plain design goes through all clips of both labels of every pair, one by one. Drawn triplets differ by their
-random numbers, so only how many there are is compared; the product is compared in full.
+Labels, their pairs and texts are the rendered benchmark's 306 of `sim`; clips are rows of a table, as
+unequal over the labels as FineGym's. The plain design goes through all clips of both labels of every pair,
+one by one. Drawn triplets differ by their random numbers, so only how many there are is compared; the
+product is compared in full.
 """
 
 import tempfile
@@ -85,7 +87,8 @@ def loop(clips, pairs, texts):
 
 
 def draw_plainly(clips, pairs, texts, budget):
-    """List every pair's triplets, shuffle them, take some of each query, and fill the budget from all pairs in turn."""
+    """List every pair's triplets, shuffle them, take some of each query, and fill the budget from all pairs
+    in turn."""
     rng, turns = np.random.default_rng(0), []
     for pair, triplets in loop(clips, pairs, texts):
         taken, place = {}, 0

@@ -1,7 +1,8 @@
 """What the benchmarks share: designs timed in turn, each in a process of its own, and rows of one form.
 
-A row says what was done, by which design and against which plain one, at what size; the median seconds of both and their ratio;
-and how far the memory of each rose above its inputs. Ratios carry over to other machines, seconds do not. Linux and macOS.
+A row says what was done, by which design and against which plain one, at what size; the median seconds of
+both and their ratio; and how far the memory of each rose above its inputs. Ratios carry over to other
+machines, seconds do not. Linux and macOS.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,10 +58,11 @@ def compare(
     quick: bool,
     warm_up: int = 1,
 ) -> dict[str, Measured]:
-    """Run each design on what `make(*given)` returns, in turn (ours, plain, ours, plain, ...), after `warm_up` runs that do not count.
+    """Run each design on what `make(*given)` returns, in turn (ours, plain, ours, plain, ...), after
+    `warm_up` runs that do not count.
 
-    Each design lives in a fresh process, with inputs of its own, and waits while others run: so peaks do not mix, and what else the
-    machine does meets all. With `quick` all run in this process.
+    Each design lives in a fresh process, with inputs of its own, and waits while others run: so peaks do
+    not mix, and what else the machine does meets all. With `quick` all run in this process.
     """
     seconds, values = ({name: [] for name in designs} for _ in range(2))
     with ExitStack() as stack:
@@ -101,14 +103,17 @@ def _run(place: int, design: Callable) -> tuple[float, Any]:
     return perf_counter() - start, value
 
 
+def _version(library: str) -> str:
+    try:
+        return f"{library} {version(library)}"
+    except PackageNotFoundError:
+        return f"no {library}"
+
+
 def _reset_peak_mib() -> float:
     """Memory now, from which on a peak counts."""
-    try:
-        Path("/proc/self/clear_refs").write_text(
-            "5"
-        )  # Linux: the peak begins anew, else making the inputs might hide the run
-    except OSError:
-        pass
+    with suppress(OSError):  # Linux: the peak starts anew, else making the inputs might hide the run
+        Path("/proc/self/clear_refs").write_text("5")
     return _peak_mib()
 
 
@@ -140,7 +145,7 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
         return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
     shown = table.assign(size=table["size"].map("{:,}".format) + " " + table["of"]).drop(columns="of")
-    numbers = table.columns[table.dtypes == float]
+    numbers = table.select_dtypes("float").columns
     return shown.assign(**{name: table[name].map(say) for name in numbers}).fillna("")
 
 
@@ -153,14 +158,11 @@ def machine() -> str:
         models = []
     found = []
     for name in LIBRARIES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"no {name}")
+        found.append(_version(name))
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return (
-        f"{models[0] if models else platform.machine()}, {torch.get_num_threads()} threads{gpu}; {platform.system()}, "
-        f"Python {platform.python_version()}, {', '.join(found)}"
+        f"{models[0] if models else platform.machine()}, {torch.get_num_threads()} threads{gpu}; "
+        f"{platform.system()}, Python {platform.python_version()}, {', '.join(found)}"
     )
 
 

@@ -2,10 +2,11 @@
 
     python tests/kill_pipeline.py --kills 30 --seed 0 --out DIR
 
-Two undisturbed runs say how long it takes and what it gives. A trial starts it in a fresh folder, sends SIGKILL to all its processes
-at a moment drawn uniformly over that time, runs it again to the end and compares. Time is what the processes compute, so that other
-work on the machine does not move the moments. Lines in DIR/kills.jsonl; the same command goes on from there. `--leader` kills the
-leading process alone, as a system short of memory does, and its workers must notice by themselves. Needs Linux.
+Two undisturbed runs say how long it takes and what it gives. A trial starts it in a fresh folder, sends
+SIGKILL to all its processes at a moment drawn uniformly over that time, runs it again to the end and
+compares. Time is what the processes compute, so that other work on the machine does not move the moments.
+Lines in DIR/kills.jsonl; the same command goes on from there. `--leader` kills the leading process alone,
+as a system short of memory does, and its workers must notice by themselves. Needs Linux.
 """
 
 import argparse
@@ -27,14 +28,16 @@ GONE_S = 30  # in which the workers of a killed run must be gone
 
 
 def start(out: Path, url: str, small: bool) -> subprocess.Popen:
-    """The pipeline as a process group of its own. Not as a script: its worker processes would read that in again, torch and all."""
+    """The pipeline as a process group of its own. Not as a script: its worker processes would read that in
+    again, torch and all."""
     command = [sys.executable, "-c", "import pipeline; pipeline.main()", "--out", str(out), "--base-url", url]
     environment = {
         "OMP_NUM_THREADS": "1",
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
     }
-    # A group in the same session, where Python can: a session of its own would leave the priority that this one was given.
+    # A group in the same session, where Python can: a session of its own would leave the priority that this
+    # one was given.
     group = {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
     with open(f"{out}.log", "a") as log:
         return subprocess.Popen(
@@ -72,7 +75,8 @@ def kill(process: subprocess.Popen, leader_alone: bool = False) -> None:
 
 
 def computed_s(group: int) -> float:
-    """Seconds of processor time that the processes of a group have taken so far, those that have ended included."""
+    """Seconds of processor time that the processes of a group have taken so far, those that have ended
+    included."""
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -157,7 +161,8 @@ def main() -> int:
         )
         if first != second:
             print(
-                f"two undisturbed runs differ in {', '.join(part for part in first if first[part] != second[part])}."
+                "two undisturbed runs differ in "
+                + ", ".join(part for part in first if first[part] != second[part])
             )
             return 1
         keep({"undisturbed": first, "seconds": [round(first_s, 1), round(second_s, 1)]})

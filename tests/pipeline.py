@@ -2,9 +2,10 @@
 
     python tests/pipeline.py --out DIR
 
-Every step is the package's own command with its own way of going on: given again on the same folder, the pipeline ends with the
-same files, wherever it was killed before. Only the long videos that are cut, and the language model that is asked, are made here.
-The last line on stdout is the digest of all that matters, as JSON.
+Every step is the package's own command with its own way of going on: given again on the same folder, the
+pipeline ends with the same files, wherever it was killed before. Only the long videos that are cut, and the
+language model that is asked, are made here. The last line on stdout is the digest of all that matters, as
+JSON.
 """
 
 import argparse
@@ -136,7 +137,8 @@ def run(out: Path, url: str | None = None) -> None:
 
 
 def join(arguments: list[str]) -> None:
-    """Join clips of some sources into long videos, as a sport's broadcast would hold them, with a list of where each clip is."""
+    """Join clips of some sources into long videos, as a sport's broadcast would hold them, with a list of
+    where each clip is."""
     rendering, videos = map(Path, arguments)
     clips = pd.read_parquet(rendering / "clips.parquet")
     rows = []
@@ -158,7 +160,8 @@ def join(arguments: list[str]) -> None:
 
 
 def digest(out: Path) -> dict[str, str]:
-    """SHA-256 by part of a run: clips, tables, instructions, embeddings, weights, curves and results, without times."""
+    """SHA-256 by part of a run: clips, tables, instructions, embeddings, weights, curves and results,
+    without times."""
     parts = {
         name: hashlib.sha256()
         for name in (

@@ -1,4 +1,5 @@
-"""The benchmarks run, in their quick form; what they measure then is not looked at, only that rows have the common form."""
+"""The benchmarks run, in their quick form; what they measure then is not looked at, only that rows have the
+common form."""
 
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def total(numbers):
 
 
 def test_designs_are_timed_in_processes_of_their_own(bench):
-    """A design's peak is its own: 160 MB for one that copies twice, next to nothing for one that only reads."""
+    """A design's peak is its own: 160 MB for one that copies twice, next to nothing for one that only
+    reads."""
     found = bench[0].compare({"ours": total, "plain": double}, make, 10**7, repeats=2, quick=False)
     assert found["ours"].values == [1e7] * 2 and found["plain"].values == [2e7] * 2
     assert 140 < found["plain"].peak_mib < 260 and found["ours"].peak_mib < 20

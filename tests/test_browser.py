@@ -1,4 +1,5 @@
-"""Notebook 09 in a real browser, Debian's Chromium: in JupyterLab and, as a page of its own, in Voila. Asserted on the DOM.
+"""Notebook 09 in a real browser, Debian's Chromium: in JupyterLab and, as a page of its own, in Voila.
+Asserted on the DOM.
 
     make test-browser
 
@@ -34,7 +35,8 @@ playwright = None if ABSENT else import_module("playwright.sync_api")
 
 NOTEBOOK = "09_retrieval_explorer.ipynb"
 START_S, PATIENCE_MS = 120, 60_000  # for machines that do other things beside
-# What the front ends themselves ask for in vain, and extensions of JupyterLab that Voila does not share modules with.
+# What the front ends themselves ask for in vain, and extensions of JupyterLab that Voila does not share
+# modules with.
 NOT_OURS = re.compile(
     r"shared module|favicon|translations|Failed to load resource|WebSocket|preload|Permissions-Policy"
 )
@@ -297,7 +299,8 @@ def use(page, own_folder, runs, name):
     click("highlight reel")
     playwright.expect(said.filter(has_text="reel.mp4")).to_have_count(1)
     page.wait_for_function(
-        "() => { const reel = document.querySelector('.tfcovr video'); return reel && reel.videoWidth === 640; }"
+        "() => { const reel = document.querySelector('.tfcovr video'); "
+        "return reel && reel.videoWidth === 640; }"
     )
     assert {path.suffix for path in Path(runs).rglob("explorer/*")} == {
         ".csv",

@@ -227,7 +227,8 @@ def started(videos, annotations, out):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell's background jobs ignore SIGINT and hand that on; a user's Ctrl-C meets a program that does not.
+        # A shell's background jobs ignore SIGINT and hand that on; a user's Ctrl-C meets a program that
+        # does not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 

@@ -1,6 +1,7 @@
 """What can go wrong around a run: kills, a full disk, permissions, damaged files, two runs in one folder.
 
-Where a module's own tests show its part (a damaged shard, a torn manifest, two processes in one store), it is not shown again.
+Where a module's own tests show its part (a damaged shard, a torn manifest, two processes in one store), it
+is not shown again.
 """
 
 import json
@@ -153,7 +154,8 @@ def test_what_killed_runs_left_is_cleared_and_nothing_else(tmp_path):
 
 
 def test_two_writers_of_one_process_do_not_meet(tmp_path):
-    """Threads of one process, and processes of equal number on two machines, have temporary files of their own."""
+    """Threads of one process, and processes of equal number on two machines, have temporary files of their
+    own."""
 
     def write(number: int) -> None:
         with replacing(tmp_path / "a.txt") as temporary:
@@ -373,7 +375,7 @@ def test_damaged_weights_are_named(tmp_path, what, how):
 
 @pytest.mark.parametrize("what", SAVED)
 def test_a_damaged_description_of_weights_is_named(tmp_path, what):
-    path, load = SAVED[what](tmp_path)
+    _, load = SAVED[what](tmp_path)
     described = next(tmp_path.glob("*.json"))
     described.write_text(described.read_text()[:-5])
     with pytest.raises(ValueError, match=rf"{described.name} is damaged"):
@@ -447,7 +449,8 @@ def kill_at(monkeypatch, module, name: str, call: int) -> None:
 
 @pytest.mark.parametrize("moment", [1, 2, 3, 4])
 def test_weights_and_their_description_are_of_one_run(tmp_path, monkeypatch, moment):
-    """Killed at any rename of a save over an older model of other sizes: the older one, the newer one, or one that says it is not whole."""
+    """Killed at any rename of a save over an older model of other sizes: the older one, the newer one, or
+    one that says it is not whole."""
     old, new = Fusion(8, 5, 4, 4), Fusion(8, 5, 6, 6)
     old.save_pretrained(tmp_path)
     kill_at(monkeypatch, files.os, "replace", moment)
@@ -535,7 +538,10 @@ def test_an_encoder_half_replaced_is_not_taken_for_the_one_before(here, monkeypa
 @needs_posix
 def test_a_second_run_says_that_it_waits_and_a_killed_one_holds_nothing(tmp_path, capsys):
     path = tmp_path / "manifest.jsonl"
-    script = "import sys, time; from tfcovr_utils.machine.files import locked\nwith locked(sys.argv[1]): print('held', flush=True), time.sleep(60)"
+    script = (
+        "import sys, time; from tfcovr_utils.machine.files import locked\n"
+        "with locked(sys.argv[1]): print('held', flush=True), time.sleep(60)"
+    )
     holder = subprocess.Popen(
         [sys.executable, "-c", script, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -572,8 +578,10 @@ def test_two_renderings_into_one_folder_end_well(tmp_path):
         str(tmp_path / "out"),
     ]
     script = (
-        "import sys; from dataclasses import replace; from tfcovr_utils.profiles import PROFILES; from tfcovr_utils.cli.main import main\n"
-        "PROFILES['smoke'] = replace(PROFILES['smoke'], clips_per_label=(3, 2, 2), sources_per_split=(4, 2, 2)); sys.exit(main(sys.argv[1:]))"
+        "import sys; from dataclasses import replace; from tfcovr_utils.profiles import PROFILES\n"
+        "from tfcovr_utils.cli.main import main\n"
+        "small = {'clips_per_label': (3, 2, 2), 'sources_per_split': (4, 2, 2)}\n"
+        "PROFILES['smoke'] = replace(PROFILES['smoke'], **small); sys.exit(main(sys.argv[1:]))"
     )
     both = [
         subprocess.Popen(
@@ -634,7 +642,10 @@ def test_two_trainings_into_one_folder_give_what_one_gives(tmp_path, here, small
         "teach": ["--recipe", "frozen-mlp", "--set", "epochs=3", "save_every_s=0.0"],
         "train": ["--set", "steps=30", "select_every=1"],
     }
-    script = "import json, sys; from tfcovr_utils.cli.main import main\nfor arguments in json.loads(sys.argv[1]): main(arguments)"
+    script = (
+        "import json, sys; from tfcovr_utils.cli.main import main\n"
+        "for arguments in json.loads(sys.argv[1]): main(arguments)"
+    )
 
     def given(out: Path) -> list[list[str]]:
         return [

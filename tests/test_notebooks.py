@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """One data folder for all notebooks, so the benchmark is rendered once and never taken from an earlier run."""
+    """One data folder for all notebooks, so the benchmark is rendered once and never taken from an earlier
+    run."""
     folder = tmp_path_factory.mktemp("data")
     for kept in ("modifications", "paper"):
         shutil.copytree(ROOT / "data" / kept, folder / kept)

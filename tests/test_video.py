@@ -3,6 +3,7 @@
 `python tests/test_video.py` prints the table of broken inputs and the sentence each gets.
 """
 
+import itertools
 import math
 import multiprocessing
 import os
@@ -140,7 +141,7 @@ def long_videos(monkeypatch):
 @pytest.mark.parametrize("frames", [1, 8, 12])
 def test_centre_is_the_middle_of_each_interval(n_frames, frames):
     edges = [Fraction(n_frames * i, frames) for i in range(frames + 1)]
-    expected = [math.floor((a + b) / 2) for a, b in zip(edges, edges[1:])]
+    expected = [math.floor((a + b) / 2) for a, b in itertools.pairwise(edges)]
     assert sample_indices(n_frames, frames).tolist() == expected
 
 
@@ -193,7 +194,7 @@ def test_frames_are_exact_at_every_rate(tmp_path, rate, decoder):
 def test_random_access_equals_sequential(clips, name, decoder):
     sequential = read_clip(clips[name], range(60), decoder=decoder)
     assert numbers(sequential) == list(range(60))
-    asked = np.random.default_rng(0).integers(0, 60, 25).tolist() + [59, 0, 59]
+    asked = [*np.random.default_rng(0).integers(0, 60, 25).tolist(), 59, 0, 59]
     np.testing.assert_array_equal(read_clip(clips[name], asked, decoder=decoder), sequential[asked])
 
 
@@ -234,7 +235,8 @@ def test_variable_rate_and_late_start(tmp_path):
 
 @pytest.fixture(params=["mp4", "mkv"])
 def copied(request, clips, tmp_path):
-    """The end of an open-GOP file, not re-encoded: its first pictures refer to a group that is no longer there."""
+    """The end of an open-GOP file, not re-encoded: its first pictures refer to a group that is no longer
+    there."""
     path = tmp_path / f"copied.{request.param}"
     with av.open(str(clips["open GOP"])) as source, av.open(str(path), "w") as target:
         stream = source.streams.video[0]
@@ -270,7 +272,8 @@ def test_a_long_video_never_gives_another_frame_instead(clips, tmp_path, long_vi
 
 
 def test_an_edit_list_hides_frames(tmp_path):
-    """What `ffmpeg -ss -c copy` makes: all packets from the keyframe on, the first of them not to be shown."""
+    """What `ffmpeg -ss -c copy` makes: all packets from the keyframe on, the first of them not to be
+    shown."""
     whole = encode(
         tmp_path / "whole.mp4", drawn_clip(250), options={"g": "500", "bf": "3", "sc_threshold": "0"}
     )
@@ -687,7 +690,8 @@ if __name__ == "__main__":
     ],
 )
 def test_a_picture_is_a_clip_of_one_frame(tmp_path, suffix, mode):
-    """Decoded as the loaders of composed image retrieval do: Pillow's RGB, whatever the file's own colours are."""
+    """Decoded as the loaders of composed image retrieval do: Pillow's RGB, whatever the file's own colours
+    are."""
     pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
     path = tmp_path / f"one{suffix}"
     Image.fromarray(pixels).convert(mode).save(path)

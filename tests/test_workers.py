@@ -1,4 +1,5 @@
-"""Calls side by side: in processes of their own, with their share of the threads, and nothing finished is lost."""
+"""Calls side by side: in processes of their own, with their share of the threads, and nothing finished is
+lost."""
 
 import os
 import signal
@@ -88,8 +89,9 @@ def test_a_killed_process_is_told_and_the_next_calls_run(threads, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_ends_them(threads, tmp_path):
     script = (
-        "import sys, torch; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_workers import meet; "
-        "from tfcovr_utils.machine.workers import run_in_parallel; torch.set_num_threads(2); folder = Path(sys.argv[2]); "
+        "import sys, torch; sys.path.insert(0, sys.argv[1]); from pathlib import Path; "
+        "from test_workers import meet; from tfcovr_utils.machine.workers import run_in_parallel; "
+        "torch.set_num_threads(2); folder = Path(sys.argv[2]); "
         "run_in_parallel(meet, [(folder, 'a', 'never'), (folder, 'b', 'never')])"
     )
     with subprocess.Popen(

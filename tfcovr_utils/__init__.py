@@ -1,8 +1,8 @@
 """Composed video retrieval from notebooks: give a clip and an instruction, find the clips that satisfy both.
 
 `open_study` is the front door; the folders are rooms, and each may import only from those before it:
-profiles, machine, video, labels, sources, texts, benchmark, metrics, rendering, encoders, embedding, training,
-methods, evaluation, plots, study, explorer, reproduce, cli.
+profiles, machine, video, labels, sources, texts, benchmark, metrics, rendering, encoders, embedding,
+training, methods, evaluation, plots, study, explorer, reproduce, cli.
 """
 
 __all__ = ["Study", "open_study"]

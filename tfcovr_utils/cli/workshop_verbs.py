@@ -70,9 +70,7 @@ def reproduce(options: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
-@verb(
-    "publish", "put a run's executed notebooks, figures and tables where the repository shows them", SOURCE
-)
+@verb("publish", "put a run's executed notebooks, figures and tables where the repository shows them", SOURCE)
 def publish(options: argparse.Namespace) -> None:
     """Publish a run."""
     from ..reproduce.publish import publish_run

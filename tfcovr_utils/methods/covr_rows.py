@@ -182,7 +182,9 @@ _BY_BLIP = _CROSS.format("CoVR's BLIP", "")
 _BY_ECDE = _CROSS.format("CoVR's BLIP", ", averaged .8 to .2 with that frame and its description")
 _BY_Q_FORMER = _CROSS.format("BLIP-2's Q-Former", ", which is trained, as in the released code")
 _CAPTIONS = "As blip-covr-zs, with a gallery clip scored by a captioner's description of it as well."
-_AVERAGE = "A query is the average of unit LanguageBind features of text and clip; a gallery clip is its feature."
+_AVERAGE = (
+    "A query is the average of unit LanguageBind features of text and clip; a gallery clip is its feature."
+)
 _EGO = "As languagebind-zs, with EgoCVR's learnt scale on the clip's feature: nearly the clip alone."
 _JOINED = (
     f"A query is BLIP's feature of its frame's description joined with its text (no rewriting); {_TARGET}."
