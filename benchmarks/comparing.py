@@ -156,9 +156,7 @@ def machine() -> str:
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     except OSError:
         models = []
-    found = []
-    for name in LIBRARIES:
-        found.append(_version(name))
+    found = [_version(name) for name in LIBRARIES]
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return (
         f"{models[0] if models else platform.machine()}, {torch.get_num_threads()} threads{gpu}; "
