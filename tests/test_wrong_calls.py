@@ -117,6 +117,7 @@ def sentence_of(call: list[str]) -> tuple[int, str]:
 
 @pytest.mark.slow
 def test_wrong_calls_get_a_sentence(places, monkeypatch):
+    monkeypatch.chdir(places["out"])  # where "nowhere" is an output, it is made here
     monkeypatch.setenv("TFCOVR_DATA", str(places["out"] / "data"))
     monkeypatch.setenv("TFCOVR_RUNS", str(places["out"] / "runs"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
