@@ -103,14 +103,14 @@ def fill(call: list[str], places: dict[str, Path]) -> list[str]:
 
 
 def sentence_of(call: list[str]) -> tuple[int, str]:
-    """The exit status of a call, and the last line that it printed to stderr."""
-    heard = io.StringIO()
-    with contextlib.redirect_stderr(heard), contextlib.redirect_stdout(io.StringIO()):
+    """The exit status of a call, and the last line that it printed."""
+    heard, printed = io.StringIO(), io.StringIO()  # `check` prints the problems it found to stdout
+    with contextlib.redirect_stderr(heard), contextlib.redirect_stdout(printed):
         try:
             status = main(call)
         except SystemExit as error:  # argparse
             status = error.code
-    lines = [line for line in heard.getvalue().splitlines() if line.strip()]
+    lines = [line for line in (heard.getvalue() or printed.getvalue()).splitlines() if line.strip()]
     assert "Traceback" not in heard.getvalue()
     return status, lines[-1] if lines else ""
 
