@@ -84,7 +84,8 @@ def wrong_calls(places: dict[str, Path]) -> Iterator[list[str]]:
             for value in wrong_values(action):
                 given = [value, value] if action.nargs == 2 else [value]
                 yield fill([*name.split(), *replaced(right, names[-1], given)], places)
-        yield fill([*name.split(), *right[2:]], places)
+        if any(settings.get("required") and right[0] in names for names, settings in verb.options):
+            yield fill([*name.split(), *right[2:]], places)
         yield fill([*name.split(), *right, "--no-such-option"], places)
 
 
