@@ -129,7 +129,7 @@ def test_wrong_calls_get_a_sentence(places, monkeypatch):
         print(f"{status} | {shown} | {sentence}".replace(str(places["text"].parent), "."))
         if status:
             refused += 1
-            if not sentence or "fault of tfcovr" in sentence or len(sentence) > 600:
+            if not sentence or "fault of tfcovr" in sentence or len(sentence) > 2000:
                 faults.append(f"{shown}: {sentence}")
     assert faults == []
     assert refused >= 100
