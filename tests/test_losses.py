@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from tfcovr_utils.training import losses
+from tfcovr_utils.training.settings import COMPOSED, COVR_LOSS, STAGE2
+from tfcovr_utils.training.stage2 import contrast
 
 FIXTURE = load_file(Path(__file__).parent / "fixtures" / "hn_nce.safetensors")
 CONFIG = json.loads((Path(__file__).parent / "fixtures" / "hn_nce.json").read_text())["config"]
@@ -90,6 +93,16 @@ def test_hn_nce_equals_fixture_in_float64_and_official_exchanged(t, b, tau, beta
     swapped = losses.hn_nce_official(target, query, tau, beta)
     assert paper.item() == pytest.approx(FIXTURE["output.paper"][t, b].item(), abs=1e-9)
     assert swapped.item() == pytest.approx(FIXTURE["output.official_swapped"][t, b].item(), rel=TOLERANCE)
+
+
+def test_peers_rows_train_with_the_numbers_of_their_own_code():
+    """CoVR, ECDE and BSE-CoVR: HardNegativeNCE at temperature 0.07 and beta 0.5, as released."""
+    row = replace(STAGE2["paper"], **COVR_LOSS)
+    assert row == COMPOSED["paper"]
+    found = contrast(FIXTURE["input.query"], FIXTURE["input.target"], row).item()
+    at = CONFIG["tau"].index(row.temperature), CONFIG["beta"].index(row.beta)
+    assert found == pytest.approx(FIXTURE["output.official"][at].item(), rel=TOLERANCE)
+    assert abs(found - FIXTURE["output.paper"][at].item()) > 1000 * TOLERANCE
 
 
 def test_info_nce_is_twice_the_cross_entropy_of_the_fixture():
@@ -177,10 +190,10 @@ def test_order_of_the_batch_changes_nothing(name):
 def test_half_precision_is_finite_and_near_float64_at_a_low_temperature(name, dtype):
     # The own target is the best row, the very worst, or hardly told apart (every similarity near 100, exp
     # overflows).
-    for spread, contrast in ((1.0, 1.0), (1.0, -1.0), (0.05, 1.0), (0.05, -1.0)):
+    for spread, sign in ((1.0, 1.0), (1.0, -1.0), (0.05, 1.0), (0.05, -1.0)):
         query, other = unit_batch(16, 8, seed=4)
         query = F.normalize(other[:1] + spread * query, dim=1).to(dtype)
-        target = (contrast * query).clone()
+        target = (sign * query).clone()
         value, grad = gradient(lambda q, target=target: EVERY_LOSS[name](q, target, 0.01), query)
         exact, exact_grad = gradient(
             lambda q, target=target: EVERY_LOSS[name](q, target.double(), 0.01), query.double()

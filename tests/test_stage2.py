@@ -15,7 +15,7 @@ from tfcovr_utils.training import losses
 from tfcovr_utils.training.fusion import Fusion, unit
 from tfcovr_utils.training.loop import Plan, Run, learning_rate
 from tfcovr_utils.training.settings import STAGE2, change
-from tfcovr_utils.training.stage2 import Stage2Data, fit_fusion
+from tfcovr_utils.training.stage2 import Stage2Data, contrast, fit_fusion
 
 SMALL = replace(STAGE2["smoke"], batch=16, steps=24, select_every=8, projection_dim=16, hidden_dim=32)
 CLIPS, TEXTS, TRIPLETS, DIM = 40, 6, 96, 8
@@ -146,6 +146,24 @@ def test_the_loss_is_the_one_that_is_named(loss, pull_all):
     expected = {name: value.item() for name, value in loss_of_step(fusion, settings, labels).items()}
     assert curve["loss"].item() == pytest.approx(expected[loss], rel=1e-4)
     assert all(abs(expected[loss] - value) > 1e-2 for name, value in expected.items() if name != loss)
+
+
+@pytest.mark.parametrize("loss", ["hn_nce_official", "info_nce"])
+def test_captions_take_their_share_of_the_loss(loss):
+    """CoVR's si_ti+si_tc is a share of a half; without captions the settings are refused."""
+    settings = replace(SMALL, loss=loss, beta=0.5, dropout=0.0, batch=TRIPLETS, steps=1, lr=1e-12)
+    captions = unit(torch.randn(TRIPLETS, DIM, generator=torch.Generator().manual_seed(3)))
+    video, texts, target, rows = problem()
+    for share in (0.5, 0.2):
+        given = replace(settings, caption_weight=share)
+        fusion, curve = fit_fusion(Stage2Data(*problem(), target_captions=captions), given)
+        query_emb = fusion(video[rows[:, 0]], texts, rows[:, 1])
+        si_ti = contrast(query_emb, fusion.embed_target(target), settings).item()
+        si_tc = contrast(query_emb, captions, settings).item()
+        assert curve["loss"].item() == pytest.approx((1 - share) * si_ti + share * si_tc, rel=1e-4)
+        assert abs(si_ti - si_tc) > 0.1
+        with pytest.raises(ValueError, match=f"caption_weight is {share} without target_captions"):
+            fit(given)
 
 
 def test_the_rate_follows_its_schedule():

@@ -16,7 +16,7 @@ from ..encoders.base import hide_progress_bars
 from ..encoders.tokens import Tokens
 from ..machine.tensors import read_weights, write_weights
 from ..training.fusion import unit
-from ..training.settings import COMPOSED
+from ..training.settings import COMPOSED, COVR_LOSS
 from ..training.stage2 import fit_fusion
 from .base import Fitted, Method, Setting
 from .composed import Composed, Way
@@ -27,7 +27,6 @@ from .fits import facts_of, fit_mlp, fit_zero_shot, read_inputs
 BATCH = 64  # clips read together with a text in one pass
 WHOLE = {"max_words": None, "max_tokens": 512}  # options that keep dense modifications from being cut
 MEAN_FILE = "target_mean.safetensors"  # beside a trained method's weights
-BSE_LOSS = {"loss": "hn_nce", "beta": 0.5}  # as in its released code
 
 
 class QueryReader(EncoderFeatures):
@@ -57,8 +56,8 @@ def fit_composed(
     """Read queries as `way` says; train that first, or load a checkpoint.
 
     captions: score a gallery clip by the mean of the query's similarity to the clip and to its description,
-    read alone: CoVR's si_ti + si_tc, halved. The second is 0 for a clip without a description. changes: to
-    the profile's settings. options: of the encoder.
+    read alone; the second is 0 for a clip without a description. changes: to the profile's settings.
+    options: of the encoder.
     """
     reader = QueryReader(setting, encoder_name, way, **options)
     facts = reader.facts | ({"written_by": way.writer} if way.described or captions else {})
@@ -117,6 +116,11 @@ def _train(setting: Setting, reader: QueryReader, changes: dict) -> tuple[Compos
     settings = replace(setting.stage2 or COMPOSED[setting.profile.name], **changes)
     inputs.query_video = torch.arange(len(inputs.clip_ids), device=reader.device)
     data = inputs.training_data()
+    if settings.caption_weight:  # a clip without a description is its own
+        written = describe(setting, inputs.clip_ids, reader.way.writer)
+        missing = torch.tensor([text == "" for text in written])[:, None]
+        captions = torch.where(missing, inputs.target[:, : reader.encoder.dim].cpu(), reader.texts(written))
+        data = replace(data, target_captions=unit(captions).to(reader.device))
     if settings.centre:
         model.set_mean(inputs.target[data.triplets[:, 2].unique()])
     model, curve = fit_fusion(data, settings, setting.seed, validate, model)
@@ -170,7 +174,7 @@ _trained = partial(Method, seeded=True)
 _BLIP2 = partial(Features, encoder_name="blip2")
 _blip2_zs, _blip2_mlp = partial(fit_zero_shot, make=_BLIP2), partial(fit_mlp, make=_BLIP2)
 _blip, _blip2 = partial(fit_composed, encoder_name="blip"), partial(fit_composed, encoder_name="blip2")
-_bse = partial(_blip, train=True, changes=BSE_LOSS, **WHOLE)
+_bse = partial(_blip, train=True, changes=COVR_LOSS, **WHOLE)
 _bind_zs = partial(fit_zero_shot, make=partial(VideoFeatures, encoder_name="languagebind"))
 _AS_IS, _ECDE, _BSE = Way("composed"), Way("composed", "averaged"), Way("composed", "grounded")
 _BSE_ORACLE = replace(_BSE, writer=ORACLE)
@@ -193,6 +197,7 @@ _ORACLE = "As {}, with the description written from the true label: an oracle."
 _TEXT_FT = "As blip2-text-zs, with the Q-Former's text branch trained."
 _VISION_FT = "As blip2-vision-zs, with the ViT and its projection trained; gallery clips stay as they were."
 _CROSS_FT = "As blip-covr-zs, with the text encoder and its cross-attention trained."
+_CAPTIONS_FT = "As blip-covr-ft, trained half towards clips and half towards their descriptions: si_ti+si_tc."
 _ECDE_FT = "As blip-covr-ecde-zs, trained towards clips alone and clips read with their descriptions."
 _BSE_ABOUT = (
     "As blip-covr-ft, with uncut texts, hard negatives, and a description added to every image token."
@@ -215,6 +220,12 @@ COVR_ROWS = (
     _trained("blip2-mlp-1", _FT, _MLP.format("middle frame"), partial(_blip2_mlp, video="middle")),
     _trained("blip2-mlp-15", _FT, _MLP.format("mean frame"), _blip2_mlp),
     _trained("blip-covr-ft", _FT, _CROSS_FT, partial(_blip, way=_AS_IS, train=True)),
+    _trained(
+        "blip-covr-captions-ft",
+        _BEYOND,
+        _CAPTIONS_FT,
+        partial(_blip, way=_AS_IS, train=True, changes={"caption_weight": 0.5}),
+    ),
     _trained("blip2-covr-ft", _BEYOND, _BY_Q_FORMER, partial(_blip2, way=_AS_IS, train=True)),
     _trained("blip-covr-ecde-ft", _FT, _ECDE_FT, partial(_blip, way=_ECDE, train=True)),
     _trained("bse-covr", _FT, _BSE_ABOUT, partial(_bse, way=_BSE)),

@@ -72,6 +72,7 @@ class Stage2Settings:
     loss: str = "info_nce"  # the paper's hn_nce at beta 0; hn_nce_official differs from both
     beta: float = 0.0  # of the hn_nce losses; the official configuration has 0.5, the paper's best is 0
     pull_all: bool = False  # multi_positive: attract all right answers of the batch, not only spare them
+    caption_weight: float = 0.0  # of the target's description in the loss; CoVR's si_ti+si_tc is 0.5
     temperature: float = TEMPERATURE
     lr: float = 1e-5
     weight_decay: float = 0.05  # of all parameters, biases too, as officially
@@ -106,14 +107,14 @@ _SMOKE = replace(_SMALL, batch=64, steps=100, select_every=20)
 STAGE2 = _by_profile(
     _SMOKE, _SMALL, replace(_SMALL, batch=512, steps=3000, select_every=250), Stage2Settings()
 )
-# Models that read clip and text together; "paper" is CoVR's and the paper's.
+# Models that read clip and text together; "paper" is what the code of CoVR, ECDE and BSE-CoVR trains with.
+COVR_LOSS = {"loss": "hn_nce_official", "beta": 0.5}
 _JOINT = Stage2Settings(
     lr=1e-3, batch=64, steps=300, schedule="cosine", warmup=20, centre=True, select_every=50
 )
 _JOINT_SMOKE = replace(_JOINT, batch=32, steps=40, select_every=20)
-COMPOSED = _by_profile(
-    _JOINT_SMOKE, _JOINT, replace(_JOINT, batch=256, steps=3000, select_every=250), Stage2Settings()
-)
+_JOINT_SIM = replace(_JOINT, batch=256, steps=3000, select_every=250)
+COMPOSED = _by_profile(_JOINT_SMOKE, _JOINT, _JOINT_SIM, Stage2Settings(**COVR_LOSS))
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,13 @@ _PAPER_AND_CODE = """
 hard-negative loss | each row weighted by its own negatives | \
 a row's weights are divided by the sums of other rows | loss=hn_nce_official
 beta | 0 is best and the method's | 0.5 by default | beta=0.5
+loss of CoVR, ECDE and BSE-CoVR | hard negatives, beta 0.5 | the same sums of other rows, beta 0.5 | \
+loss=hn_nce_official beta=0.5, as profile paper and the rows of BSE-CoVR have
+captions in CoVR's loss | half of it, where used | loss_terms=si_ti+si_tc: 0.5 each | \
+caption_weight=0.5, the row blip-covr-captions-ft
 text encoder | BLIP-2's, frozen | the Q-Former's text branch from BERT-base, trained | text_tower=trained
+second text encoder | not named | model=aim_clip: the frozen text branch of CLIP RN50 | \
+none: such a checkpoint is refused
 word embeddings | frozen with the tower | tied to a frozen head, so frozen | train_words=True trains them
 query clip | the stage-1 vector | the vector as it is, not unit | \
 unit_video=True makes it unit (default at mini's size)

@@ -31,6 +31,7 @@ class Stage2Data:
     query_video: (N, D) raw clip vectors; texts: (M, Dt) features, or tokens where `tower` trains, a module of
     (input_ids, attention_mask) -> (M, Dt); target: (N2, D) raw; triplets: (R, 3) int64 rows of the three.
     target_labels: (N2,) int64, needed by multi_positive: targets of one label answer the same queries.
+    target_captions: (N2, E) unit vectors of the targets' descriptions, needed by caption_weight.
     """
 
     query_video: torch.Tensor
@@ -38,6 +39,7 @@ class Stage2Data:
     target: torch.Tensor
     triplets: torch.Tensor
     target_labels: torch.Tensor | None = None
+    target_captions: torch.Tensor | None = None
     tower: nn.Module | None = None
 
 
@@ -90,9 +92,13 @@ def loss_of(fusion: Fusion, data: Stage2Data, rows: torch.Tensor, settings: Stag
         query_emb = fusion(data.query_video[own[:, 0]], data.texts, own[:, 1])
         query_emb = processes.gather_with_gradient(query_emb)  # (B, D)
         label = None if data.target_labels is None else data.target_labels[rows[:, 2]]
+        views = fusion.target_views(data.target[own[:, 2]])
+        if share := settings.caption_weight:
+            views = [((1 - share) * weight, target_emb) for weight, target_emb in views]
+            views.append((share, data.target_captions[own[:, 2]]))
         return sum(
             weight * contrast(query_emb, processes.gather_with_gradient(target_emb), settings, label)
-            for weight, target_emb in fusion.target_views(data.target[own[:, 2]])
+            for weight, target_emb in views
         )
 
 
@@ -165,13 +171,19 @@ def _check(data: Stage2Data, settings: Stage2Settings) -> None:
         raise ValueError(
             "loss is 'multi_positive' without target_labels; pass the label of each target, (N2,) int64."
         )
+    if settings.caption_weight and data.target_captions is None:
+        raise ValueError(
+            f"caption_weight is {settings.caption_weight} without target_captions; set it to 0, or train the "
+            "row that reads descriptions, blip-covr-captions-ft."
+        )
 
 
 def _hash_data(data: Stage2Data) -> str:
     """Hash what is trained on: a run on other data must not resume from its checkpoint."""
     digest = hashlib.sha256()
     texts = data.texts.input_ids if isinstance(data.texts, Tokens) else data.texts
-    for tensor in (data.query_video, data.target, data.triplets, texts):
+    tensors = (data.query_video, data.target, data.triplets, texts, data.target_captions)
+    for tensor in (tensor for tensor in tensors if tensor is not None):
         digest.update(str(tuple(tensor.shape)).encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()
