@@ -176,7 +176,7 @@ def test_a_model_is_the_same_after_a_file(tmp_path, pooling):
 
 def test_what_cannot_be_trained_is_refused():
     data = ordered_triplets()
-    with pytest.raises(ValueError, match="'last' is not known; choose one of mean, text"):
+    with pytest.raises(ValueError, match="pooling is 'last'; choose one of mean, text"):
         fit_single_stage(**data, settings=replace(QUICK, pooling="last"))
     data["label_idx"][3] = -1
     with pytest.raises(ValueError, match="1 of 80 clips have none of 4 labels"):

@@ -13,8 +13,9 @@ from tfcovr_utils.encoders.tokens import Tokens
 from tfcovr_utils.metrics.ranking import average_precision_at
 from tfcovr_utils.training import losses
 from tfcovr_utils.training.fusion import Fusion, unit
+from tfcovr_utils.training.kinds import change
 from tfcovr_utils.training.loop import Plan, Run, learning_rate
-from tfcovr_utils.training.settings import STAGE2, change
+from tfcovr_utils.training.settings import STAGE2
 from tfcovr_utils.training.stage2 import Stage2Data, contrast, fit_fusion
 
 SMALL = replace(STAGE2["smoke"], batch=16, steps=24, select_every=8, projection_dim=16, hidden_dim=32)
@@ -367,8 +368,8 @@ def test_settings_are_changed_by_name_and_kind():
     for text, message in [
         ("learning_rate=1", "no setting of this stage; choose one of loss"),
         ("temprature=1", "did you mean temperature"),
-        ("steps=1.5", "'steps=1.5' is not a value of steps; give one of type int"),
-        ("centre=yes", "type bool, such as centre=True"),
+        ("steps=1.5", "'steps=1.5' is not a value of steps; give a whole number from 0"),
+        ("centre=yes", "give True or False, such as centre=False"),
         ("batch", "'batch' is not a value"),
         ("loss=nce", "loss is 'nce'; choose one of info_nce"),
         ("lr=0", "lr is 0.0; give"),

@@ -130,8 +130,8 @@ def teach(options: argparse.Namespace) -> None:
     from ..benchmark import Benchmark
     from ..machine import processes
     from ..machine.files import replacing, write_json
+    from ..training.kinds import change
     from ..training.recipes import RECIPES, default_settings
-    from ..training.settings import change
     from ..training.teaching import TrainingClips, learn
 
     if options.recipe == "list":
@@ -190,7 +190,8 @@ def train(options: argparse.Namespace) -> None:
 def _train_on_release(options: argparse.Namespace) -> None:
     from ..machine import processes
     from ..training import from_release
-    from ..training.settings import STAGE2, change
+    from ..training.kinds import change
+    from ..training.settings import STAGE2
     from ..training.towers import BERT
 
     scores = from_release.run(
@@ -214,8 +215,9 @@ def _train_on_benchmark(options: argparse.Namespace) -> None:
     from ..encoders import load_encoder
     from ..machine import processes
     from ..machine.files import write_json, write_table
+    from ..training.kinds import change
     from ..training.loop import Run
-    from ..training.settings import STAGE2, change
+    from ..training.settings import STAGE2
     from ..training.stage2 import fit_fusion
     from ..training.stage2_inputs import from_encoder, token_reader
     from ..training.towers import BERT, load_text_tower

@@ -1,52 +1,45 @@
 """The settings of stage 1, stage 2 and the single stage, for each profile.
 
 `paper` follows the paper's words, and the official code where the paper gives no value. Where the two differ,
-a setting says so; `dataclasses.replace` or `--set key=value` chooses it.
+a setting says so; `dataclasses.replace` or `--set key=value` chooses it; `kinds` says what each takes.
 """
 
-import ast
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import pandas as pd
 
+from .kinds import Count, Positive, Rate, Ratio, Settings, Share, Weight, Whole, Width
 from .losses import TEMPERATURE
-
-CHOICES = {
-    "loss": ("info_nce", "hn_nce", "hn_nce_official", "multi_positive"),
-    "schedule": ("cosine_epoch", "cosine", "constant"),
-    "text_tower": ("frozen", "trained"),
-    "precision": ("float32", "bf16"),
-}
 
 
 @dataclass(frozen=True)
-class Stage1Settings:
+class Stage1Settings(Settings):
     """Settings of stage 1; the defaults are those of the official code, whose head starts from smaller
     weights."""
 
-    epochs: int = 100
-    batch: int = 64
-    lr: float = 1e-5
-    weight_decay: float = 0.05  # not of parameters with one dimension, nor of embeddings over time
-    warm_up: float = 0.025  # share of the steps: 2.5 of 100 epochs
-    label_smoothing: float = 0.0
-    adapter_ratio: float = 0.25  # width of AIM's adapters, as a share of the tower's
-    num_tadapter: int = 1  # 2 as officially on Something-Something, with scale 1
-    scale: float = 0.5  # of the joint adapter
-    drop_path: float = 0.2
-    head_dropout: float = 0.5  # of the clip feature before the heads
+    epochs: Count = 100
+    batch: Count = 64
+    lr: Positive = 1e-5
+    weight_decay: Weight = 0.05  # not of parameters with one dimension, nor of embeddings over time
+    warm_up: Share = 0.025  # share of the steps: 2.5 of 100 epochs
+    label_smoothing: Share = 0.0
+    adapter_ratio: Ratio = 0.25  # width of AIM's adapters, as a share of the tower's
+    num_tadapter: Literal[1, 2] = 1  # 2 as officially on Something-Something, with scale 1
+    scale: Weight = 0.5  # of the joint adapter
+    drop_path: Rate = 0.2
+    head_dropout: Rate = 0.5  # of the clip feature before the heads
     gradient_checkpointing: bool = False  # recompute AIM's layers in the backward pass: saves memory
     compile: bool = False  # AIM by torch.compile: minutes to start, faster steps on a GPU
-    augment: str = "crop"  # or none; pixels only
-    factor_weight: float = 0.0  # of the attributes' heads, where the reader has them
-    contrast_weight: float = 0.0  # of supervised contrast between clip features
-    contrast_temperature: float = 0.1
+    augment: Literal["crop", "none"] = "crop"  # of pixels only
+    factor_weight: Weight = 0.0  # of the attributes' heads, where the reader has them
+    contrast_weight: Weight = 0.0  # of supervised contrast between clip features
+    contrast_temperature: Positive = 0.1
     shuffle_frames: bool = False  # a control: a new order of the frames each time a clip is read
-    clip_norm: float = 1.0  # largest norm of the gradient
-    precision: str = "auto"  # float32, bf16, or bf16 where the machine computes it faster
-    save_every_s: float = 60.0  # seconds between checkpoints within an epoch
+    clip_norm: Weight = 1.0  # largest norm of the gradient
+    precision: Literal["auto", "float32", "bf16"] = "auto"  # bf16 where the machine computes it faster
+    save_every_s: Weight = 60.0  # seconds between checkpoints within an epoch
 
 
 def _by_profile(smoke, mini, sim, paper) -> dict:
@@ -65,40 +58,33 @@ STAGE1_READERS = _by_profile(replace(_READERS, epochs=6, batch=32), _READERS, _R
 
 
 @dataclass(frozen=True)
-class Stage2Settings:
+class Stage2Settings(Settings):
     """Settings of stage 2; the defaults are the paper's, and the official code's where the paper gives
     none."""
 
-    loss: str = "info_nce"  # the paper's hn_nce at beta 0; hn_nce_official differs from both
-    beta: float = 0.0  # of the hn_nce losses; the official configuration has 0.5, the paper's best is 0
+    loss: Literal["info_nce", "hn_nce", "hn_nce_official", "multi_positive"] = "info_nce"  # hn_nce at beta 0
+    beta: Weight = 0.0  # of the hn_nce losses; the official configuration has 0.5, the paper's best is 0
     pull_all: bool = False  # multi_positive: attract all right answers of the batch, not only spare them
-    caption_weight: float = 0.0  # of the target's description in the loss; CoVR's si_ti+si_tc is 0.5
-    temperature: float = TEMPERATURE
-    lr: float = 1e-5
-    weight_decay: float = 0.05  # of all parameters, biases too, as officially
-    batch: int = 512
-    epochs: int = 5  # official configuration; its README tests with 100
-    steps: int = 0  # instead of epochs, where above 0
-    schedule: str = "cosine_epoch"  # the rate changes each epoch (official); "cosine" each step
-    warmup: int = 0  # steps of linear warm-up
-    projection_dim: int = 3072
-    hidden_dim: int = 6144
-    dropout: float = 0.5
-    text_tower: str = "frozen"  # the paper's words; the official code trains it
+    caption_weight: Share = 0.0  # of the target's description in the loss; CoVR's si_ti+si_tc is 0.5
+    temperature: Positive = TEMPERATURE
+    lr: Positive = 1e-5
+    weight_decay: Weight = 0.05  # of all parameters, biases too, as officially
+    batch: Count = 512
+    epochs: Count = 5  # official configuration; its README tests with 100
+    steps: Whole = 0  # instead of epochs, where above 0
+    # The rate changes each epoch (official), or each step ("cosine").
+    schedule: Literal["cosine_epoch", "cosine", "constant"] = "cosine_epoch"
+    warmup: Whole = 0  # steps of linear warm-up
+    projection_dim: Width = 3072
+    hidden_dim: Width = 6144
+    dropout: Rate = 0.5
+    text_tower: Literal["frozen", "trained"] = "frozen"  # the paper's words; the official code trains it
     train_words: bool = False  # a trained tower's word embeddings too; officially tied to a frozen head
     centre: bool = False  # subtract the training means of clips, targets and text features
     unit_video: bool = False  # scale the query's clip vector to length 1
     use_video: bool = True  # False: a control that reads the text alone
-    select_every: int = 0  # steps between validations; 0 is an epoch
-    precision: str = "float32"  # bf16: mixed precision, without the scaling that the official 16-mixed needs
-
-    def __post_init__(self):
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(choices)}.")
-        for name in ("batch", "lr", "temperature", "projection_dim", "hidden_dim"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; give a number above 0.")
+    select_every: Whole = 0  # steps between validations; 0 is an epoch
+    precision: Literal["float32", "bf16"] = "float32"  # bf16 needs no scaling, unlike the official 16-mixed
 
 
 _SMALL = Stage2Settings(lr=1e-3, batch=256, steps=500, schedule="cosine", projection_dim=256, hidden_dim=512)
@@ -118,24 +104,24 @@ COMPOSED = _by_profile(_JOINT_SMOKE, _JOINT, _JOINT_SIM, Stage2Settings(**COVR_L
 
 
 @dataclass(frozen=True)
-class SingleStageSettings:
+class SingleStageSettings(Settings):
     """Settings of the single stage; sizes and rates are those of the two stages at mini's size."""
 
-    steps: int = 500
-    batch: int = 128  # triplets
-    lr: float = 2e-3
-    weight_decay: float = 0.05
-    warm_up: float = 0.1  # share of the steps
+    steps: Count = 500
+    batch: Count = 128  # triplets
+    lr: Positive = 2e-3
+    weight_decay: Weight = 0.05
+    warm_up: Share = 0.1  # share of the steps
     multi_positive: bool = True  # targets of one label are no negatives of each other
-    temperature: float = TEMPERATURE
-    label_weight: float = 1.0  # of classification, added to contrast
-    label_smoothing: float = 0.1
-    pooling: str = "mean"  # of the query clip's frames; "text" weighs them by what the instruction asks
-    projection_dim: int = 256
-    hidden_dim: int = 512
-    dropout: float = 0.3  # of the fusion
-    clip_norm: float = 1.0  # largest norm of the gradient
-    select_every: int = 50  # steps between validations
+    temperature: Positive = TEMPERATURE
+    label_weight: Weight = 1.0  # of classification, added to contrast
+    label_smoothing: Share = 0.1
+    pooling: Literal["mean", "text"] = "mean"  # of the query clip's frames; the text may weigh them
+    projection_dim: Width = 256
+    hidden_dim: Width = 512
+    dropout: Rate = 0.3  # of the fusion
+    clip_norm: Weight = 1.0  # largest norm of the gradient
+    select_every: Count = 50  # steps between validations
 
 
 _SINGLE_SMOKE = SingleStageSettings(steps=100, batch=64, select_every=20)
@@ -154,34 +140,6 @@ def vary_loss(stage2: Stage2Settings, betas: Sequence[float]) -> dict[str, dict]
     losses["multi-positive"] = replace(stage2, loss="multi_positive")
     losses["multi-positive-pulled"] = replace(stage2, loss="multi_positive", pull_all=True)
     return {f"tfcovr-base-{name}": {"stage2": settings} for name, settings in losses.items()}
-
-
-def change(settings, changes: list[str]):
-    """Apply `key=value` strings to settings of either stage; a value keeps the type of the one it replaces.
-
-    >>> change(STAGE2["mini"], ["lr=0.01", "centre=False"]).lr
-    0.01
-    """
-    known = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    changed = {}
-    for text in changes:
-        key, _, value = text.partition("=")
-        if key not in known:
-            close = get_close_matches(key, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}."
-            raise ValueError(f"{key!r} is no setting of this stage; {hint}")
-        kind = type(known[key])
-        try:
-            read = value if kind is str else ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            read = None
-        if kind is float and type(read) is int:
-            read = float(read)
-        if type(read) is not kind:
-            example = f"type {kind.__name__}, such as {key}={known[key]}"
-            raise ValueError(f"{text!r} is not a value of {key}; give one of {example}.")
-        changed[key] = read
-    return replace(settings, **changed)
 
 
 _PAPER_AND_CODE = """

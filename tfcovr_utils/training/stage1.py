@@ -3,6 +3,8 @@
 It trains the paper's AIM from pixels, or readers that go past it from frame features in memory.
 """
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -73,6 +75,7 @@ def fit_stage1(
     if model.backbone is not None:
         model.backbone.gradient_checkpointing = settings.gradient_checkpointing
         if settings.compile:
+            _check_compiler()
             model.backbone.compile()
 
     def draw(step: int) -> tuple[np.ndarray, torch.Tensor]:
@@ -190,6 +193,15 @@ def read_clips(
     read = [model(clips.batch(rows[at : at + batch]).to(device)) for at in range(0, len(rows), batch)]
     features, logits = zip(*((clip.float().cpu(), by_head["label"].float().cpu()) for clip, by_head in read))
     return torch.cat(features), torch.cat(logits)
+
+
+def _check_compiler() -> None:
+    compilers = [os.environ.get("CXX"), "g++", "clang++", "cl"]
+    if not any(name and shutil.which(name) for name in compilers):
+        raise ValueError(
+            "compile is True, and no C++ compiler is on the PATH, which torch.compile needs; install g++ or "
+            "clang++, or set compile=False."
+        )
 
 
 def _check(model: Stage1, data: Stage1Data, settings: Stage1Settings) -> None:

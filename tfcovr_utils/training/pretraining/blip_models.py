@@ -19,6 +19,7 @@ from transformers import (
 
 from ...encoders.tokens import Tokens
 from ...rendering.pretraining_pictures import SIZE
+from ..kinds import Count, Depth, Positive, Width
 from .captioned import Pretraining
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]"]
@@ -29,15 +30,15 @@ NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 class BlipPretraining(Pretraining):
     """Size of the three models and of their training; they share widths and pictures."""
 
-    text_layers: int = 2
-    qformer_layers: int = 2  # the first with cross-attention
-    query_tokens: int = 8
-    positions: int = 256  # enough for a dense text of 120 words
-    steps: int = 3000
-    qformer_steps: int = 2000
-    captioner_steps: int = 1500
-    batch: int = 96
-    temperature: float = 0.07
+    text_layers: Depth = 2
+    qformer_layers: Depth = 2  # the first with cross-attention
+    query_tokens: Width = 8
+    positions: Width = 256  # enough for a dense text of 120 words
+    steps: Count = 3000
+    qformer_steps: Count = 2000
+    captioner_steps: Count = 1500
+    batch: Count = 96
+    temperature: Positive = 0.07
 
 
 def build_word_tokenizer(texts: list[str]) -> BertTokenizer:

@@ -21,11 +21,13 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ...encoders.base import normalise
 from ...labels import label_text
-from ...machine.files import replacing, replacing_files
+from ...machine.files import explain_write_errors, replacing, replacing_files
 from ...profiles import ROOT
 from ...rendering.captions import caption
+from ...rendering.pretraining_pictures import SIZE, SOURCES, render_pictures
 from ...rendering.skills import SKILLS
 from ...texts import read_table
+from ..kinds import Count, Depth, Positive, Settings, Share, Weight, Whole, Width
 from ..loop import Plan, Run, train
 
 FACTS = ("place", "shape", "head", "chest", "arms", "phase")
@@ -54,22 +56,28 @@ CAPTIONED = "each with a caption of what that frame shows"
 
 
 @dataclass(frozen=True)
-class Pretraining:
+class Pretraining(Settings):
     """Size of a model and of its training."""
 
-    width: int = 128
-    layers: int = 4
-    heads: int = 4
-    patch: int = 16
-    text_layers: int = 3
-    projection: int = 128
-    steps: int = 5000
-    batch: int = 128
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    warm_up: int = 200
-    kept_facts: float = 0.6  # share of a picture's facts that its caption mentions
-    seed: int = 0
+    width: Width = 128
+    layers: Depth = 4
+    heads: Width = 4
+    patch: Width = 16
+    text_layers: Depth = 3
+    projection: Width = 128
+    steps: Count = 5000
+    batch: Count = 128
+    lr: Positive = 1e-3
+    weight_decay: Weight = 0.05
+    warm_up: Count = 200
+    kept_facts: Share = 0.6  # share of a picture's facts that its caption mentions
+    seed: Whole = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, whole, part in (("heads", "width", self.width), ("patch", "pictures' side", SIZE)):
+            if part % getattr(self, name):
+                raise ValueError(f"{name} is {getattr(self, name)}; give a divisor of the {whole}, {part}.")
 
     @property
     def tower(self) -> dict[str, int]:
@@ -99,6 +107,15 @@ class Pictures:
         return [caption({name: value}) for name in FACTS for value in self.facts[name].unique()]
 
 
+def render(out: Path, sources: int | None) -> tuple[np.ndarray, pd.DataFrame]:
+    """Render the pictures and their facts, once it is sure that the weights' folder can be written."""
+    if sources is not None and sources < 1:
+        raise ValueError(f"sources is {sources}; give a whole number from 1, such as {SOURCES}.")
+    with explain_write_errors(out):
+        Path(out).mkdir(parents=True, exist_ok=True)
+    return render_pictures(SOURCES if sources is None else sources)
+
+
 def vocabulary_texts() -> list[str]:
     """List the labels and modification texts, from which a tokenizer learns words; no picture goes with
     them."""
@@ -122,6 +139,8 @@ def draw_strings(words: list[str], number: int, rng: np.random.Generator) -> lis
 
 def draw_batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Draw rows of a batch, each row once an epoch; sorted, since frames are on disk."""
+    if n < size:
+        raise ValueError(f"there are {n} pictures and a batch takes {size}; render more sources.")
     while True:
         order = rng.permutation(n)
         for start in range(0, n - size + 1, size):

@@ -22,7 +22,7 @@ from transformers import BertTokenizer, BlipImageProcessor
 
 from ...encoders.tokens import Tokens, official_text, tokenise
 from ...rendering.captions import caption
-from ...rendering.pretraining_pictures import SIZE, SOURCES, render_pictures
+from ...rendering.pretraining_pictures import SIZE
 from ..loop import seeded
 from . import captioned
 from .blip_models import (
@@ -195,8 +195,8 @@ def run(
 ) -> dict:
     """Train the small models, write a folder for each, and return their reports."""
     given = {"steps": steps, "qformer_steps": qformer_steps}
-    settings = BlipPretraining(**{name: value for name, value in given.items() if value})
-    models, tokenizer, reports = pretrain(settings, *render_pictures(sources or SOURCES))
+    settings = BlipPretraining(**{name: value for name, value in given.items() if value is not None})
+    models, tokenizer, reports = pretrain(settings, *captioned.render(out, sources))
     for name, model in models.items():
         save(name, model, tokenizer, reports[name], out / name)
     return reports

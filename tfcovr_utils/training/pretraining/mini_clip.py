@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import nn
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from ...rendering.pretraining_pictures import SIZE, SOURCES, render_pictures
+from ...rendering.pretraining_pictures import SIZE
 from ..loop import seeded
 from . import captioned
 from .captioned import CAPTIONED, Pictures, Pretraining, WordReader
@@ -113,8 +113,8 @@ def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
 
 def run(out: Path, steps: int | None = None, sources: int | None = None) -> dict:
     """Train the small CLIP, write its weights and card, and return the report."""
-    settings = Pretraining(**({"steps": steps} if steps else {}))
-    frames, facts = render_pictures(sources or SOURCES)
+    settings = Pretraining(**({} if steps is None else {"steps": steps}))
+    frames, facts = captioned.render(out, sources)
     started = time.monotonic()
     model, tokenizer, curve = pretrain(settings, frames, facts)
     save(model, tokenizer, out)
