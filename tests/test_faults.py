@@ -460,7 +460,7 @@ def test_weights_and_their_description_are_of_one_run(tmp_path, monkeypatch, mom
     try:
         found = Fusion.load(tmp_path)
     except FileNotFoundError as error:
-        assert "holds no config.json of a trained fusion; train one there" in str(error)
+        assert "holds no config.json of a fusion; give the folder" in str(error)
     else:
         assert any(
             test_stage2.same(found, one) for one in (old.eval(), new.eval()) if one.config == found.config

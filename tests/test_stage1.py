@@ -282,7 +282,7 @@ def test_a_reader_is_the_same_after_a_file(tmp_path):
         assert torch.equal(model.reader(features)[0], read(features)[0])
     longer = torch.cat([features, features], 1)  # another number of frames: positions are interpolated
     assert read(longer)[0].shape == (160, 16)
-    with pytest.raises(FileNotFoundError, match="tfcovr teach"):
+    with pytest.raises(FileNotFoundError, match="no reader.json of a reader; give the folder"):
         ClipReader.load(tmp_path / "nothing")
 
 

@@ -167,7 +167,7 @@ def read_json(path: Path):
     """Read what `write_json` wrote."""
     try:
         return json.loads(Path(path).read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
 
 

@@ -16,7 +16,7 @@ from .hashing import digest_tensors
 _CONTENT = "content"  # key of a hash in the metadata, since safetensors itself keeps no checksum
 _UNREADABLE = (
     *(zipfile.BadZipFile, pickle.UnpicklingError, NotImplementedError),
-    *(RuntimeError, EOFError, ValueError, KeyError),
+    *(RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, IsADirectoryError),
 )
 
 
@@ -67,6 +67,8 @@ def read_checkpoint(path: Path, identity: dict) -> dict:
         saved = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         damaged = type(error).__name__
+    if not damaged and not (isinstance(saved, dict) and isinstance(saved.get("identity", {}), dict)):
+        damaged = f"it holds a {type(saved).__name__}"
     if damaged:
         raise ValueError(
             f"{path} is damaged or cut short ({damaged}), so no run can resume from it; remove it, and the "

@@ -75,8 +75,7 @@ def run(
 
 
 def find_embeddings(release: Path) -> Path:
-    """Find the one file of AIM embeddings in a release, a .pkl with aim and embedding in its name, at any
-    depth."""
+    """Find the one file of AIM embeddings, a .pkl with aim and embedding in its name, at any depth."""
     paths = sorted(Path(release).rglob("*.pkl"))
     found = [path for path in paths if "aim" in path.name.lower() and "embedding" in path.name.lower()]
     if len(found) != 1:
@@ -91,8 +90,7 @@ def find_embeddings(release: Path) -> Path:
 def read_inputs(
     release: Path, embeddings: Path, read: ReadTexts, tower: TextTower | None, device: torch.device | str
 ) -> Inputs:
-    """Read a release for stage 2; `read` and `tower` as in `Inputs`. A clip is the mean of its frames'
-    embeddings."""
+    """Read a release for stage 2, `read` and `tower` as in `Inputs`; a clip is the mean of its frames."""
     benchmark = Benchmark(**read_release(release))
     pooled = {
         clip_id: torch.from_numpy(array).reshape(-1, array.shape[-1]).mean(0)

@@ -12,8 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..encoders.tokens import Tokens
-from ..machine.files import read_json, replacing_files, write_json
-from ..machine.tensors import read_weights, write_weights
+from .model_folder import load_model, save_model
 from .towers import TextTower, read_tokens, tower_config
 
 
@@ -40,13 +39,8 @@ class Combiner(nn.Module):
         self.image_projection_layer = nn.Linear(feature_dim, projection_dim)
         self.combiner_layer = nn.Linear(2 * projection_dim, hidden_dim)
         self.output_layer = nn.Linear(hidden_dim, feature_dim)
-        gate = (
-            nn.Linear(2 * projection_dim, hidden_dim),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden_dim, 1),
-        )
-        self.dynamic_scalar = nn.Sequential(*gate, nn.Sigmoid())
+        enter, leave = nn.Linear(2 * projection_dim, hidden_dim), nn.Linear(hidden_dim, 1)
+        self.dynamic_scalar = nn.Sequential(enter, nn.ReLU(), nn.Dropout(dropout), leave, nn.Sigmoid())
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, video: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
@@ -90,8 +84,7 @@ class Fusion(nn.Module):
             self.register_buffer(name, torch.zeros(size))
 
     def set_means(self, video: torch.Tensor, target: torch.Tensor, text: torch.Tensor | None) -> None:
-        """Keep the means of training vectors (N, D) each; a trained tower's features have no fixed mean
-        (None)."""
+        """Keep the means of training vectors (N, D); None for a trained tower's features, which move."""
         for mean, vectors in ((self.video_mean, video), (self.target_mean, target), (self.text_mean, text)):
             if vectors is not None:
                 mean.copy_(vectors.mean(0))
@@ -134,21 +127,14 @@ class Fusion(nn.Module):
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
         tower = None if self.tower is None else self.tower.config.to_dict()
-        with replacing_files(folder, "config.json") as temporary:
-            write_weights(self.state_dict(), temporary / "model.safetensors")
-            write_json(self.config | {"tower": tower}, temporary / "config.json")
+        save_model(self, self.config | {"tower": tower}, folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Fusion":
         """Read what `save_pretrained` wrote, in eval mode."""
-        folder = Path(folder)
-        if not (folder / "config.json").exists():
-            raise FileNotFoundError(
-                f"{folder} holds no config.json of a trained fusion; train one there with `tfcovr train`."
-            )
-        config = read_json(folder / "config.json")
-        config.pop("use_text", None)  # True in files of earlier versions
-        sizes = config.pop("tower")
-        fusion = cls(**config, tower=None if sizes is None else TextTower(tower_config(**sizes)))
-        fusion.load_state_dict(read_weights(folder / "model.safetensors"))
-        return fusion.eval()
+
+        def build(config: dict) -> Fusion:
+            sizes = {name: value for name, value in config.items() if name not in ("tower", "use_text")}
+            return cls(**sizes, tower=config["tower"] and TextTower(tower_config(**config["tower"])))
+
+        return load_model(build, "a fusion", folder)

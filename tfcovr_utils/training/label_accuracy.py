@@ -26,8 +26,7 @@ def accuracies(logits: torch.Tensor, label_idx: np.ndarray) -> dict[str, float]:
 
 
 def attribute_classes(labels: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
-    """Get the attributes in which labels differ: their values as strings, and the class (C,) of each
-    label."""
+    """Get the attributes in which labels differ: their values, and the class (C,) of each label."""
     attributes = [vars(Attributes.from_json(text)) for text in labels["attributes"]]
     values, classes = {}, {}
     for name in attributes[0]:
@@ -38,8 +37,7 @@ def attribute_classes(labels: pd.DataFrame) -> tuple[dict[str, list[str]], dict[
 
 
 def accuracy_by_attribute(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame) -> pd.DataFrame:
-    """Compare how often the predicted label has the right value of each attribute with the commonest
-    value's share."""
+    """Compare how often each attribute is right with the share of its commonest value."""
     guess, rows = logits.argmax(1).numpy(), []
     for name, classes in attribute_classes(labels)[1].items():
         truth = classes[label_idx]
@@ -49,8 +47,7 @@ def accuracy_by_attribute(logits: torch.Tensor, label_idx: np.ndarray, labels: p
 
 
 def confusions(logits: torch.Tensor, label_idx: np.ndarray, labels: pd.DataFrame) -> pd.DataFrame:
-    """Count wrong predictions by pair of labels, most frequent first, with the attributes in which the two
-    differ."""
+    """Count wrong predictions by pair of labels, most frequent first, and name what differs."""
     guess = logits.argmax(1).numpy()
     wrong = guess != label_idx
     pairs = pd.DataFrame({"true": label_idx[wrong], "predicted": guess[wrong]})

@@ -77,7 +77,7 @@ def train(model: nn.Module, optimiser: Optimizer, plan: Plan, run: Run | None = 
     if plan.split_batches:
         processes.copy_weights_from_main(model)
         processes.seed_ranks_apart(plan.seed)
-    state = {"step": 0, "seconds": 0.0, "sums": {}, "curve": [], "best_score": (-math.inf,), "best": None}
+    state = new_state()
     if run.resume and run.checkpoint and processes.broadcast_from_main(Path(run.checkpoint).exists()):
         state = load_checkpoint(run.checkpoint, plan, model, optimiser)
     shown = run.progress and processes.is_main()
@@ -224,10 +224,27 @@ def save_checkpoint(path: Path, plan: Plan, model: nn.Module, optimiser, state: 
 
 
 def load_checkpoint(path: Path, plan: Plan, model: nn.Module, optimiser) -> dict:
-    """Restore model, optimiser and random generators from a checkpoint of the same run; return the loop's
-    state."""
+    """Restore model, optimiser and random generators of the same run; return the loop's state."""
     saved = read_checkpoint(path, plan.identity or {})
-    processes.set_random_states(saved["random"], path)
-    model.load_state_dict(saved["weights"], strict=False)
-    optimiser.load_state_dict(saved["optimiser"])
-    return saved["state"]
+    weights, state = saved.get("weights"), saved.get("state")
+    try:
+        both = weights, trained_weights(model)
+        shapes, wanted = ({name: value.shape for name, value in of.items()} for of in both)
+        if shapes != wanted or state.keys() != new_state().keys():
+            raise ValueError
+        optimiser.load_state_dict(saved["optimiser"])
+        random = saved["random"] if isinstance(saved["random"], list) else [saved["random"]]
+        assert random and all(isinstance(one["cpu"], torch.Tensor) for one in random)
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} holds no checkpoint of this training; give the folder of the run that it began, or "
+            "remove the file to begin again."
+        ) from error
+    model.load_state_dict(weights, strict=False)
+    processes.set_random_states(random, path)
+    return state
+
+
+def new_state() -> dict:
+    """Make the state of a run that begins."""
+    return {"step": 0, "seconds": 0.0, "sums": {}, "curve": [], "best_score": (-math.inf,), "best": None}

@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..encoders.positions import interpolate_time
-from ..machine.files import read_json, replacing_files, write_json
-from ..machine.tensors import read_weights, write_weights
+from .model_folder import load_model, save_model
 
 READOUTS = ("mean", "mlp", "set", "ordered")
 NORM_EPS = 1e-5
+FILES = "reader.json", "reader.safetensors"
 
 
 class Readout(nn.Module):
@@ -104,17 +104,14 @@ class ClipReader(nn.Module):
     def save(self, folder: Path) -> None:
         """Write reader.json and reader.safetensors."""
         config = {"readout": self.readout.config, "labels": self.labels, "factors": self.factors}
-        with replacing_files(folder, "reader.json") as temporary:
-            write_weights(self.state_dict(), temporary / "reader.safetensors")
-            write_json(config | {"dropout": self.dropout.p}, temporary / "reader.json")
+        save_model(self, config | {"dropout": self.dropout.p}, folder, FILES)
 
     @classmethod
     def load(cls, folder: Path) -> "ClipReader":
         """Read what `save` wrote, in eval mode."""
-        if not (Path(folder) / "reader.json").exists():
-            advice = f"train one with `tfcovr teach --out {folder}`"
-            raise FileNotFoundError(f"{folder} holds no reader.json; {advice}.")
-        config = read_json(Path(folder) / "reader.json")
-        reader = cls(Readout(**config["readout"]), config["labels"], config["factors"], config["dropout"])
-        reader.load_state_dict(read_weights(Path(folder) / "reader.safetensors"))
-        return reader.eval()
+        return load_model(
+            lambda config: cls(**config | {"readout": Readout(**config["readout"])}),
+            "a reader",
+            folder,
+            FILES,
+        )

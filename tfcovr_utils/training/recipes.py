@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,56 +27,42 @@ class Recipe:
     start: str = ""  # recipe whose reader this one starts from
     factors: bool = False  # heads for the labels' attributes beside the labels
     changes: tuple = ()  # (setting, value) that differ from the profile's
-    frames: float = (
-        1.0  # of the profile's, how many a policy takes; for frozen features only, as are policies
-    )
+    frames: float = 1.0  # of the profile's, how many a policy takes; of frozen features only, as policies
     policies: tuple = ("centre",)  # of video.sample_indices; the frames of several follow each other
     thin: int = 0  # keep so many of the frames, evenly spread; 0 keeps all
 
 
+_aim = partial(Recipe, readout="mean", adapters=True)
+_ordered = partial(Recipe, readout="ordered")
+_SHUFFLED = (("shuffle_frames", True),)
+_BRIEF = (("epochs", 2), ("lr", 1e-3))
+_FEW = {f"ordered-{n}": _ordered(f"frozen-ordered on {n} of the frames", thin=n) for n in (1, 4, 8)}
 RECIPES = {
-    "aim": Recipe("the paper's: AIM's adapters, the mean over frames", "mean", adapters=True),
-    "aim-brief": Recipe("aim for one epoch", "mean", adapters=True, changes=(("epochs", 1),)),
-    "aim-long": Recipe("aim for four times its epochs", "mean", adapters=True, changes=(("epochs", 12),)),
+    "aim": _aim("the paper's: AIM's adapters, the mean over frames"),
+    "aim-brief": _aim("aim for one epoch", changes=(("epochs", 1),)),
+    "aim-long": _aim("aim for four times its epochs", changes=(("epochs", 12),)),
     "frozen-mlp": Recipe("frozen frames, their mean through an MLP: what the labels alone give", "mlp"),
     "frozen-set": Recipe("frozen frames through a transformer that does not know their order", "set"),
-    "frozen-ordered": Recipe("frozen frames through a transformer over time", "ordered"),
-    "frozen-factors": Recipe(
+    "frozen-ordered": _ordered("frozen frames through a transformer over time"),
+    "frozen-factors": _ordered(
         "frozen-ordered, and the labels' attributes as heads beside",
-        "ordered",
         factors=True,
         changes=(("factor_weight", 0.5),),
     ),
-    "frozen-supcon": Recipe(
-        "frozen-ordered, and supervised contrast between clips",
-        "ordered",
-        changes=(("contrast_weight", 0.3),),
+    "frozen-supcon": _ordered(
+        "frozen-ordered, and supervised contrast between clips", changes=(("contrast_weight", 0.3),)
     ),
-    "frozen-ordered-16": Recipe(
-        "frozen-ordered on a third more frames, 16 in place of 12", "ordered", frames=4 / 3
-    ),
-    "frozen-two-rates": Recipe(
+    "frozen-ordered-16": _ordered("frozen-ordered on a third more frames, 16 in place of 12", frames=4 / 3),
+    "frozen-two-rates": _ordered(
         "frozen-ordered on the frames, then as many of the clip's middle half",
-        "ordered",
         policies=("centre", "centre-half"),
     ),
-    **{f"ordered-{n}": Recipe(f"frozen-ordered on {n} of the frames", "ordered", thin=n) for n in (1, 4, 8)},
-    "aim-ordered": Recipe(
-        "frozen-ordered, then AIM's adapters below it",
-        "ordered",
-        adapters=True,
-        start="frozen-ordered",
-        changes=(("epochs", 2), ("lr", 1e-3)),
+    **_FEW,
+    "aim-ordered": _ordered(
+        "frozen-ordered, then AIM's adapters below it", adapters=True, start="frozen-ordered", changes=_BRIEF
     ),
-    "aim-shuffled": Recipe(
-        "a control: aim, on frames in random order",
-        "mean",
-        adapters=True,
-        changes=(("shuffle_frames", True),),
-    ),
-    "ordered-shuffled": Recipe(
-        "a control: frozen-ordered, on frames in random order", "ordered", changes=(("shuffle_frames", True),)
-    ),
+    "aim-shuffled": _aim("a control: aim, on frames in random order", changes=_SHUFFLED),
+    "ordered-shuffled": _ordered("a control: frozen-ordered, on frames in random order", changes=_SHUFFLED),
 }
 
 
@@ -92,8 +79,7 @@ def recipe_frames(recipe: Recipe, profile: Profile) -> int:
 def embed_frames(
     recipe: Recipe, encoder: Encoder, clips: pd.DataFrame, clips_dir: Path, profile: Profile, **options
 ) -> Embedded:
-    """Embed the frames of clips (N, T, D) as a recipe samples them; a clip that a policy cannot read is
-    missing."""
+    """Embed frames (N, T, D) as a recipe samples them; a clip that a policy cannot read is missing."""
     frames = round(recipe.frames * profile.frames)
     options["frames"] = frames
     parts = [embed_clips(encoder, clips, clips_dir, policy=policy, **options) for policy in recipe.policies]

@@ -16,8 +16,7 @@ from .losses import TEMPERATURE
 
 @dataclass(frozen=True)
 class Stage1Settings(Settings):
-    """Settings of stage 1; the defaults are those of the official code, whose head starts from smaller
-    weights."""
+    """Settings of stage 1; the defaults are the official code's, whose head starts from smaller weights."""
 
     epochs: Count = 100
     batch: Count = 64
@@ -59,8 +58,7 @@ STAGE1_READERS = _by_profile(replace(_READERS, epochs=6, batch=32), _READERS, _R
 
 @dataclass(frozen=True)
 class Stage2Settings(Settings):
-    """Settings of stage 2; the defaults are the paper's, and the official code's where the paper gives
-    none."""
+    """Settings of stage 2; the defaults are the paper's, or the official code's where it gives none."""
 
     loss: Literal["info_nce", "hn_nce", "hn_nce_official", "multi_positive"] = "info_nce"  # hn_nce at beta 0
     beta: Weight = 0.0  # of the hn_nce losses; the official configuration has 0.5, the paper's best is 0
@@ -165,7 +163,6 @@ gallery | several right answers each | the column of one target a query, repetit
 
 
 def paper_and_code() -> pd.DataFrame:
-    """List where the paper's words and its official code differ, and the option here that follows the
-    code."""
+    """List where the paper's words and its official code differ, and the option that follows the code."""
     rows = [line.split(" | ") for line in _PAPER_AND_CODE.strip().splitlines()]
     return pd.DataFrame(rows, columns=["what", "the paper says", "the released code does", "option here"])

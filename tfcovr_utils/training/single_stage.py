@@ -1,5 +1,4 @@
-"""Both stages at once: a reader of frames and the fusion above it, trained together by classification and by
-contrast.
+"""Both stages at once: a reader of frames and the fusion above it, trained by classification and contrast.
 
 It reads frame features of a frozen encoder in memory; nothing is resumed, a run takes a minute.
 """
@@ -13,11 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..machine.files import read_json, replacing_files, write_json
-from ..machine.tensors import read_weights, write_weights
 from .fusion import Fusion
 from .loop import Plan, score_by, seeded, train
 from .losses import multi_positive_nce
+from .model_folder import load_model, save_model
 from .readers import ClipReader, Readout
 from .settings import SingleStageSettings
 from .stage1 import parameter_groups
@@ -65,27 +63,18 @@ class SingleStage(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
-        with replacing_files(folder, "config.json") as temporary:
-            write_weights(self.state_dict(), temporary / "model.safetensors")
-            reader = {"readout": self.reader.readout.config, "labels": self.reader.labels}
-            config = {**reader, "fusion": self.fusion.config, "pooling": self.pooling}
-            write_json(config, temporary / "config.json")
+        reader = {"readout": self.reader.readout.config, "labels": self.reader.labels}
+        save_model(self, {**reader, "fusion": self.fusion.config, "pooling": self.pooling}, folder)
 
     @classmethod
     def load(cls, folder: Path) -> "SingleStage":
         """Read what `save_pretrained` wrote, in eval mode."""
-        config = read_json(Path(folder) / "config.json")
-        if "readout" not in config:
-            raise ValueError(
-                f"{folder} holds another kind of model than a single stage; give the row's own folder."
-            )
-        model = cls(
-            ClipReader(Readout(**config["readout"]), config["labels"]),
-            Fusion(**config["fusion"]),
-            config["pooling"],
-        )
-        model.load_state_dict(read_weights(Path(folder) / "model.safetensors"))
-        return model.eval()
+
+        def build(config: dict) -> SingleStage:
+            reader = ClipReader(Readout(**config["readout"]), config["labels"])
+            return cls(reader, Fusion(**config["fusion"]), config["pooling"])
+
+        return load_model(build, "a single stage", folder)
 
 
 def fit_single_stage(
@@ -98,8 +87,7 @@ def fit_single_stage(
     seed: int = 0,
     validate: Callable[[SingleStage], float] | None = None,
 ) -> tuple[SingleStage, pd.DataFrame]:
-    """Train reader and fusion, and return them at their best step, in eval mode, with the curve (columns:
-    `CURVE`).
+    """Train reader and fusion; return them at their best step, in eval mode, with the curve (`CURVE`).
 
     features: (N, T, D) frames of clips; texts: (M, Dt); triplets: (R, 3) int64 rows of query clip, text,
     target clip; label_idx: (N,) int64, the clips' places in `labels`. `validate` scores a model, higher is
@@ -154,10 +142,6 @@ def loss_of(
     query_emb = model.compose(frames.index_select(0, place[:, 0]), texts, rows[:, 1])
     label = label_idx[rows[:, 2]]
     positives = (label[:, None] == label) & settings.multi_positive
-    contrast = multi_positive_nce(
-        query_emb,
-        model.fusion.embed_target(means.index_select(0, place[:, 1])),
-        positives,
-        settings.temperature,
-    )
+    target_emb = model.fusion.embed_target(means.index_select(0, place[:, 1]))
+    contrast = multi_positive_nce(query_emb, target_emb, positives, settings.temperature)
     return contrast + settings.label_weight * classified

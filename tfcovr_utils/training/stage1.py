@@ -33,8 +33,7 @@ class Stage1(nn.Module):
         self.reader, self.backbone = reader, backbone
 
     def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Read pixels (B, T, 3, S, S) or frame features (B, T, D) as clip features (B, W) and logits by
-        head."""
+        """Read pixels (B, T, 3, S, S) or frame features (B, T, D): clip features (B, W), logits by head."""
         return self.reader(inputs if self.backbone is None else self.backbone(inputs))
 
 
@@ -79,12 +78,12 @@ def fit_stage1(
             model.backbone.compile()
 
     def draw(step: int) -> tuple[np.ndarray, torch.Tensor]:
-        rows, rng = (
-            next_rows(step),
-            np.random.default_rng(processes.seed_of_rank(seed, *divmod(step, per_epoch))),
-        )
+        rng = np.random.default_rng(processes.seed_of_rank(seed, *divmod(step, per_epoch)))
+        rows = next_rows(step)
         return rows, read_augmented(data.clips, processes.slice_of_rank(rows), rng, settings).to(device)
 
+    identity = {"settings": asdict(replace(settings, save_every_s=0.0)), "seed": seed}
+    identity = (made_of or {}) | identity | {"splits": [len(data.train), len(data.val)]}
     plan = Plan(
         steps=per_epoch * settings.epochs,
         lr=settings.lr,
@@ -99,12 +98,7 @@ def fit_stage1(
         save_every_s=settings.save_every_s,
         seed=seed,
         name="stage 1",
-        identity={
-            **(made_of or {}),
-            "settings": asdict(replace(settings, save_every_s=0.0)),
-            "seed": seed,
-            "splits": [len(data.train), len(data.val)],
-        },
+        identity=identity,
     )
     optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), settings.lr)
     with seeded(seed, device):
@@ -115,23 +109,19 @@ def fit_stage1(
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Split what trains in two: no decay for what has one dimension and for embeddings over time, as
-    officially."""
+    """Split what trains: as officially, no decay of one-dimensional weights and embeddings over time."""
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    spared = {
-        name for name, p in trained.items() if p.ndim == 1 or "embedding" in name or "positions" in name
-    }
-    return [
-        {"params": [p for name, p in trained.items() if name not in spared], "weight_decay": weight_decay},
-        {"params": [p for name, p in trained.items() if name in spared], "weight_decay": 0.0},
-    ]
+    times = "embedding", "positions"
+    spared = {name for name, p in trained.items() if p.ndim == 1 or any(time in name for time in times)}
+    decayed = [p for name, p in trained.items() if name not in spared]
+    others = [p for name, p in trained.items() if name in spared]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def read_augmented(
     clips: PixelClips | FeatureClips, rows: np.ndarray, rng: np.random.Generator, settings: Stage1Settings
 ) -> torch.Tensor:
-    """Read some clips for training: augmented, and with their frames in a new order where the settings say
-    so."""
+    """Read some clips for training: augmented, and in a new order of frames where the settings say so."""
     inputs = clips.batch(rows, rng)
     if not settings.shuffle_frames:
         return inputs
@@ -146,22 +136,16 @@ def loss_of(
     truth: dict[str, torch.Tensor],
     settings: Stage1Settings,
 ) -> torch.Tensor:
-    """Compute L_cls of the whole batch `rows`, of which `inputs` are this rank's, and what the settings
-    add to it."""
+    """Compute L_cls of the whole batch `rows`, this rank's part of it in `inputs`, and what is added."""
     bf16 = settings.precision == "bf16"
     if settings.precision == "auto":
         bf16 = inputs.device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
         clip, logits = model(inputs)
     of_batch = {name: classes[rows].to(inputs.device) for name, classes in truth.items()}
-    losses = {
-        name: F.cross_entropy(
-            processes.gather_with_gradient(value.float()),
-            of_batch[name],
-            label_smoothing=settings.label_smoothing,
-        )
-        for name, value in logits.items()
-    }
+    gathered = {name: processes.gather_with_gradient(value.float()) for name, value in logits.items()}
+    smooth = {"label_smoothing": settings.label_smoothing}
+    losses = {name: F.cross_entropy(value, of_batch[name], **smooth) for name, value in gathered.items()}
     loss = losses.pop("label")
     if losses:
         loss = loss + settings.factor_weight * sum(losses.values()) / len(losses)

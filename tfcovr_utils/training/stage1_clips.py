@@ -39,8 +39,7 @@ class FeatureClips:
 
 
 class PixelClips:
-    """Decoded clips, uint8 (N, T, S, S, 3), as normalised pixels (B, T, 3, S, S) on a device; augmented in
-    training."""
+    """Decoded clips, uint8 (N, T, S, S, 3), as normalised pixels (B, T, 3, S, S), augmented in training."""
 
     def __init__(
         self,

@@ -118,8 +118,7 @@ def from_encoder(
 
 
 def token_reader(weights: str) -> ReadTexts:
-    """Make a `read` that prepares texts as officially and gives the tokens of BERT, from the hub or a
-    folder."""
+    """Make a `read` that prepares texts as officially and gives the tokens of a BERT."""
     tokenizer = load_tokenizer(weights)
     return lambda texts: tokenise([official_text(text) for text in texts], tokenizer)
 

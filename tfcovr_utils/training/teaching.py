@@ -20,7 +20,7 @@ from ..encoders import Encoder, load_encoder
 from ..encoders.aim import AimEncoder, load_pretrained, save_pretrained
 from ..encoders.aim_model import Aim
 from ..machine import processes
-from ..machine.files import read_json, write_json, write_table
+from ..machine.files import load_table, read_json, write_json, write_table
 from ..machine.hashing import hash_rooms, hash_text
 from ..profiles import Profile, data_dir
 from ..video.hashes import hash_contents
@@ -37,8 +37,7 @@ MADE_BY = ("video", "encoders", "embedding", "training")  # rooms whose code dec
 
 @dataclass(frozen=True)
 class TrainingClips:
-    """What a recipe learns from: a benchmark's clips of train and val, and the CLIP that reads them or
-    starts AIM."""
+    """The benchmark whose clips of train and val a recipe learns from, and the CLIP below it."""
 
     benchmark: Benchmark
     clips_dir: Path
@@ -145,7 +144,7 @@ def ingredients(name: str, given: TrainingClips, settings: Stage1Settings, seed:
 
 def is_current(folder: Path, made_of: dict, code: str) -> bool:
     """Say whether a folder was made of the same; warn of what has changed since."""
-    facts, missing = read_json(folder / "recipe.json"), object()
+    facts, missing = read_facts(folder), object()
     changed = [name for name, value in made_of.items() if facts["made_of"].get(name, missing) != value]
     if changed:
         warnings.warn(
@@ -217,8 +216,7 @@ def read_training_data(
 
 
 def save_learned(learned: Learned, folder: Path) -> None:
-    """Write what `read_learned` reads; `recipe.json` comes last, so its presence says that the rest is
-    whole."""
+    """Write what `read_learned` reads; `recipe.json` comes last, so the rest is whole where it exists."""
     (folder / "recipe.json").unlink(missing_ok=True)
     learned.model.reader.save(folder)
     if learned.model.backbone is not None:
@@ -228,14 +226,23 @@ def save_learned(learned: Learned, folder: Path) -> None:
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
+def read_facts(folder: Path) -> dict:
+    """Read what a folder's recipe was made of."""
+    facts = read_json(folder / "recipe.json")
+    kinds = {"made_of": dict, "code": str, "seconds": float}
+    if not isinstance(facts, dict) or any(not isinstance(facts.get(name), of) for name, of in kinds.items()):
+        raise ValueError(f"{folder / 'recipe.json'} is not of `tfcovr teach`; give a folder that it wrote.")
+    return facts
+
+
 def read_learned(folder: Path, clip: Encoder) -> Learned:
     """Read what `learn` left in a folder; `clip` is the frozen CLIP below it, read out "pooled"."""
     folder = Path(folder)
-    facts, encoder, backbone = read_json(folder / "recipe.json"), clip, None
-    if facts["made_of"]["clip"] != json.loads(json.dumps(clip.identity)):
+    facts, encoder, backbone = read_facts(folder), clip, None
+    if facts["made_of"].get("clip") != json.loads(json.dumps(clip.identity)):
         raise ValueError(f"{folder} was taught on another CLIP; give that CLIP's weights, or train it anew.")
-    if facts["made_of"]["adapters"]:
+    if facts["made_of"].get("adapters"):
         backbone = load_pretrained(folder / "aim").requires_grad_(False).to(clip.device)
         encoder = AimEncoder(backbone).eval()
     model = Stage1(ClipReader.load(folder), backbone).to(clip.device).eval()
-    return Learned(encoder, model, pd.read_parquet(folder / "curve.parquet"), facts)
+    return Learned(encoder, model, load_table(folder / "curve.parquet"), facts)

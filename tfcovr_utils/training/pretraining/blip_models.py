@@ -42,8 +42,7 @@ class BlipPretraining(Pretraining):
 
 
 def build_word_tokenizer(texts: list[str]) -> BertTokenizer:
-    """Make BERT's kind of tokenizer (lower case, WordPiece) of the words of `texts` and ASCII's letters,
-    with BLIP's two tokens."""
+    """Make BERT's WordPiece (lower case) of the words of `texts`, ASCII's letters and BLIP's two tokens."""
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
     split = pre_tokenizers.BertPreTokenizer()
     known = {word for text in texts for word, _ in split.pre_tokenize_str(text.lower())}
@@ -53,9 +52,7 @@ def build_word_tokenizer(texts: list[str]) -> BertTokenizer:
     return BertTokenizer(vocab=vocab, extra_special_tokens=SPECIAL[5:], model_max_length=512)
 
 
-def build_blip(
-    tokenizer: BertTokenizer, settings: BlipPretraining
-) -> tuple[BlipForImageTextRetrieval, BlipForConditionalGeneration]:
+def build_blip(tokenizer: BertTokenizer, settings: BlipPretraining) -> tuple[nn.Module, nn.Module]:
     """Make the model that retrieves and the one that captions, with one ViT."""
     ids = {"bos_token_id": "[DEC]", "eos_token_id": "[SEP]", "sep_token_id": "[SEP]", "pad_token_id": "[PAD]"}
     text = {
@@ -79,9 +76,7 @@ def build_blip(
     return retrieval, captioner
 
 
-def build_blip2(
-    tokenizer: BertTokenizer, settings: BlipPretraining, vit: nn.Module
-) -> Blip2ForImageTextRetrieval:
+def build_blip2(tokenizer: BertTokenizer, settings: BlipPretraining, vit: nn.Module) -> nn.Module:
     """Make a Q-Former on a copy of a BLIP's ViT, which stays frozen."""
     qformer = {
         "num_hidden_layers": settings.qformer_layers,
@@ -107,24 +102,14 @@ def build_blip2(
 
 def _vision(settings: BlipPretraining) -> dict:
     sizes = {"num_hidden_layers": settings.layers, "image_size": SIZE, "patch_size": settings.patch}
-    return {
-        **settings.tower,
-        **sizes,
-        "layer_norm_eps": 1e-6,
-        "initializer_range": 0.02,
-        "hidden_act": "gelu",
-    }
+    as_blip = {"layer_norm_eps": 1e-6, "initializer_range": 0.02, "hidden_act": "gelu"}
+    return settings.tower | sizes | as_blip
 
 
 class BlipReader(nn.Module):
     """How BLIP reads for its losses: pictures and texts apart, both together, and captions."""
 
-    def __init__(
-        self,
-        retrieval: BlipForImageTextRetrieval,
-        captioner: BlipForConditionalGeneration,
-        tokenizer: BertTokenizer,
-    ):
+    def __init__(self, retrieval: nn.Module, captioner: nn.Module, tokenizer: BertTokenizer):
         super().__init__()
         self.retrieval, self.decoder = retrieval, captioner.text_decoder
         self.enc, self.dec = tokenizer.convert_tokens_to_ids(["[ENC]", "[DEC]"])
@@ -190,12 +175,9 @@ class Blip2Reader(nn.Module):
     def _read_jointly(self, tokens: torch.Tensor, texts: Tokens) -> torch.Tensor:
         queries = self.model.query_tokens.expand(len(tokens), -1, -1)
         mask = torch.cat([texts.attention_mask.new_ones(queries.shape[:2]), texts.attention_mask], 1)
-        read = self.model.qformer(
-            self.model.embeddings(texts.input_ids, query_embeds=queries),
-            query_length=queries.shape[1],
-            attention_mask=mask,
-            encoder_hidden_states=tokens,
-        )
+        embedded = self.model.embeddings(texts.input_ids, query_embeds=queries)
+        seen = {"query_length": queries.shape[1], "encoder_hidden_states": tokens}
+        read = self.model.qformer(embedded, attention_mask=mask, **seen)
         return read.last_hidden_state[:, : queries.shape[1]]
 
 

@@ -117,8 +117,7 @@ def render(out: Path, sources: int | None) -> tuple[np.ndarray, pd.DataFrame]:
 
 
 def vocabulary_texts() -> list[str]:
-    """List the labels and modification texts, from which a tokenizer learns words; no picture goes with
-    them."""
+    """List labels and modification texts, whose words a tokenizer learns; no picture goes with them."""
     labels = [label_text(skill.text) if skill.family == "dive" else skill.text for skill in SKILLS["sim"]]
     return sorted(set(read_table(ROOT / "data" / "modifications" / "tfcovr_short.csv").text) | set(labels))
 
@@ -162,8 +161,7 @@ class WordReader(nn.Linear):
         nn.init.constant_(self.bias, -4.0)  # a text holds few of the tokens
 
     def loss(self, image_emb, text_emb, own, input_ids):
-        """Cross-entropy of every token, of texts (M, D) and images (B, D), in units of one text's own
-        tokens."""
+        """Cross-entropy of every token of texts (M, D) and images (B, D), in units of a text's own tokens."""
         bags = torch.zeros(len(text_emb), self.out_features).scatter_(1, input_ids, 1.0)
         return self._loss_of(image_emb, bags[own]) + self._loss_of(text_emb, bags)
 
@@ -184,17 +182,9 @@ def fit(
     """Train in place, without decay of biases and scales, and return the losses, a row a step."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     matrices, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": matrices}, {"params": others, "weight_decay": 0.0}],
-        settings.lr,
-        betas=(0.9, 0.98),
-        weight_decay=settings.weight_decay,
-    )
-
-    def limit_scale() -> None:
-        if logit_scale is not None:
-            logit_scale.data.clamp_(0, math.log(100))
-
+    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, settings.lr, (0.9, 0.98), weight_decay=settings.weight_decay)
+    limit_scale = None if logit_scale is None else lambda: logit_scale.data.clamp_(0, math.log(100))
     plan = Plan(
         steps=steps,
         lr=settings.lr,

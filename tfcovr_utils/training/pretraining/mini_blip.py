@@ -48,8 +48,7 @@ NAMES = tuple(ABOUT)
 def draw_changes(
     facts: list[dict[str, str]], other: np.ndarray, rng: np.random.Generator, kept: float = 0.8
 ) -> list[str]:
-    """Write instructions (N,) that lead from each picture to picture `other` (N,): some facts that differ,
-    shuffled."""
+    """Write instructions (N,) from each picture to picture `other` (N,): some facts that differ."""
     texts = []
     for own, target in zip(facts, (facts[place] for place in other)):
         changed = [name for name in rng.permutation(FACTS) if own[name] != target[name]]
@@ -117,8 +116,7 @@ def train_captioner(
     settings: BlipPretraining,
     progress: bool,
 ) -> pd.DataFrame:
-    """Teach the decoder, on the frozen ViT, to name all facts of a picture in their order; return the
-    losses."""
+    """Teach the decoder, on the frozen ViT, to name all facts of a picture; return the losses."""
     torch.manual_seed(settings.seed)
     captioner.vision_model.requires_grad_(False)
     start = tokenizer.convert_tokens_to_ids("[DEC]")

@@ -26,8 +26,7 @@ from .captioned import CAPTIONED, Pictures, Pretraining, WordReader
 
 
 def build_tokenizer(texts: list[str], vocab_size: int = 1400) -> CLIPTokenizer:
-    """Train CLIP's kind of tokenizer (byte-level BPE, lower case, </w>) on `texts`; it can write any
-    string."""
+    """Train CLIP's kind of tokenizer (byte-level BPE, lower case, </w>); it can write any string."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Lowercase()
     # As CLIP splits: letters together, digits one by one, the rest together.
