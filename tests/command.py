@@ -1,9 +1,14 @@
-"""Run the command `tfcovr` inside a test."""
+"""Run the command `tfcovr` inside a test, and wait for the end of one that was killed."""
 
 import contextlib
 import io
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
+
+import pytest
 
 from tfcovr_utils.cli.main import main
 
@@ -24,3 +29,15 @@ def command(verb: str) -> Callable[[list], None]:
             raise SystemExit(heard.getvalue().strip())
 
     return run
+
+
+def wait_for_end_of_group(group, seconds=10):
+    """Fail where a process of the group outlives its leader."""
+    for _ in range(seconds * 20):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.killpg(group, signal.SIGKILL)
+    pytest.fail("workers outlived the run that was killed")

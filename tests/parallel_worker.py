@@ -47,7 +47,7 @@ def draws(folder: Path) -> dict:
 
 
 def stage2(folder: Path) -> dict:
-    from test_stage2 import SMALL, TRIPLETS, agreement, fit
+    from stage2_problem import SMALL, TRIPLETS, agreement, fit
 
     labels = torch.arange(TRIPLETS) % 7
     found = {}
@@ -61,7 +61,7 @@ def stage2(folder: Path) -> dict:
 def stage2_resumed(folder: Path) -> dict:
     """With dropout, which each process draws for itself: a whole run, and one that was stopped and gone on
     with."""
-    from test_stage2 import SMALL, agreement, fit
+    from stage2_problem import SMALL, agreement, fit
 
     settings, calls = replace(SMALL, dropout=0.5), []
 
@@ -83,7 +83,7 @@ def stage2_resumed(folder: Path) -> dict:
 
 def stage1(folder: Path) -> dict:
     """From features, with heads of attributes and supervised contrast."""
-    from test_stage1 import QUICK, fit, ordered_clips
+    from stage1_problem import QUICK, fit, ordered_clips
 
     settings = replace(
         QUICK,
@@ -100,9 +100,11 @@ def stage1(folder: Path) -> dict:
 
 def stage1_pixels(folder: Path) -> dict:
     """AIM's adapters, with supervised contrast."""
-    from test_stage1 import QUICK, PixelClips, Stage1, Stage1Data, fit_stage1, tiny_aim
+    from stage1_problem import QUICK, tiny_aim
 
     from tfcovr_utils.training.readers import ClipReader, Readout
+    from tfcovr_utils.training.stage1 import Stage1, Stage1Data, fit_stage1
+    from tfcovr_utils.training.stage1_clips import PixelClips
 
     label_idx = np.arange(48) % 2
     frames = np.random.default_rng(0).integers(0, 80, (48, 3, 16, 16, 3)).astype(np.uint8)
@@ -118,7 +120,7 @@ def stage1_pixels(folder: Path) -> dict:
 def clips(folder: Path) -> dict:
     """Ten clips, one of them twice and one that cannot be read, embedded into an empty store, again, and
     in shards."""
-    from test_embedding import FRAMES, Tiny, table
+    from tiny_encoder import FRAMES, Tiny, table
 
     from tfcovr_utils.embedding import embed as embedding
 
@@ -150,7 +152,7 @@ def clips(folder: Path) -> dict:
 
 def pixels(folder: Path) -> dict:
     """Clips decoded into a file, as where memory does not hold them."""
-    from test_embedding import table
+    from tiny_encoder import table
 
     from tfcovr_utils.training import stage1_clips as clips
 

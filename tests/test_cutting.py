@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from command import wait_for_end_of_group
 
 from tfcovr_utils.sources.source import CLIP_COLUMNS
 from tfcovr_utils.video import cutting, probe, read_clip
@@ -40,7 +41,7 @@ def numbers(path):
 @pytest.fixture(scope="module")
 def long_video(tmp_path_factory):
     """A minute with B-frames and a keyframe every ten seconds, as the web's videos have them."""
-    from test_video import encode  # here, so that workers that import this file need no torch
+    from drawn_videos import encode  # here, so that workers that import this file need no torch
 
     path = tmp_path_factory.mktemp("long") / f"{ODD_ID}.mkv"
     return encode(path, drawn_video(), FPS, options={"g": "250", "bf": "3", "sc_threshold": "0"})
@@ -271,15 +272,3 @@ def test_an_interrupted_run_goes_on_to_the_same_files(tmp_path, videos, kill):
         assert sorted(p.name for p in broken.rglob("*")) == sorted(
             p.name for p in (tmp_path / "whole").rglob("*")
         )
-
-
-def wait_for_end_of_group(group, seconds=10):
-    """Fail where a process of the group outlives its leader."""
-    for _ in range(seconds * 20):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    os.killpg(group, signal.SIGKILL)
-    pytest.fail("workers outlived the run that was killed")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from command import command
+from random_row import DIM, random_embeddings
 from small_benchmark import TEXTS, small_benchmark
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
@@ -21,7 +22,6 @@ from tfcovr_utils.sources import load_source
 from tfcovr_utils.sources.release.released import export_official, read_release
 
 ANNOTATIONS = os.environ.get("TFCOVR_ANNOTATIONS")
-DIM = 8
 METRICS = (
     [f"ap@{k}" for k in RANKS]
     + [f"{name}@{k}" for name in ("recall", "hit") for k in RECALL_RANKS]
@@ -32,18 +32,6 @@ METRICS = (
 @pytest.fixture(scope="module")
 def benchmark():
     return small_benchmark()
-
-
-def random_embeddings(benchmark, seed=0, lost_queries=(), lost_clips=()) -> Fitted:
-    """Random vectors for every query and clip; those lost could not be embedded."""
-    rng = np.random.default_rng(seed)
-    query_ids, clip_ids = benchmark.queries["query_id"], benchmark.clips["clip_id"]
-    parts = []
-    for ids, lost in ((query_ids, lost_queries), (clip_ids, lost_clips)):
-        vectors = torch.tensor(rng.normal(size=(len(ids), DIM)))
-        keep = ~ids.isin(lost).to_numpy()
-        parts += [ids[keep].tolist(), vectors[torch.from_numpy(keep)]]
-    return stored(*parts)
 
 
 def fit(name, benchmark, seed=0):

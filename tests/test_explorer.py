@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from command import status_of
+from drawn_videos import drawn_clip, encode
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
 from small_benchmark import TEXTS, small_benchmark
-from test_video import drawn_clip, encode
 
 from tfcovr_utils.evaluation.asking import filter_clips, search
 from tfcovr_utils.evaluation.scoring import evaluate

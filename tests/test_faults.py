@@ -21,13 +21,12 @@ import numpy as np
 import pandas as pd
 import pipeline
 import pytest
-import test_stage1
-import test_stage2
+import stage1_problem
+import stage2_problem
 import torch
-from command import command
+from command import command, wait_for_end_of_group
 from safetensors.torch import load_file
 from small_benchmark import small_benchmark, small_setting
-from test_cutting import wait_for_end_of_group
 
 from tfcovr_utils import rendering
 from tfcovr_utils.benchmark.benchmark import Benchmark
@@ -310,13 +309,13 @@ DAMAGES = {"cut short": cut_short, "empty": empty, "one bit": flip}
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_damaged_checkpoint_is_named_and_not_gone_on_from(tmp_path, stage, how):
     path = tmp_path / "checkpoint.pt"
-    features, label_idx = test_stage1.ordered_clips()
+    features, label_idx = stage1_problem.ordered_clips()
 
     def fit(**options):
         if stage == 2:
-            return test_stage2.fit(checkpoint=path, **options)[0].state_dict()
-        return test_stage1.fit(
-            "mean", features, label_idx, replace(test_stage1.QUICK, epochs=2), checkpoint=path, **options
+            return stage2_problem.fit(checkpoint=path, **options)[0].state_dict()
+        return stage1_problem.fit(
+            "mean", features, label_idx, replace(stage1_problem.QUICK, epochs=2), checkpoint=path, **options
         )[0].state_dict()
 
     whole = fit()
@@ -337,7 +336,7 @@ def here(tmp_path_factory):
 
 
 def fusion_in(folder: Path) -> tuple[Path, object]:
-    test_stage2.fit()[0].save_pretrained(folder)
+    stage2_problem.fit()[0].save_pretrained(folder)
     return folder / "model.safetensors", Fusion.load
 
 
@@ -354,7 +353,7 @@ def reader_in(folder: Path) -> tuple[Path, object]:
 
 
 def aim_in(folder: Path) -> tuple[Path, object]:
-    save_pretrained(test_stage1.tiny_aim(), folder)
+    save_pretrained(stage1_problem.tiny_aim(), folder)
     return folder / "model.safetensors", load_pretrained
 
 
@@ -463,10 +462,10 @@ def test_weights_and_their_description_are_of_one_run(tmp_path, monkeypatch, mom
         assert "holds no config.json of a fusion; give the folder" in str(error)
     else:
         assert any(
-            test_stage2.same(found, one) for one in (old.eval(), new.eval()) if one.config == found.config
+            stage2_problem.same(found, one) for one in (old.eval(), new.eval()) if one.config == found.config
         )
     new.save_pretrained(tmp_path)
-    assert test_stage2.same(Fusion.load(tmp_path), new) and not left_over(tmp_path)
+    assert stage2_problem.same(Fusion.load(tmp_path), new) and not left_over(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
+from drawn_videos import drawn_clip, encode
 from PIL import Image
-from test_video import drawn_clip, encode
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.labels import Attributes, parse_label

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from golden import golden, weights
+from stage2_problem import SIZES, tiny_tower
 
 from tfcovr_utils.encoders.key_maps import rename
 from tfcovr_utils.encoders.loading import read_checkpoint
@@ -17,32 +18,16 @@ from tfcovr_utils.encoders.tokens import Tokens, official_text, tokenise
 from tfcovr_utils.training.fusion import Combiner, Fusion, unit, unit_average
 from tfcovr_utils.training.official_checkpoint import STAGE2 as OFFICIAL_NAMES
 from tfcovr_utils.training.official_checkpoint import load_stage2
-from tfcovr_utils.training.towers import (
-    TEXTS_AT_ONCE,
-    TextTower,
-    load_text_tower,
-    load_tokenizer,
-    read_tokens,
-    tower_config,
-)
+from tfcovr_utils.training.towers import TEXTS_AT_ONCE, load_text_tower, load_tokenizer, read_tokens
 
-FIXTURES = Path(__file__).parent / "fixtures"
-COMBINER, STAGE2 = (load_file(FIXTURES / f"tfcovr_{name}.safetensors") for name in ("combiner", "stage2"))
-COMBINER_JSON, STAGE2_JSON = (
-    json.loads((FIXTURES / f"tfcovr_{name}.json").read_text()) for name in ("combiner", "stage2")
-)
+COMBINER, COMBINER_JSON = golden("tfcovr_combiner")
+STAGE2, STAGE2_JSON = golden("tfcovr_stage2")
 HEADS = STAGE2_JSON["config"]["num_attention_heads"]
 TOKENS = Tokens(STAGE2["input.input_ids"], STAGE2["input.attention_mask"])
 
 
 def tolerance(fixture: dict) -> float:
     return float(fixture["suggested_tolerance"].split()[-1])
-
-
-def weights(fixture: dict) -> dict:
-    return {
-        key.removeprefix("weights."): value for key, value in fixture.items() if key.startswith("weights.")
-    }
 
 
 def distance(one, other):
@@ -257,20 +242,6 @@ def test_a_saved_fusion_comes_back_with_tower_and_means(tmp_path):
 
 
 # The text tower
-
-SIZES = {
-    "vocab_size": 40,
-    "hidden_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 12,
-    "max_position_embeddings": 40,
-}
-
-
-def tiny_tower() -> TextTower:
-    torch.manual_seed(3)
-    return TextTower(tower_config(**SIZES)).eval()
 
 
 @pytest.mark.parametrize(

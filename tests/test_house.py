@@ -162,6 +162,28 @@ assert [a == b for a, b in zip(before, after)] == [True] * 6, [a == b for a, b i
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
+def imports_of_tests(path: Path) -> list[str]:
+    """The test files that a file of tests imports; what they share belongs into a helper or conftest.py."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    return [name for name in names if name.rpartition(".")[2].startswith(("test_", "conftest"))]
+
+
+def test_no_test_imports_another():
+    found = {path.name: imports_of_tests(path) for path in sorted((ROOT / "tests").rglob("*.py"))}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "line", ["import test_x", "from test_x import y", "def f():\n    from tests.test_x import y"]
+)
+def test_a_test_that_imports_another_is_found(tmp_path, line):
+    (tmp_path / "test_a.py").write_text(f"import json\n{line}\n")
+    assert len(imports_of_tests(tmp_path / "test_a.py")) == 1
+
+
 ABSOLUTE = re.compile(r"""["'\s(=:](/(?:home|Users|root|tmp|work|mnt|data|var)/[\w.]|[A-Z]:\\\\?Users)""")
 
 

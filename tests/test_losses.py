@@ -1,24 +1,22 @@
 """Losses against the released code's numbers, three-line references and their own symmetries."""
 
-import json
 import math
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from golden import golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 
 from tfcovr_utils.training import losses
 from tfcovr_utils.training.settings import COMPOSED, COVR_LOSS, STAGE2
 from tfcovr_utils.training.stage2 import contrast
 
-FIXTURE = load_file(Path(__file__).parent / "fixtures" / "hn_nce.safetensors")
-CONFIG = json.loads((Path(__file__).parent / "fixtures" / "hn_nce.json").read_text())["config"]
+FIXTURE, FACTS = golden("hn_nce")
+CONFIG = FACTS["config"]
 CASES = [(t, b, tau, beta) for t, tau in enumerate(CONFIG["tau"]) for b, beta in enumerate(CONFIG["beta"])]
 TOLERANCE = 1e-6  # relative, float32 against the fixture
 EVERY_LOSS = {

@@ -1,18 +1,16 @@
 """Metrics against CIRCO's and the released code's numbers, plain loops, and each other."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from golden import golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
 
 from tfcovr_utils.metrics import intervals, official
 from tfcovr_utils.metrics import ranking as metrics
 
-FIXTURE = load_file(Path(__file__).parent / "fixtures" / "circo_ap.safetensors")
+FIXTURE = {name: value.numpy() for name, value in golden("circo_ap")[0].items()}
 RANKS = (5, 10, 25, 50)
 EXACT = 1e-12  # the fixture's tolerance in float64
 OFFICIAL = 0.0051  # per cent; the released code rounds to 0.01

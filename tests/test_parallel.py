@@ -12,8 +12,8 @@ import parallel_worker
 import pytest
 import torch
 from small_benchmark import small_setting
-from test_embedding import shards, write_drawn
-from test_stage2 import SMALL, fit
+from stage2_problem import SMALL, fit
+from tiny_encoder import shards, write_drawn
 
 from tfcovr_utils.embedding.store import safe_open
 from tfcovr_utils.machine import processes

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from command import command
+from golden import golden
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.benchmark.protocols import make_task
@@ -222,10 +223,9 @@ def test_circo_by_hand(tmp_path):
 
 def test_circo_agrees_with_its_owners_numbers():
     """The fixture's ranking through our tables: what `evaluate` keeps of a query gives their AP."""
-    from test_metrics import FIXTURE
-
-    predictions = FIXTURE["input.predictions"]
-    relevant = [row[row >= 0].tolist() for row in FIXTURE["input.relevant"]]
+    fixture = {name: value.numpy() for name, value in golden("circo_ap")[0].items()}
+    predictions = fixture["input.predictions"]
+    relevant = [row[row >= 0].tolist() for row in fixture["input.relevant"]]
     query_ids = [f"val-{row:04d}" for row in range(len(predictions))]
     found = Annotations("circo")
     for number in range(-1, 1 + max(predictions.max(), max(map(max, relevant)))):
@@ -242,7 +242,7 @@ def test_circo_agrees_with_its_owners_numbers():
         "val",
     )
     np.testing.assert_allclose(
-        table[[f"ap@{k}" for k in (5, 10, 25, 50)]].to_numpy(), FIXTURE["output.ap"], atol=1e-9
+        table[[f"ap@{k}" for k in (5, 10, 25, 50)]].to_numpy(), fixture["output.ap"], atol=1e-9
     )
 
 

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from captioned_pictures import COUNTS_AND_WAYS, LABELLED, some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
@@ -26,14 +26,9 @@ from tfcovr_utils.rendering import pretraining_pictures as pictures
 from tfcovr_utils.rendering.captions import caption, frame_facts
 from tfcovr_utils.rendering.poses import POSES
 from tfcovr_utils.rendering.skeleton import Body, forward_kinematics, pose, rotation
-from tfcovr_utils.rendering.skills import SKILLS
 from tfcovr_utils.training.pretraining.captioned import FACTS, Pretraining, draw_captions, vocabulary_texts
 from tfcovr_utils.training.pretraining.mini_clip import build_tokenizer, pretrain, save
 
-LABELLED = sorted(
-    {skill for name in ("sim", "mini") for skill in SKILLS[name]},
-    key=lambda skill: (skill.apparatus, skill.text),
-)
 COMMITTED = ROOT / "data" / "weights" / "mini-clip"
 
 
@@ -54,12 +49,6 @@ def performed():
 
 def words(texts):
     return {word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower())}
-
-
-COUNTS_AND_WAYS = re.compile(
-    r"\d|\b(one|two|three|four|five|once|twice|single|double|triple|half|halves|quarter|full|first|second|third|"
-    r"forwards?|backwards?|reverse|inwards?|outwards?|salto|somersaults?|soms?|flip|twist\w*|turn\w*|spin\w*|rotat\w*|revolution)\b"
-)
 
 
 def test_no_caption_holds_a_count_or_a_way_of_travel(performed):
@@ -324,22 +313,6 @@ SMALL = Pretraining(
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory):
-    """Frames of eight sources and their facts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFCOVR_DATA", str(tmp_path_factory.mktemp("data")))
-        frames, facts = pictures.render_pictures(8, workers=1, progress=False)
-        again, _ = pictures.render_pictures(8, workers=1, progress=False)
-        assert again.filename == frames.filename
-    return frames, facts
-
-
-def some(rendered):
-    rows = np.sort(np.random.default_rng(0).permutation(len(rendered[0]))[:96])
-    return rendered[0][rows], rendered[1].iloc[rows]
-
-
-@pytest.fixture(scope="module")
 def trained(rendered):
     return pretrain(SMALL, *some(rendered), progress=False)
 
@@ -458,17 +431,6 @@ def test_the_card_names_what_pretraining_printed(committed):
     }
     assert {name: printed[name] for name in expected} == expected
     assert printed["seconds"] > 0 and set(printed["last losses"]) >= {"contrast", "words"}
-
-
-@pytest.fixture(scope="module")
-def held_out():
-    """Frames of sources that nothing else is rendered from, and their facts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "source_name", lambda source: f"held-out-{source:04d}")
-        parts = [pictures._render_source(source, 0) for source in range(4)]
-    facts = pd.concat([facts for _, facts in parts], ignore_index=True)
-    assert set(facts.source_video) == {f"held-out-{source:04d}" for source in range(4)}
-    return np.concatenate([frames for frames, _ in parts])[::2], facts[::2]
 
 
 @pytest.mark.slow

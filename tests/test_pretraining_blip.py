@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from captioned_pictures import COUNTS_AND_WAYS, LABELLED, some
 from safetensors import safe_open
-from test_pretraining import COUNTS_AND_WAYS, LABELLED, held_out, rendered, some  # noqa: F401 - two are fixtures
 from torch.nn import functional as F
 
 from tfcovr_utils.encoders import load_encoder
@@ -77,11 +77,11 @@ def test_words_and_signs_can_all_be_written():
 
 
 @pytest.fixture(scope="module")
-def trained(rendered):  # noqa: F811
+def trained(rendered):
     return pretrain(SMALL, *some(rendered), progress=False)
 
 
-def test_a_seed_decides_the_weights(rendered, trained):  # noqa: F811
+def test_a_seed_decides_the_weights(rendered, trained):
     short = replace(SMALL, steps=2, qformer_steps=2, captioner_steps=2)
     first, again, other = (
         pretrain(replace(short, seed=seed), *some(rendered), progress=False)[0] for seed in (0, 0, 1)
@@ -101,7 +101,7 @@ def test_the_three_share_one_vit(trained):
     assert reports["mini-captioner"]["last losses"]["caption"] < 2.5  # log 291 by chance
 
 
-def test_losses_fall(rendered, monkeypatch):  # noqa: F811
+def test_losses_fall(rendered, monkeypatch):
     histories, train = [], mini_blip.train_reader
     monkeypatch.setattr(
         mini_blip, "train_reader", lambda *given: histories.append(train(*given)) or histories[-1]
@@ -112,7 +112,7 @@ def test_losses_fall(rendered, monkeypatch):  # noqa: F811
     assert histories[0].caption.tail(5).mean() < 0.7 * histories[0].caption.iloc[0]
 
 
-def test_what_is_saved_gives_the_same_features(rendered, trained, tmp_path):  # noqa: F811
+def test_what_is_saved_gives_the_same_features(rendered, trained, tmp_path):
     models, tokenizer, reports = trained
     frames = np.array(rendered[0][:4])[None]
     for name in NAMES:
@@ -159,7 +159,7 @@ def test_the_committed_weights_are_small_and_whole(name, committed):
 
 
 @pytest.mark.parametrize("family", ["blip", "blip2"])
-def test_the_committed_models_find_the_caption_of_a_picture_they_never_saw(family, committed, held_out):  # noqa: F811
+def test_the_committed_models_find_the_caption_of_a_picture_they_never_saw(family, committed, held_out):
     frames, facts = held_out
     texts = [caption(row) for row in facts[list(FACTS)].to_dict("records")]
     with torch.no_grad():
@@ -169,7 +169,7 @@ def test_the_committed_models_find_the_caption_of_a_picture_they_never_saw(famil
     assert ranks.median() < len(texts) / 10
 
 
-def test_the_committed_captioner_says_what_a_picture_shows_and_no_count(committed, held_out):  # noqa: F811
+def test_the_committed_captioner_says_what_a_picture_shows_and_no_count(committed, held_out):
     frames, facts = held_out
     written = committed["captioner"].describe(frames)
     for fact in (

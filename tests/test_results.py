@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from random_row import random_embeddings
 from small_benchmark import small_benchmark
-from test_evaluation import random_embeddings
 
 from tfcovr_utils.benchmark import make_task
 from tfcovr_utils.evaluation import results, rows, saved

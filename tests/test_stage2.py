@@ -7,46 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_fusion import tiny_tower
+from stage2_problem import DIM, SMALL, TEXTS, TRIPLETS, agreement, fit, problem, same, tiny_tower
 
 from tfcovr_utils.encoders.tokens import Tokens
-from tfcovr_utils.metrics.ranking import average_precision_at
 from tfcovr_utils.training import losses
 from tfcovr_utils.training.fusion import Fusion, unit
 from tfcovr_utils.training.kinds import change
 from tfcovr_utils.training.loop import Plan, Run, learning_rate
 from tfcovr_utils.training.settings import STAGE2
 from tfcovr_utils.training.stage2 import Stage2Data, contrast, fit_fusion
-
-SMALL = replace(STAGE2["smoke"], batch=16, steps=24, select_every=8, projection_dim=16, hidden_dim=32)
-CLIPS, TEXTS, TRIPLETS, DIM = 40, 6, 96, 8
-
-
-def problem():
-    """Targets that are the query clip moved by the text: nothing that either input alone could tell."""
-    generator = torch.Generator().manual_seed(0)
-    video, texts = torch.randn(CLIPS, DIM, generator=generator), torch.randn(TEXTS, 5, generator=generator)
-    move = texts @ torch.randn(5, DIM, generator=generator)
-    drawn = torch.randperm(CLIPS * TEXTS, generator=generator)[:TRIPLETS]
-    ends = [drawn // TEXTS, drawn % TEXTS]
-    target = video[ends[0]] + move[ends[1]]
-    return video, texts, target, torch.stack([*ends, torch.arange(TRIPLETS)], 1)
-
-
-def fit(settings=SMALL, seed=0, validate=None, target_labels=None, **run):
-    return fit_fusion(Stage2Data(*problem(), target_labels), settings, seed, validate, run=Run(**run))
-
-
-def same(one: Fusion, other: Fusion) -> bool:
-    return all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
-
-
-def agreement(fusion: Fusion) -> float:
-    """Mean AP of each triplet's own target among all."""
-    video, texts, target, rows = problem()
-    scores = fusion(video[rows[:, 0]], texts, rows[:, 1]) @ fusion.embed_target(target).T
-    return float(average_precision_at(scores, [[row] for row in range(len(rows))], [50]).mean())
-
 
 # The loop
 

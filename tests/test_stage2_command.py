@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from command import command
-from test_fusion import STAGE2, STAGE2_JSON, weights
+from golden import golden, weights
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.embedding.embed import Embedded
@@ -26,6 +26,7 @@ from tfcovr_utils.training.official_checkpoint import load_stage2
 from tfcovr_utils.training.stage2_inputs import Inputs, feature_reader, from_encoder, token_reader
 from tfcovr_utils.training.towers import load_text_tower
 
+STAGE2, STAGE2_JSON = golden("tfcovr_stage2")
 AIM = "aim_embeddings_12f_all_files.pkl"
 
 

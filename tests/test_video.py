@@ -22,6 +22,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from drawn_videos import HEIGHT, WIDTH, drawn_clip, encode, numbers
 from PIL import Image
 
 from tfcovr_utils.video import (
@@ -39,8 +40,6 @@ from tfcovr_utils.video import decoding as reading
 from tfcovr_utils.video import frames as frames_module
 from tfcovr_utils.video.request import check_rate
 
-BITS = 9
-HEIGHT, WIDTH = 48, 16 * BITS
 RATES = [24, 25, 29.97, 30, 60]
 needs_decord = pytest.mark.skipif(reading._decord() is None, reason="decord has no wheel here")
 DECODERS = ["av", pytest.param("decord", marks=needs_decord)]
@@ -75,44 +74,11 @@ ENCODINGS = {
 }
 
 
-def drawn_clip(n_frames, height=HEIGHT, width=WIDTH):
-    """(T, H, W, 3) uint8: frame i shows i in binary, black and white blocks from left to right."""
-    bits = (np.arange(n_frames)[:, None] >> np.arange(BITS)) & 1
-    columns = bits[:, np.arange(width) * BITS // width] * 255
-    return np.broadcast_to(columns[:, None, :, None], (n_frames, height, width, 3)).astype(np.uint8)
-
-
-def numbers(frames):
-    """The number drawn in each frame, read from the middle of its blocks."""
-    _, height, width, _ = frames.shape
-    centres = (2 * np.arange(BITS) + 1) * width // (2 * BITS)
-    return ((frames[:, height // 2, centres, :].mean(-1) > 127) << np.arange(BITS)).sum(1).tolist()
-
-
 def coloured_clip(n_frames=24, height=64, width=64):
     """(T, H, W, 3) uint8: a smooth colour field that moves."""
     t, y, x = np.meshgrid(np.arange(n_frames), np.arange(height), np.arange(width), indexing="ij")
     waves = [np.sin(0.07 * x + 0.2 * t), np.sin(0.05 * y - 0.3 * t), np.sin(0.04 * (x + y) + 0.1 * t)]
     return (127.5 * (1 + np.stack(waves, axis=-1))).round().astype(np.uint8)
-
-
-def encode(
-    path, frames, rate=25, codec="libx264", pix_fmt="yuv420p", options=None, pts=None, rotation=0, muxer=None
-):
-    """Write a clip in ways write_clip does not; `pts` are in units of 1 / `rate` seconds."""
-    with av.open(str(path), "w", options=muxer or {}) as container:
-        stream = container.add_stream(codec, rate=check_rate(rate), options=options or {})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = pix_fmt
-        if rotation:
-            stream.set_display_rotation(rotation)
-        for index, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            if pts is not None:
-                picture.pts, picture.time_base = int(pts[index]), 1 / Fraction(rate)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    return path
 
 
 @pytest.fixture(scope="session")
