@@ -59,9 +59,10 @@ def released(tmp_path_factory):
         path.unlink()
     (folder / "own_tables").rmdir()  # so that it is read as theirs
     rng = np.random.default_rng(0)
-    centre = rng.normal(size=(len(labels), 32))
+    centre = rng.normal(size=(len(labels), STAGE2_JSON["config"]["embed_dim"]))
+    shape = 2, centre.shape[1]
     frames = {
-        row.clip_id: (centre[int(row.label_id)] + 0.3 * rng.normal(size=(2, 32))).astype(np.float32)
+        row.clip_id: (centre[int(row.label_id)] + 0.3 * rng.normal(size=shape)).astype(np.float32)
         for row in clips.itertuples()
     }
     write_embeddings(frames, folder / "files", AIM.removesuffix(".pkl"))
@@ -240,9 +241,8 @@ def test_a_benchmark_is_trained_on_through_an_encoder(released, tmp_path, monkey
     torch.testing.assert_close(inputs.target[0], torch.from_numpy(stored[inputs.clip_ids[0]]).mean(0))
     assert asked == {"splits": {"train", "val"}, "clips_dir": tmp_path / "benchmark", "readout": "frames"}
     history = pd.read_parquet(tmp_path / "out" / "history.parquet")
-    assert (
-        history["val"].iloc[-1] > 0.3 and Fusion.load(tmp_path / "out" / "fusion").config["video_dim"] == 32
-    )
+    assert history["val"].iloc[-1] > 0.3
+    assert Fusion.load(tmp_path / "out" / "fusion").config["video_dim"] == inputs.target.shape[1]
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     assert told["encoder"] == {"encoder": "stub"} and told["profile"]["name"] == "smoke"
 
