@@ -14,6 +14,7 @@ export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
 help:
 	@echo "make reproduce [SOURCE=mini]  run all notebooks in order into runs/<source>/"
+	@echo "make reproduce SOURCE=folder FOLDER=my_clips     the same on a folder of your own clips"
 	@echo "make sweep [SEEDS=...]        more seeds of the training, and a second rendering: hours, resumes"
 	@echo "make test [WORKERS=2]         run the tests, in so many processes"
 	@echo "make test-fast                run the tests that take seconds: under two minutes"
@@ -39,8 +40,9 @@ $(READY): pyproject.toml constraints.txt
 	  echo "pip stopped for the reason above. It needs 10 GB of disk while it installs; free are:"; df -h . "$${TMPDIR:-/tmp}"; exit 1; }
 	@mv $(VENV)/.installing $@
 
+# FOLDER=my_clips is the folder of clips, such as your own of SOURCE=folder.
 reproduce: $(READY)
-	$(PY) -m tfcovr_utils reproduce --source $(SOURCE)
+	$(PY) -m tfcovr_utils reproduce --source $(SOURCE) $(if $(FOLDER),-p clips "$(FOLDER)")
 
 # Finished results are cached, so an interrupted sweep resumes. The last two lines show all seeds together.
 sweep: $(READY)

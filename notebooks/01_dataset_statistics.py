@@ -39,14 +39,16 @@ from tfcovr_utils.rendering.build import measure
 from tfcovr_utils.rendering.shortcut_audit import ShortcutAudit
 
 # %% tags=["parameters"]
-source = "mini"  # mini, smoke, sim; real annotations: tfcovr, finegym, finediving
+source = "mini"  # mini, smoke, sim, twin; tfcovr, released; folder, for your own clips
 profile = None  # sizes and weights; None takes the source's own
 seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
-annotations = None  # folder of the annotation files; None takes $TFCOVR_ANNOTATIONS
+annotations = None  # folder of annotation files; None takes $TFCOVR_ANNOTATIONS
+clips = None  # folder of the clips, such as your own; None takes $TFCOVR_CLIPS
 
 # %%
-study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study = open_study(source, seed, profile, render_seed, annotations, clips)
+study.must_give("labels")
 study.summary()
 
 # %% [markdown]
@@ -121,7 +123,7 @@ found if len(found) else Markdown("nothing is wrong.")
 # twists.
 
 # %%
-if study.rendered:
+if study.gives("motion"):
     factors = study.factors.drop(columns=["label_id", "source_video"], errors="ignore")
     clips = study.clips.reset_index(drop=True).merge(factors, on="clip_id", suffixes=("", "_rendered"))
     first = clips[clips.split == "test"].sort_values("clip_id").groupby("label_id").first()
@@ -138,7 +140,7 @@ if study.rendered:
 # Now one apparatus: one somersault or two; tucked, piked, stretched; backward, forward.
 
 # %%
-if study.rendered:
+if study.gives("motion"):
     rows = floor[floor.twists == 0].itertuples()
     display(study.sheet({f"{row.saltos:g} {row.direction}\n{row.shape}": row.clip_id for row in rows}))
 
@@ -149,14 +151,14 @@ if study.rendered:
 # Last, one label of each other kind.
 
 # %%
-if study.rendered:
+if study.gives("motion"):
     others = (
         first[(first.base != "salto") | (first.apparatus != "FX")].groupby(["apparatus", "family"]).last()
     )
     display(study.sheet({textwrap.fill(row.text, 34): row.clip_id for row in others.itertuples()}))
 
 # %%
-if study.rendered:
+if study.gives("motion"):
     cost = measure(study.profile, study.clips_dir)
     display(
         Markdown(
@@ -176,7 +178,7 @@ if study.rendered:
 # sources is held out.
 
 # %%
-if study.rendered:
+if study.gives("motion"):
     audit = ShortcutAudit(clips, study.clips_dir, study.profile.probe_epochs, seed)
     one_frame = audit.one_frame()
     display(one_frame.round(3))
@@ -187,7 +189,7 @@ if study.rendered:
 # most frequent value.
 
 # %%
-if study.rendered:
+if study.gives("motion"):
     hall = audit.hall(study.profile.render_seed)
     display(hall.round(3))
 
@@ -201,7 +203,7 @@ if study.rendered:
 # order, less reliably. `smoke` has too few clips for any network to learn.
 
 # %%
-if study.rendered:
+if study.gives("motion"):
     features = study.embed("clip", clips.iloc[audit.aerial]).values.numpy()
     probes = pd.concat([one_frame, audit.all_frames(features)], ignore_index=True)
     display(probes.round(3), reading := plots.probe_accuracy(probes))
@@ -212,11 +214,11 @@ if study.rendered:
 # %%
 assert (shared == 1).all() and study.benchmark.clips.clip_id.is_unique
 assert counted["labels_with_residue"] == 0 and counted["missing_valid_targets"] == 0
-if study.rendered:
+if study.gives("motion"):
     assert not any(rendering.check(study.clips_dir).values())
 
 # %%
-if study.rendered and study.profile.labels != "smoke":
+if study.gives("motion") and study.profile.labels != "smoke":
     names = ["one frame, the middle", "all frames, in order", "all frames, shuffled"]
     middle, ordered, shuffled = (probes[probes.probe == name].set_index("count") for name in names)
     spread = np.sqrt(middle.chance * (1 - middle.chance) / middle.clips)
@@ -229,7 +231,7 @@ if study.rendered and study.profile.labels != "smoke":
 
 # %%
 drawn = {"label_tree": (tree, counts), "label_counts": (long_tail, counts)}
-if study.rendered:
+if study.gives("motion"):
     drawn |= {"shortcuts": (reading, probes), "twists": (twists, stretched[["text", "path"]])}
 study.export(
     "01",

@@ -32,14 +32,16 @@ from tfcovr_utils.explorer import PairReviewer
 from tfcovr_utils.labels.pairing import DECISIONS_PATH, proposal_quality, propose_pairs, similarity_matrix
 
 # %% tags=["parameters"]
-source = "mini"  # mini, smoke, sim; real annotations: tfcovr, finegym, finediving
+source = "mini"  # mini, smoke, sim, twin; tfcovr, released; folder, for your own clips
 profile = None  # sizes and weights; None takes the source's own
 seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
-annotations = None  # folder of the annotation files; None takes $TFCOVR_ANNOTATIONS
+annotations = None  # folder of annotation files; None takes $TFCOVR_ANNOTATIONS
+clips = None  # folder of the clips, such as your own; None takes $TFCOVR_CLIPS
 
 # %%
-study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study = open_study(source, seed, profile, render_seed, annotations, clips)
+study.must_give("pairs")
 study.summary()
 
 # %% [markdown]
@@ -108,7 +110,7 @@ text = study.labels.text
 kinds.assign(source=kinds.source.map(text), target=kinds.target.map(text))
 
 # %%
-if study.rendered:
+if study.gives("motion"):
     test = study.clips[study.clips.split == "test"].sort_values("clip_id").groupby("label_id").clip_id.first()
     rows = kinds.head(5).itertuples()
     shown = {row.changed: (test[row.source], test[row.target]) for row in rows}

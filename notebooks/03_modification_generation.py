@@ -45,17 +45,19 @@ from tfcovr_utils.texts import (
 )
 
 # %% tags=["parameters"]
-source = "mini"  # mini, smoke, sim; real annotations: tfcovr, finegym, finediving
+source = "mini"  # mini, smoke, sim, twin; tfcovr, released; folder, for your own clips
 profile = None  # sizes and weights; None takes the source's own
 seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
-annotations = None  # folder of the annotation files; None takes $TFCOVR_ANNOTATIONS
+annotations = None  # folder of annotation files; None takes $TFCOVR_ANNOTATIONS
+clips = None  # folder of the clips, such as your own; None takes $TFCOVR_CLIPS
 writer = "rules"  # rules, or openai: asks a server, paid for by $OPENAI_API_KEY
 model = "gpt-4o"  # any model of the server
 base_url = "https://api.openai.com/v1"  # any server that speaks the protocol
 
 # %%
-study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study = open_study(source, seed, profile, render_seed, annotations, clips)
+study.must_give("pairs")
 study.summary(writer=writer)
 
 # %% [markdown]
@@ -105,11 +107,12 @@ stated.round(2)
 # come from the labels' attributes, and are named so.
 
 # %%
-dense = write_by_rule(make_jobs(pairs.head(1), labels, "dense"))
-query, answer = dense.source_label[0], dense.target_label[0]
-attributes = Attributes.from_json(study.benchmark.labels.set_index("label_id").attributes[query])
-display(Markdown(f"Query: {text[query]}  \nAnswer: {text[answer]}\n\n> {dense.text[0]}"))
-Markdown(f"Description of the query, from its label: *{describe(attributes)}*")
+if study.gives("attributes"):
+    dense = write_by_rule(make_jobs(pairs.head(1), labels, "dense"))
+    query, answer = dense.source_label[0], dense.target_label[0]
+    attributes = Attributes.from_json(study.benchmark.labels.set_index("label_id").attributes[query])
+    display(Markdown(f"Query: {text[query]}  \nAnswer: {text[answer]}\n\n> {dense.text[0]}"))
+    display(Markdown(f"Description of the query, from its label: *{describe(attributes)}*"))
 
 # %% [markdown]
 # ## The benchmark
@@ -117,9 +120,7 @@ Markdown(f"Description of the query, from its label: *{describe(attributes)}*")
 # targets, from the others.
 
 # %%
-study = open_study(
-    source, seed, profile=profile, render_seed=render_seed, annotations=annotations, modifications=written
-)
+study = open_study(source, seed, profile, render_seed, annotations, clips, written)
 study.benchmark.save(study.out / "benchmark")
 counted = count(study.benchmark)
 steps = plots.pipeline_steps(counted, len(written), len(complaints))

@@ -44,16 +44,18 @@ from tfcovr_utils.rendering.shortcuts import find_frame_shortcuts
 from tfcovr_utils.training.recipes import RECIPES
 
 # %% tags=["parameters"]
-source = "mini"  # mini, smoke or sim
+source = "mini"  # mini, smoke, sim, twin; tfcovr, released; folder, for your own clips
 profile = None  # sizes and weights; None takes the source's own
 seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
-annotations = None  # folder of annotation files, for sources that read some
+annotations = None  # folder of annotation files; None takes $TFCOVR_ANNOTATIONS
+clips = None  # folder of the clips, such as your own; None takes $TFCOVR_CLIPS
 recipes = ["frozen-mlp", "frozen-set", "frozen-ordered", "aim"]  # `tfcovr teach --recipe list` has all
 sweep = False  # also adapters below the ordered reader: seven minutes for mini
 
 # %%
-study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study = open_study(source, seed, profile, render_seed, annotations, clips)
+study.must_give("labels", "videos")
 study.summary(recipes=recipes)
 
 # %% [markdown]
@@ -124,9 +126,11 @@ report.neighbours().round(1)
 # %%
 stretched = study.labels[study.labels.text.str.startswith("(FX) salto backward stretched")]
 twists = stretched.text.str.extract(r"with ([\d.]+) twist")[0].fillna("0") + " twists"
-points = report.space(twists)
-space = plots.embedding_map(points)
-space
+drawn = {}
+if len(stretched) > 1:
+    points = report.space(twists)
+    drawn["embedding_space"] = space = plots.embedding_map(points), points
+    display(space[0])
 
 # %% [markdown]
 # *What to notice.* These are backward saltos on the floor that differ only in their twists: val and test
@@ -152,15 +156,14 @@ frames_curve
 # frequent value, and in the last two rows one over the number of counts.
 
 # %%
-rows = np.concatenate([report.rows("train")[::6], report.rows("test")])
-some = study.benchmark.clips.iloc[rows]
-middle = study.embed("clip", some, frames=1, policy="middle").values[:, 0]
-factors = (
-    pd.read_parquet(study.clips_dir / "factors.parquet").set_index("clip_id").loc[some.clip_id].reset_index()
-)
-facts = middle_frames(some, factors, study.profile.render_seed)
-splits = [(some.split == split).to_numpy() for split in ("train", "test")]
-find_frame_shortcuts(middle, factors, facts, *splits).round(1)
+if study.gives("motion"):
+    rows = np.concatenate([report.rows("train")[::6], report.rows("test")])
+    some = study.benchmark.clips.iloc[rows]
+    middle = study.embed("clip", some, frames=1, policy="middle").values[:, 0]
+    factors = study.factors.loc[some.clip_id].reset_index(drop=True)
+    facts = middle_frames(some, factors, study.profile.render_seed)
+    splits = [(some.split == split).to_numpy() for split in ("train", "test")]
+    display(find_frame_shortcuts(middle, factors, facts, *splits).round(1))
 
 # %% [markdown]
 # *What to notice.* Place, shape and limbs can be read from one frame. The counts cannot: the last two rows
@@ -177,8 +180,8 @@ assert (study.clips.groupby("source_video").split.nunique() == 1).all()
 # ## Export
 
 # %%
-drawn = {"curves": (training_curves, curves), "by_attribute": (by_attribute, read)}
-study.export("04", **drawn, embedding_space=(space, points), frames=(frames_curve, by_frames))
+drawn |= {"curves": (training_curves, curves), "by_attribute": (by_attribute, read)}
+study.export("04", **drawn, frames=(frames_curve, by_frames))
 
 # %% [markdown]
 # Next: `05_stage2_contrastive_retrieval` searches with these encoders.

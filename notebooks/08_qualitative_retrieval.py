@@ -36,16 +36,18 @@ from tfcovr_utils import open_study, plots
 from tfcovr_utils.evaluation import qualitative
 
 # %% tags=["parameters"]
-source = "mini"  # mini, smoke or sim
+source = "mini"  # mini, smoke, sim, twin; tfcovr, released; folder, for your own clips
 profile = None  # sizes and weights; None takes the source's own
 seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
-annotations = None  # folder of annotation files, for sources that read some
+annotations = None  # folder of annotation files; None takes $TFCOVR_ANNOTATIONS
+clips = None  # folder of the clips, such as your own; None takes $TFCOVR_CLIPS
 pair = ["tfcovr-base", "tfcovr-ordered"]  # two rows of 05: the left and the right of a grid
 compared = ["text-only", "clip-mlp-15", "tfcovr-base", "tfcovr-ordered"]  # in the atlas, seven at most
 
 # %%
-study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study = open_study(source, seed, profile, render_seed, annotations, clips)
+study.must_give("queries")
 study.summary(pair=pair)
 
 # %% [markdown]
@@ -54,7 +56,8 @@ study.summary(pair=pair)
 # either way. Ties go to the smallest id, and a query that an earlier rule chose is skipped.
 
 # %%
-rankings = qualitative.read_rankings(study.results_dir, pair, seed=seed)
+pair = study.ran(pair)
+rankings = qualitative.read_rankings(study.results_dir, pair, study.headline, seed)
 chosen = qualitative.choose_queries(rankings, pair)
 ranked = qualitative.top_ranked(rankings, study.benchmark, list(chosen.query_id))
 instructions = study.queries.text
@@ -66,11 +69,12 @@ chosen.assign(text=chosen.query_id.map(instructions)).round(2)
 # frames from left to right. Right answers have a green line and ✓, wrong ones a broken orange line and ✗.
 
 # %%
-cells = plots.retrieved_cells(chosen, ranked, instructions)
-frames = plots.read_strips(cells, study.clips_dir)
-for rule, part in chosen.groupby("rule", sort=False):
-    shown = plots.retrieved_cells(part, ranked, instructions)
-    display(Markdown(f"**{rule}** (`{part.query_id.iloc[0]}`)"), plots.strips(shown, frames))
+if study.gives("videos"):
+    cells = plots.retrieved_cells(chosen, ranked, instructions)
+    frames = plots.read_strips(cells, study.clips_dir)
+    for rule, part in chosen.groupby("rule", sort=False):
+        shown = plots.retrieved_cells(part, ranked, instructions)
+        display(Markdown(f"**{rule}** (`{part.query_id.iloc[0]}`)"), plots.strips(shown, frames))
 
 # %%
 hits = ranked[ranked["rank"] > 0].astype({"right": bool}).groupby("method").right.sum()
@@ -86,7 +90,8 @@ Markdown(
 # attributes differ when it is right. How far from right do the methods land?
 
 # %%
-rankings = qualitative.read_rankings(study.results_dir, compared, seed=seed)
+compared = study.ran(compared)
+rankings = qualitative.read_rankings(study.results_dir, compared, study.headline, seed)
 failed = qualitative.failures(rankings, study.benchmark)
 wrong = qualitative.wrong_factors(failed, study.benchmark)
 far = plots.distances(failed)
@@ -140,7 +145,7 @@ confused.sort_values("queries", ascending=False).head(12)
 # %%
 examples = qualitative.typical_failures(wrong, pair[1], rankings, study.benchmark).head(6)
 example_cells = plots.failure_cells(examples, study.benchmark.clips, study.labels.text)
-if len(examples):
+if shown := len(examples) and study.gives("videos"):
     example_frames = plots.read_strips(example_cells, study.clips_dir)
     display(gallery := plots.strips(example_cells, example_frames, n_frames=6))
 
@@ -164,7 +169,7 @@ of_figure = chosen[chosen.rule.str.contains("furthest|^median of")]
 retrieved = plots.retrieved_cells(of_figure, ranked, instructions)
 plots.save_table(retrieved, "08_retrieved", study.figures_dir, forms=["csv"])
 drawn = {"missed": (missed, misses), "distances": (far, failed), "counts": (off, wrong)}
-study.export("08", **drawn, **({"examples": (gallery, example_cells)} if len(examples) else {}))
+study.export("08", **drawn, **({"examples": (gallery, example_cells)} if shown else {}))
 
 # %% [markdown]
 # Next: `09_retrieval_explorer` lets you ask your own.

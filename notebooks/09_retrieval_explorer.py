@@ -38,15 +38,17 @@ from tfcovr_utils import open_study
 from tfcovr_utils.explorer import Explorer, Session
 
 # %% tags=["parameters"]
-source = "mini"  # mini, smoke or sim
+source = "mini"  # mini, smoke, sim, twin; tfcovr, released; folder, for your own clips
 profile = None  # sizes and weights; None takes the source's own
 seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
-annotations = None  # folder of annotation files, for sources that read some
+annotations = None  # folder of annotation files; None takes $TFCOVR_ANNOTATIONS
+clips = None  # folder of the clips, such as your own; None takes $TFCOVR_CLIPS
 method = "clip-avg-zs"  # of the search printed at the end
 
 # %%
-study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study = open_study(source, seed, profile, render_seed, annotations, clips)
+study.must_give("videos")
 study.summary()
 
 # %% [markdown]
@@ -56,7 +58,7 @@ study.summary()
 # that beforehand.
 
 # %%
-session = Session.open(study.profile.name, seed, render_seed)
+session = Session.of_study(study)
 explorer = Explorer(session)
 explorer
 
@@ -69,20 +71,22 @@ explorer
 # The first test query by its id, asked of one method.
 
 # %%
-query = study.queries.iloc[0]
-answer = session.ask(query.query_clip, query.text, method=method, k=10)
-precision = ", ".join(f"AP@{k} {100 * value:.2f}" for k, value in answer.precision.items())
-shows = study.clips.text[query.query_clip]
-display(Markdown(f"**“{answer.text}”**, asked of {shows}: {answer.n_right} right answers, {precision}"))
-answer.ranking.round(3)
+if asks := study.gives("queries"):
+    query = study.queries.iloc[0]
+    answer = session.ask(query.query_clip, query.text, method=method, k=10)
+    precision = ", ".join(f"AP@{k} {100 * value:.2f}" for k, value in answer.precision.items())
+    shows = study.clips.text[query.query_clip]
+    display(Markdown(f"**“{answer.text}”**, asked of {shows}: {answer.n_right} right answers, {precision}"))
+    display(answer.ranking.round(3))
 
 # %% [markdown]
 # ## Checks
 
 # %%
-assert answer.query_clip not in set(answer.ranking.clip_id)
-assert answer.ranking.score.is_monotonic_decreasing and len(answer.ranking) == 10
-assert answer.n_right == len(query.answers)
+if asks:
+    assert answer.query_clip not in set(answer.ranking.clip_id)
+    assert answer.ranking.score.is_monotonic_decreasing and len(answer.ranking) <= 10
+    assert answer.n_right == len(query.answers)
 
 # %% [markdown]
 # ## Export

@@ -46,18 +46,20 @@ from tfcovr_utils import open_study, plots
 from tfcovr_utils.plots import paper_export
 
 # %% tags=["parameters"]
-source = "mini"  # mini, smoke or sim
+source = "mini"  # mini, smoke, sim, twin; tfcovr, released; folder, for your own clips
 profile = None  # sizes and weights; None takes the source's own
 seed = 0  # of the training
 render_seed = 0  # of the rendering: another number is another benchmark
-annotations = None  # folder of annotation files, for sources that read some
+annotations = None  # folder of annotation files; None takes $TFCOVR_ANNOTATIONS
+clips = None  # folder of the clips, such as your own; None takes $TFCOVR_CLIPS
 
 # %%
-study = open_study(source, seed, profile=profile, render_seed=render_seed, annotations=annotations)
+study = open_study(source, seed, profile, render_seed, annotations, clips)
+study.must_give("queries")
 study.summary()
 
 # %%
-drawn = paper_export.draw(plots.Run(study.out, study.clips_dir))
+drawn = paper_export.draw(plots.Run(study.out, study.clips_dir, study.headline))
 missing = {name: item.shown for name, item in drawn.items() if isinstance(item.shown, paper_export.Missing)}
 display(Markdown(f"{len(drawn) - len(missing)} of {len(drawn)} can be made."))
 pd.Series(missing, name="why not", dtype=str).to_frame()

@@ -329,3 +329,9 @@ def test_the_texts_that_ship_are_the_rule_writers_for_todays_pairs():
     pd.testing.assert_frame_equal(
         shipped, write_by_rule(make_jobs(pair_labels(labels), labels)), check_dtype=False
     )
+
+
+def test_of_labels_in_free_words_only_the_form_is_checked():
+    back, twist = (Attributes("", "", base) for base in ("back tuck", "back full twist"))
+    assert check_text("show back full twist", back, twist, ("back tuck", "back full twist")) == []
+    assert [found.check for found in check_text("twist", back, twist)] == ["length"]

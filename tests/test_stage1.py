@@ -211,18 +211,26 @@ def test_report_counts_what_is_right():
     ("change", "message"),
     [
         ({"label_idx": np.array([9] * 160)}, "class 9"),
-        ({"settings": replace(QUICK, batch=500)}, "a batch takes 500"),
+        ({"train": np.arange(1)}, "1 training and 40 validation clips"),
         ({"factor_idx": {"colour": np.zeros(160, int)}}, "colour"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(change, message):
     features, label_idx = ordered_clips()
-    given = {"label_idx": label_idx, "settings": QUICK, "factor_idx": None} | change
+    given = {"label_idx": label_idx, "train": np.arange(120), "factor_idx": None} | change
     model = Stage1(ClipReader(Readout("mean", 6, num_frames=3), list("abcd")))
     with pytest.raises(ValueError, match=message):
-        rows = np.arange(120), np.arange(120, 160)
+        rows = given["train"], np.arange(120, 160)
         data = Stage1Data(FeatureClips(features), given["label_idx"], *rows, given["factor_idx"])
-        fit_stage1(model, data, given["settings"])
+        fit_stage1(model, data, QUICK)
+
+
+def test_a_small_folder_is_one_batch():
+    features, label_idx = ordered_clips()
+    model = Stage1(ClipReader(Readout("mean", 6, num_frames=3), list("abcd")))
+    data = Stage1Data(FeatureClips(features), label_idx, np.arange(30), np.arange(120, 160))
+    curve = fit_stage1(model, data, replace(QUICK, batch=500))
+    assert curve["step"].iloc[-1] == QUICK.epochs  # one step an epoch
 
 
 def test_a_reader_is_the_same_after_a_file(tmp_path):

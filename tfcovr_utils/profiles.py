@@ -85,6 +85,11 @@ def annotations_dir(given: str | None = None) -> Path:
     return Path(given or os.environ.get("TFCOVR_ANNOTATIONS") or data_dir() / "annotations")
 
 
+def clips_dir(given: str | Path | None = None) -> Path:
+    """The folder that clips' paths start from: as given, else $TFCOVR_CLIPS, else data/clips."""
+    return Path(given or os.environ.get("TFCOVR_CLIPS") or data_dir() / "clips")
+
+
 RENDERED = ("mini", "smoke", "sim")  # sources that render themselves, each with the profile of its name
 
 

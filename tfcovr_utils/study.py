@@ -5,35 +5,37 @@ A notebook's cells are calls of these methods and what they show. Each method is
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 import torch
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from . import plots
 from .benchmark.benchmark import Benchmark
+from .benchmark.protocols import choose_protocols
 from .benchmark.views import view_clips, view_labels, view_queries
 from .embedding.embed import Embedded
 from .encoders import Encoder, load_encoder
 from .evaluation import results
-from .evaluation.asking import search
+from .evaluation.asking import ask_clips
 from .evaluation.comparisons import compare_all, compare_options
 from .evaluation.paper import beside_paper
 from .evaluation.rows import embed_in_shares, run_rows
 from .machine.workers import require_main_guard, run_in_parallel
 from .methods import METHODS, Fitted, Setting, get_method
 from .metrics.intervals import PairedInterval
-from .profiles import RENDERED, Profile, annotations_dir, default_profile, get_profile, provenance, runs_dir
-from .rendering.build import build
-from .sources import COMPLETE, check_source, load_source
+from .profiles import RENDERED, Profile, get_profile, provenance, runs_dir
+from .rendering.opening import NEEDS, choose_profile, open_source, require, warn_of_weights
+from .sources import check_source
 from .training.recipes import RECIPES
 from .training.teaching import Learned, TrainingClips, learn
 from .video.frames import read_clips
+from .video.hashes import clip_exists
 
 SHUFFLED_SEARCH = "-shuffled-test"  # rows that search with another row's trained weights
 
@@ -41,28 +43,24 @@ SHUFFLED_SEARCH = "-shuffled-test"  # rows that search with another row's traine
 def open_study(
     source: str = "mini",
     seed: int = 0,
-    *,
     profile: str | None = None,
     render_seed: int = 0,
     annotations: str | Path | None = None,
+    clips: str | Path | None = None,
     modifications: pd.DataFrame | None = None,
 ) -> "Study":
     """Open a benchmark, which is rendered or read first, and return a `Study` of it.
 
     seed: of the training. profile: sizes and weights; the source's own where none is named.
     render_seed: of a rendering. annotations: folder of the files of a source that is not rendered;
-    $TFCOVR_ANNOTATIONS where none is named. modifications: instructions in place of those written by rule.
+    $TFCOVR_ANNOTATIONS where none is named. clips: folder of the clips, such as your own of source "folder";
+    $TFCOVR_CLIPS where none is named. modifications: instructions in place of those written by rule.
     """
     require_main_guard()
     check_source(source)
-    chosen = replace(get_profile(profile or default_profile(source)), render_seed=render_seed)
-    folder = build(chosen, progress=False) if source in RENDERED else annotations_dir(annotations)
-    if source in COMPLETE:
-        benchmark = Benchmark(**COMPLETE[source](folder))
-    else:
-        tables = load_source("mini" if source in RENDERED else source, folder)
-        benchmark = Benchmark.build(tables, modifications=modifications)
-    return Study(source, benchmark, folder, chosen, seed)
+    chosen = replace(get_profile(profile or choose_profile(source)), render_seed=render_seed)
+    opened = open_source(source, chosen, annotations=annotations, clips=clips, modifications=modifications)
+    return Study(source, opened.benchmark, opened.clips_dir, chosen, seed, opened.embeddings)
 
 
 @dataclass(frozen=True)
@@ -74,13 +72,18 @@ class Study:
     clips_dir: Path  # where the clips' paths start
     profile: Profile
     seed: int = 0
-    protocols: tuple[str, ...] = ("full", "capped")  # what `score` scores; the first is the headline
+    embeddings: dict[str, Path] = field(default_factory=dict)  # files to read in place of clips, by encoder
     part: str = ""  # of a run whose results are kept apart, such as "dense" for dense instructions
 
-    @property
-    def rendered(self) -> bool:
-        """Whether the clips are rendered here: then their motion is known exactly."""
-        return self.source in RENDERED
+    def gives(self, need: str) -> bool:
+        """Whether the source has what a cell needs, see `opening.NEEDS`; if not, show a line that says so."""
+        if not (met := NEEDS[need].is_met(self.benchmark, self.clips_dir)):
+            display(Markdown(f"*{self.source} {NEEDS[need].lack}: left out here.*"))
+        return met
+
+    def must_give(self, *needs: str) -> None:
+        """Refuse to go on without what a whole notebook is about."""
+        require(self.source, needs, self.benchmark, self.clips_dir)
 
     @property
     def out(self) -> Path:
@@ -101,6 +104,11 @@ class Study:
     def figures_dir(self) -> Path:
         """Where figures go; a seed other than 0 has a folder of its own."""
         return plots.figures_dir(self.out, self.seed)
+
+    @cached_property
+    def protocols(self) -> tuple[str, ...]:
+        """What `score` scores; the first is the headline."""
+        return choose_protocols(self.benchmark, self.source in RENDERED)
 
     @property
     def headline(self) -> str:
@@ -143,18 +151,22 @@ class Study:
         size = f"{len(self.benchmark.clips):,} clips, {len(self.benchmark.labels)} labels"
         asked = f"{len(self.benchmark.triplets):,} training triplets, {len(self.queries)} test queries"
         made = provenance(self.profile, self.seed, source=self.source, **more)
+        warning = warn_of_weights(self.source, self.profile)
         return Markdown(
             f"source **{self.source}**, profile **{self.profile.name}**, seed {self.seed}: {size}, {asked}; "
-            f"torch {torch.__version__}, {torch.get_num_threads()} threads  \n`{made}`"
+            f"torch {torch.__version__}, {torch.get_num_threads()} threads  \n`{made}`{warning}"
         )
 
     @cached_property
     def setting(self) -> Setting:
         """What rows are fitted on."""
-        return Setting(self.benchmark, self.clips_dir, self.profile, self.seed, self.folder)
+        given = {"embeddings": self.embeddings}
+        return Setting(self.benchmark, self.clips_dir, self.profile, self.seed, self.folder, **given)
 
     def teach(self, *recipes: str) -> dict[str, Learned]:
         """Stage 1: train encoders that are not there yet, in parallel; return all by recipe."""
+        if not self.gives("videos"):
+            return {}
         given, folder = TrainingClips(self.benchmark, self.clips_dir, self.profile), self.folder / "stage1"
         first = [name for name in recipes if not RECIPES[name].start]  # the others start from one of these
         run_in_parallel(learn, [(name, given, self.seed, folder / name) for name in first])
@@ -180,9 +192,8 @@ class Study:
             if name.endswith(SHUFFLED_SEARCH):
                 changed = {"checkpoint": self.folder / name.removesuffix(SHUFFLED_SEARCH)} | changed
             settings[name] = replace(self.setting, folder=self.folder / name, **changed)
-        run_rows(
-            settings, list(protocols or self.protocols), self.results_dir, method=method, recalls=recalls
-        )
+        asked = list(protocols or self.protocols)
+        run_rows(settings, asked, self.results_dir, method=method, recalls=recalls)
         return self.table(rows)
 
     def fit(self, method: str) -> Fitted:
@@ -240,11 +251,11 @@ class Study:
 
     def curves(self, rows: Iterable[str]) -> pd.DataFrame:
         """Training curves of rows that this seed has trained; `val` in per cent."""
-        there = [name for name in rows if (self.results_dir / name / f"seed-{self.seed}.json").exists()]
-        curves = [
-            results.training_curve(self.results_dir, name, self.seed).assign(row=name) for name in there
-        ]
-        return pd.concat(curves, ignore_index=True).assign(val=lambda curve: 100 * curve["val"])
+        return results.training_curves(self.results_dir, rows, self.seed)
+
+    def ran(self, rows: Sequence[str]) -> list[str]:
+        """Those of `rows` that have results; where some have none, the best others take their places."""
+        return results.best_rows(results.summarise(self.results_dir, protocols=[self.headline]), rows)
 
     def cost(self, rows: Iterable[str]) -> pd.DataFrame:
         """Seconds of training and mAP@50 on val of rows that have run, means over seeds."""
@@ -252,35 +263,26 @@ class Study:
 
     def ask(self, clip_id: str, text: str, k: int = 12, method: str = "clip-avg-zs") -> pd.DataFrame:
         """Ask one question of the test clips; return the first k, see `asking.RANKING_COLUMNS`."""
-        if clip_id not in self.clips.index:
-            raise ValueError(f"clip {clip_id!r} is not in this benchmark; choose one of study.clips.clip_id.")
-        fitted, gallery = self.fit(method), self.clips[self.clips["split"] == "test"]
-        query = pd.DataFrame({"query_id": ["asked"], "query_clip": [clip_id], "text": [text]})
-        query_emb = fitted.embed_queries(query)[0].float()
-        gallery_emb = fitted.embed_gallery(gallery["clip_id"].tolist()).float()
-        known = self.queries[(self.queries["query_clip"] == clip_id) & (self.queries["text"] == text)]
-        right = known["answers"].iloc[0] if len(known) else None
-        own = (gallery["clip_id"] == clip_id).to_numpy()
-        return search(query_emb, gallery_emb, gallery.assign(label=gallery["text"]), k, own, right)
+        return ask_clips(self.fit(method), self.clips, self.queries, clip_id, text, k)
 
     def about(self, rows: Iterable[str]) -> Styler:
         """What each row does, as a table with text to the left."""
-        return plots.as_text(
-            pd.Series({name: METHODS[name].about for name in rows}, name="query and gallery").to_frame()
-        )
+        said = pd.Series({name: METHODS[name].about for name in rows}, name="query and gallery")
+        return plots.as_text(said.to_frame())
 
-    def sheet(self, clips: dict[str, str], frames: int = 12, labelled: bool = False) -> Figure:
+    def sheet(self, clips: dict[str, str], frames: int = 12, labelled: bool = False) -> Figure | Markdown:
         """A row of frames a clip; `clips` has the clip_id by caption, and `labelled` adds its label."""
-        paths = [self.clips_dir / self.clips["path"][clip_id] for clip_id in clips.values()]
+        paths = {name: self.clips_dir / self.clips["path"][clip_id] for name, clip_id in clips.items()}
+        clips = {name: clip_id for name, clip_id in clips.items() if clip_exists(paths[name])}
+        if not clips:
+            return Markdown(f"*{self.source} {NEEDS['videos'].lack}: no contact sheet.*")
         said = {name: textwrap.fill(self.clips["text"][clip_id], 30) for name, clip_id in clips.items()}
         captions = [f"{name}: {label}" for name, label in said.items()] if labelled else clips
-        return plots.contact_sheet(dict(zip(captions, read_clips(paths, frames))), frames=frames)
+        shown = read_clips([paths[name] for name in clips], frames)
+        return plots.contact_sheet(dict(zip(captions, shown)), frames=frames)
 
     def export(self, notebook: str, **drawn) -> list[str]:
-        """Save what a notebook drew as `<notebook>_<name>`; return the names of the files.
-
-        drawn: a figure and the table it was drawn from, or a table alone.
-        """
+        """Save tables, or figures with the tables they were drawn from, by name; return the files' names."""
         saved = []
         for name, what in drawn.items():
             if isinstance(what, pd.DataFrame):

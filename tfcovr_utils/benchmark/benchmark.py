@@ -6,19 +6,30 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..labels.pairing import Encoder, pair_labels
+from ..labels.pairing import PAIR_COLUMNS, Encoder, pair_labels
 from ..machine.files import load_table, read_json, replacing_files, write_json, write_table
 from ..machine.hashing import hash_text
 from ..profiles import SPLITS
 from ..sources import Source
+from ..sources.source import CLIP_COLUMNS, LABEL_COLUMNS
 from ..texts import MODIFICATION_COLUMNS, describe_labels, make_jobs, write_by_rule
 from .doctor import examine
 from .queries import build_queries
 from .splits import split_by_source
-from .triplets import BUDGET, draw_triplets
+from .triplets import BUDGET, TRIPLET_COLUMNS, draw_triplets
 
 DESCRIPTION_COLUMNS = ["clip_id", "label_id", "style", "text", "writer"]
 ENDS = ["source_label", "target_label"]
+COLUMNS = {
+    "clips": CLIP_COLUMNS,
+    "labels": LABEL_COLUMNS,
+    "pairs": PAIR_COLUMNS,
+    "modifications": MODIFICATION_COLUMNS,
+    "triplets": TRIPLET_COLUMNS,
+    "queries": ["query_id", "split", "query_clip", "modification_id", "target_labels"],
+    "gallery": ["gallery", "split", "clip_id"],
+    "targets": ["query_id", "gallery", "clip_id"],
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,13 @@ class Benchmark:
         queries, gallery, targets = (pd.concat(part, ignore_index=True) for part in zip(*parts))
         tables = (clips, labels, pairs, texts, triplets, queries, gallery, targets)
         return cls(*tables, describe_labels(labels), choices)
+
+    @classmethod
+    def unlabelled(cls, clips: pd.DataFrame) -> "Benchmark":
+        """Make a benchmark of clips that no label describes: nothing is asked of them, all are of test."""
+        tables = {name: pd.DataFrame(columns=columns, dtype=str) for name, columns in COLUMNS.items()}
+        gallery = clips[["clip_id"]].assign(gallery="full", split="test")
+        return cls(**tables | {"clips": clips.assign(split="test"), "gallery": gallery})
 
     def save(self, folder: Path) -> None:
         """Write the tables as Parquet and the choices as JSON. Equal benchmarks give equal bytes."""

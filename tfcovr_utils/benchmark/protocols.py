@@ -66,6 +66,15 @@ class Task:
         return scores.masked_fill(scores.new_tensor(outside).bool(), -np.inf)
 
 
+def choose_protocols(benchmark: Benchmark, rendered: bool = False) -> tuple[str, ...]:
+    """List the protocols that test queries allow, the headline first: `capped`, or `full` where rendered."""
+    of_test = benchmark.gallery[benchmark.gallery["split"] == "test"]
+    first = ("full", "capped") if rendered else ("capped", "full")
+    there = [name for name in (*first, *PEER_PROTOCOLS) if name in set(of_test["gallery"])]
+    official = ["official"] if "target_clip" in benchmark.queries and GALLERY in there else []
+    return tuple([*there, *official]) or first
+
+
 def make_task(benchmark: Benchmark, protocol: str = "full", split: str = "test") -> Task:
     """Collect a protocol's questions. The order of the tables and the names of the clips change nothing.
 

@@ -1,6 +1,6 @@
 """A benchmark's tables joined for people to read: labels with their attributes, clips, test queries."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import pandas as pd
 
@@ -10,7 +10,8 @@ from .benchmark import Benchmark
 
 def view_labels(benchmark: Benchmark) -> pd.DataFrame:
     """The labels by label_id, with a column for each attribute."""
-    attributes = pd.DataFrame([asdict(Attributes.from_json(text)) for text in benchmark.labels["attributes"]])
+    read = [asdict(Attributes.from_json(text)) for text in benchmark.labels["attributes"]]
+    attributes = pd.DataFrame(read, columns=[field.name for field in fields(Attributes)])
     table = benchmark.labels.drop(columns="attributes").reset_index(drop=True)
     attributes = attributes.drop(columns=[*table.columns], errors="ignore")
     return table.join(attributes).set_index("label_id", drop=False).rename_axis(None)

@@ -7,9 +7,26 @@ import pandas as pd
 import torch
 
 from ..benchmark.queries import answers
+from ..methods import Fitted
 from ..metrics.ranking import RANKS, average_precision_ranked, rank_gallery
 
 RANKING_COLUMNS = ["rank", "clip_id", "score", "label", "source_video", "right"]
+
+
+def ask_clips(
+    fitted: Fitted, clips: pd.DataFrame, queries: pd.DataFrame, clip_id: str, text: str, k: int
+) -> pd.DataFrame:
+    """Rank the test clips for a clip and a text; `queries` (see `view_queries`) says what is right."""
+    if clip_id not in clips.index:
+        raise ValueError(f"clip {clip_id!r} is not in this benchmark; choose one of study.clips.clip_id.")
+    gallery = clips[clips["split"] == "test"]
+    query = pd.DataFrame({"query_id": ["asked"], "query_clip": [clip_id], "text": [text]})
+    query_emb = fitted.embed_queries(query)[0].float()
+    gallery_emb = fitted.embed_gallery(gallery["clip_id"].tolist()).float()
+    known = queries[(queries["query_clip"] == clip_id) & (queries["text"] == text)]
+    right = known["answers"].iloc[0] if len(known) else None
+    own = (gallery["clip_id"] == clip_id).to_numpy()
+    return search(query_emb, gallery_emb, gallery.assign(label=gallery["text"]), k, own, right)
 
 
 def search(

@@ -1,5 +1,6 @@
 """Tables that are views of the results in `saved`: summaries, comparisons, curves, the published CSV."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -42,6 +43,22 @@ def training_curve(results_dir: Path, method: str, seed: int) -> pd.DataFrame:
     if "history" not in record:
         raise ValueError(f"{method!r} has no curve, since it trains nothing; choose a fine-tuned row.")
     return pd.DataFrame(record["history"])
+
+
+def training_curves(results_dir: Path, methods: Iterable[str], seed: int) -> pd.DataFrame:
+    """Return curves of the rows that this seed has trained, with their name in `row`; val in per cent."""
+    there = [name for name in methods if result_path(results_dir, name, seed).with_suffix(".json").exists()]
+    curves = [training_curve(results_dir, name, seed).assign(row=name) for name in there]
+    none = pd.DataFrame(columns=["step", "loss", "val", "row"])
+    return pd.concat(curves or [none], ignore_index=True).assign(val=lambda curve: 100 * curve["val"])
+
+
+def best_rows(summary: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
+    """Return those of the wanted rows that have run; the best others take the places of the rest."""
+    ran = summary[(summary["status"] == "run") & (summary["group"] != "control")]
+    best = ran.sort_values("mAP@50", ascending=False)["method"].tolist()
+    found = [name for name in wanted if name in best]
+    return [*found, *(name for name in best if name not in found)][: len(wanted)]
 
 
 def training_cost(results_dir: Path, methods: list[str]) -> pd.DataFrame:

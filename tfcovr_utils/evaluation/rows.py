@@ -109,7 +109,7 @@ def _made_of(method: Method, setting: Setting) -> dict | None:
         return None
     profile = asdict(setting.profile)
     weights = {name: value for name, value in profile.items() if name.endswith("_weights")}
-    weights |= {"checkpoint": setting.checkpoint, **setting.weights}
+    weights |= {"checkpoint": setting.checkpoint, **setting.weights, **setting.embeddings}
     settings = [profile, setting.seed, setting.stage1, setting.stage2, setting.single_stage]
     paths = setting.benchmark.clips["path"] if setting.clips_dir else []
     store_dir = setting.store_dir or data_dir() / "embeddings"

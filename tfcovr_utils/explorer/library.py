@@ -6,27 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..benchmark.benchmark import Benchmark
-from ..benchmark.triplets import TRIPLET_COLUMNS
-from ..labels.pairing import PAIR_COLUMNS
 from ..methods import Setting
-from ..sources.source import CLIP_COLUMNS, LABEL_COLUMNS
-from ..texts import MODIFICATION_COLUMNS
 from ..video import VideoError, probe
 from .index import Indexed, index_folder
 
 SHOWN_COLUMNS = ["clip_id", "label_id", "label", "event", "source_video", "of", "path"]
 OWN_FILES = "own files"  # where single clips are that were opened by their path
-_TABLES = {
-    "clips": CLIP_COLUMNS,
-    "labels": LABEL_COLUMNS,
-    "pairs": PAIR_COLUMNS,
-    "modifications": MODIFICATION_COLUMNS,
-    "triplets": TRIPLET_COLUMNS,
-    "queries": ["query_id", "split", "query_clip", "modification_id", "target_labels"],
-    "gallery": ["gallery", "split", "clip_id"],
-    "targets": ["query_id", "gallery", "clip_id"],
-}
 
 
 @dataclass(frozen=True)
@@ -95,11 +80,6 @@ class Library:
         setting = replace(self.setting, benchmark=replace(self.setting.benchmark, clips=table))
         opened = tuple(dict.fromkeys((*self.opened, given)))
         return Library(setting, pd.concat([self.clips[~before], _describe(clips)]), galleries, opened)
-
-
-def empty_benchmark() -> Benchmark:
-    """Make a benchmark without clips, to which folders can be added."""
-    return Benchmark(**{name: pd.DataFrame(columns=columns, dtype=str) for name, columns in _TABLES.items()})
 
 
 def _one_clip(path: Path) -> pd.DataFrame:

@@ -14,8 +14,10 @@ from ..evaluation.asking import filter_clips, known_answers, precision_of, searc
 from ..methods import METHODS, Fitted, Setting, get_method
 from ..profiles import Profile, get_profile, runs_dir
 from ..sources import load_source
+from ..sources.source import CLIP_COLUMNS
+from ..study import Study
 from .index import Indexed
-from .library import Library, empty_benchmark
+from .library import Library
 from .recent import Recent
 
 FIRST_METHOD = "clip-avg-zs"
@@ -70,10 +72,23 @@ class Session:
         return cls(benchmark, folder, chosen, seed, runs_dir(chosen), made_by=made_by)
 
     @classmethod
+    def of_study(cls, study: Study) -> "Session":
+        """Open a study's clips, and the methods trained on it."""
+        made_by = f"Session.of_study(open_study({study.source!r}, {study.seed}))"
+        return cls(study.benchmark, study.clips_dir, study.profile, study.seed, study.out, made_by=made_by)
+
+    @classmethod
     def of_folders(cls, profile: str = "mini", seed: int = 0) -> "Session":
         """Begin without a benchmark, with only folders that will be opened; methods as in `open`."""
         chosen, made_by = get_profile(profile), f"Session.of_folders({profile!r}, seed={seed})"
-        return cls(empty_benchmark(), Path(), chosen, seed, runs_dir(chosen), made_by=made_by)
+        return cls(
+            Benchmark.unlabelled(pd.DataFrame(columns=CLIP_COLUMNS, dtype=str)),
+            Path(),
+            chosen,
+            seed,
+            runs_dir(chosen),
+            made_by=made_by,
+        )
 
     def _enter(self, library: Library, galleries: Iterable[tuple] = ()) -> None:
         """Take up a library, with new caches: fitted methods know only the clips they were fitted with."""

@@ -28,6 +28,7 @@ class Setting:
 
     weights: by encoder name, a hub id, a folder or a file; an encoder that is not named takes the profile's.
     "aim" names trained AIM weights (an official checkpoint or a folder), which then replace training stage 1.
+    embeddings: by encoder name, files of clips' embeddings that are read in place of the clips.
     """
 
     benchmark: Benchmark
@@ -37,6 +38,7 @@ class Setting:
     folder: Path | None = None  # where trained weights are saved; None saves nothing
     checkpoint: Path | None = None  # such a folder: evaluate it, and its neighbour `stage1`, without training
     weights: dict[str, str] = field(default_factory=dict)
+    embeddings: dict[str, Path] = field(default_factory=dict)
     stage1: Stage1Settings | None = None  # None takes the profile's settings, here and below
     stage2: Stage2Settings | None = None
     single_stage: SingleStageSettings | None = None

@@ -12,8 +12,10 @@ import torch
 from safetensors import SafetensorError
 
 from ..embedding.embed import Embedded, embed_clips, embed_texts
+from ..embedding.given import read_given
 from ..encoders import Encoder, load_encoder
 from ..machine import processes
+from ..machine.hashing import digest_file
 from ..training.fusion import unit
 from ..training.recipes import RECIPES, embed_frames
 from ..training.teaching import Learned, TrainingClips, learn, read_learned
@@ -42,12 +44,16 @@ def load_weights(setting: Setting, encoder_name: str, **options) -> Encoder:
 
 
 class Features:
-    """Raw features of a benchmark's clips and of texts; each is computed once and kept in the store."""
+    """Raw features of a benchmark's clips and of texts; each is computed once and kept in the store.
 
-    def __init__(self, setting: Setting, encoder_name: str = "clip", **options):
+    given_as: the name by which the setting may have embeddings of the clips; they are read in their place.
+    """
+
+    def __init__(self, setting: Setting, encoder_name: str = "clip", given_as: str = "", **options):
         self.setting, self.encoder_name, profile = setting, encoder_name, setting.profile
+        self.given = setting.embeddings.get(given_as or encoder_name)
         paths = setting.benchmark.clips["path"]
-        if not any(clip_exists(setting.clips_dir / path) for path in paths):
+        if self.given is None and not any(clip_exists(setting.clips_dir / path) for path in paths):
             raise NotRun(
                 f"{setting.clips_dir} holds none of {len(paths)} clips, such as {paths.iloc[0]}.",
                 f"tfcovr score --clips DIR --profile {profile.name} --benchmark DIR --out DIR",
@@ -57,9 +63,15 @@ class Features:
         self.text_encoder = self.encoder
         self.clips_table = setting.benchmark.clips.set_index("clip_id", drop=False)
         self.facts = {"encoder": self.encoder.identity, "frames": profile.frames}
+        if self.given is not None:
+            self.facts["encoder"] = {"embeddings": self.given.name, "sha256": digest_file(self.given)}
 
     def embed(self, rows: pd.DataFrame, **sampling) -> Embedded:
         """Embed rows of a table of clips, by default the profile's number of frames."""
+        if self.given is not None:
+            if sampling:
+                raise NotRun(f"{self.given.name} has whole clips, and this row needs {sampling}.")
+            return read_given(self.given, rows)
         given = {"frames": self.setting.profile.frames, **sampling, **self.storing}
         return embed_clips(self.encoder, rows, self.setting.clips_dir, **given)
 
@@ -86,9 +98,9 @@ class Features:
 class AimFeatures(Features):
     """Frames by AIM with `setting.weights["aim"]`, else untrained, which is the frozen CLIP by frames."""
 
-    def __init__(self, setting: Setting):
-        super().__init__(setting, read_out="pooled")
-        if "aim" in setting.weights:
+    def __init__(self, setting: Setting, given_as: str = ""):
+        super().__init__(setting, given_as=given_as, read_out="pooled")
+        if "aim" in setting.weights and self.given is None:
             self.encoder = load_weights(setting, "aim").to(self.device)
             self.facts["encoder"] = self.encoder.identity
 
@@ -100,29 +112,31 @@ class AimFeatures(Features):
 class LearnedFeatures(AimFeatures):
     """Clips by a recipe of stage 1, trained unless its folder holds it; texts are the frozen CLIP's.
 
-    Given AIM weights replace the recipe `aim`, and no other. With a checkpoint, the encoder is read from
-    beside it. shuffled: each clip's frames are put in random order first. posteriors: the square root of the
-    label posterior, a unit vector, is appended to the unit clip feature, so that the product of two clips
-    includes their overlap.
+    Given AIM weights or embeddings replace the recipe `aim`, and no other. With a checkpoint, the encoder is
+    read from beside it. shuffled: each clip's frames are put in random order first. posteriors: the square
+    root of the label posterior, a unit vector, is appended to the unit clip feature, so that the product of
+    two clips includes their overlap.
     """
 
     def __init__(self, setting: Setting, recipe: str, shuffled: bool = False, posteriors: bool = False):
-        super().__init__(setting)
+        super().__init__(setting, given_as=recipe)
         self.recipe, self.posteriors = RECIPES[recipe], posteriors
-        self.learned = None if "aim" in setting.weights else self._learn(recipe)
+        replaced = "aim" in setting.weights or self.given is not None
+        self.learned = None if replaced else self._learn(recipe)
         if self.learned is not None:
             self.encoder = self.learned.encoder.to(self.device)
             self.facts["stage1"] = self.learned.facts
         elif recipe != "aim":
             raise NotRun(
-                f"this method needs the stage-1 recipe {recipe}, and the given AIM weights replace the "
-                "recipe aim only; evaluate it without them."
+                f"this method needs the stage-1 recipe {recipe}, and given AIM weights or embeddings replace "
+                "the recipe aim only; evaluate it without them."
             )
         # A frozen encoder sees each frame by itself, so its features can be shuffled in place of the frames.
         self.shuffle_features = shuffled and not self.recipe.adapters
         if shuffled and self.recipe.adapters:
             self.encoder = ShuffledFrames(self.encoder)
-        self.facts["encoder"] = self.encoder.identity
+        if self.given is None:
+            self.facts["encoder"] = self.encoder.identity
 
     def _learn(self, recipe: str) -> Learned:
         setting = self.setting

@@ -19,7 +19,8 @@ THUMBNAIL = 64  # pixels a side of a frame on a contact sheet
 SCREEN_DPI = 120  # pixels an inch in a notebook
 # Each apparatus has one colour and one name in every figure.
 APPARATUS_COLOURS = {"FX": "#0072B2", "BB": "#E69F00", "UB": "#009E73", "VT": "#CC79A7", "DV": "#56B4E9"}
-APPARATUS_NAMES = {"FX": "floor", "BB": "beam", "UB": "bars", "VT": "vault", "DV": "diving"}
+APPARATUS_COLOURS[""] = "#666666"  # labels in free words
+APPARATUS_NAMES = {"FX": "floor", "BB": "beam", "UB": "bars", "VT": "vault", "DV": "diving", "": "clips"}
 UNDATED = {"pdf": {"CreationDate": None, "ModDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
 CENTRED = {"ha": "center", "va": "center"}
 

@@ -35,7 +35,7 @@ def draw_triplets(run: Run) -> Drawing:
     pairs = b.pairs[["source_label", "target_label", "kind", "tier"]]
     queries = b.queries[b.queries["split"] == "test"].merge(texts, on="modification_id").merge(pairs)
     first = queries.sort_values(["tier", "query_id"]).groupby("kind").head(1)
-    targets = b.targets[b.targets["gallery"] == "full"].groupby("query_id")["clip_id"].min()
+    targets = b.targets[b.targets["gallery"] == run.protocol].groupby("query_id")["clip_id"].min()
     triplets = first.sort_values("kind", ascending=False).assign(target_clip=first["query_id"].map(targets))
     cells = strips.triplet_cells(triplets, b.clips, run.label_text)
     return strips.strips(cells, strips.read_strips(cells, run.clips_dir)), cells
@@ -61,7 +61,7 @@ def draw_architecture(run: Run) -> Drawing:
     """Draw the method with the sizes of this run's `tfcovr-base`."""
     record, b = run.record("tfcovr-base"), run.benchmark
     stage2, profile = record["stage2"], record["profile"]
-    gallery = ((b.gallery["split"] == "test") & (b.gallery["gallery"] == "full")).sum()
+    gallery = ((b.gallery["split"] == "test") & (b.gallery["gallery"] == run.protocol)).sum()
     facts = {
         "clip": f"{profile['frames']} frames, {profile['image_size']} px",
         "text": f"{len(b.modifications):,} texts",

@@ -34,6 +34,7 @@ class Run:
 
     folder: Path
     clips_dir: Path
+    protocol: str = "full"
 
     def csv(self, notebook: str, name: str) -> pd.DataFrame:
         """Read a CSV that a notebook exported, given a word of the notebook's name."""
@@ -57,14 +58,14 @@ class Run:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """Per-query results on test under protocol `full`."""
+        """Per-query results on test under the run's protocol."""
         results = read_results(self._results_dir)
-        return results[results["protocol"] == "full"]
+        return results[results["protocol"] == self.protocol]
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """`results.summarise` under protocol `full`, by method; `status` says why a method did not run."""
-        summary = summarise(self._results_dir, protocols=["full"])
+        """`results.summarise` under the run's protocol, by method; `status` says why a method did not run."""
+        summary = summarise(self._results_dir, protocols=[self.protocol])
         return summary.set_index("method", drop=False).rename_axis(None)
 
     def methods_of(self, group: str | None = None, without: tuple[str, ...] = ()) -> list[str]:

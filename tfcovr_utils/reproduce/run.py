@@ -23,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 from ..machine.files import locked, write_json
 from ..machine.workers import make_pool
 from ..profiles import ROOT, default_profile, get_profile, runs_dir
+from ..rendering.opening import NotGiven
 from ..sources import check_source
 from .report import write_report
 from .steps import (
@@ -138,6 +139,9 @@ def attempt(step: Step, title: str, why: str, low_priority: bool = False) -> str
     try:
         run_step(step, "" if low_priority else title, low_priority)
     except PapermillExecutionError as error:
+        if error.ename == NotGiven.__name__:
+            print(f"      left out: {error.evalue}", flush=True)
+            return None
         failed = f"cell {error.cell_index} failed with {error.ename}: {error.evalue}\n{error.source}"
     except DeadKernelError as error:
         failed = f"its kernel died ({error}), most likely for lack of memory."

@@ -13,8 +13,10 @@ import papermill
 
 from ..machine.files import read_json
 from ..machine.hashing import PACKAGE, hash_files_below, hash_rooms, hash_text, versions
-from ..profiles import ROOT, annotations_dir
+from ..profiles import ROOT, annotations_dir, clips_dir
 from ..study import RENDERED
+from ..video.hashes import version_if_any
+from ..video.listing import list_videos
 
 NOTEBOOKS = ROOT / "notebooks"
 NUMBERED = "[0-9][0-9]_*"
@@ -148,6 +150,8 @@ def read_inputs(step: Step) -> dict[str, str]:
     if step.parameters.get("source", "mini") not in RENDERED:
         annotations = hash_files_below(annotations_dir(step.parameters.get("annotations")))
         inputs["the annotations"] = hash_text(str(annotations))
+        videos = list_videos(clips_dir(step.parameters.get("clips")))
+        inputs["the clips"] = hash_text(str([(str(path), version_if_any(path)) for path in videos]))
     return inputs
 
 

@@ -47,8 +47,11 @@ def check_text(
 ) -> list[Complaint]:
     """Return what is wrong with a text that should lead from source to target; [] where nothing is.
 
-    `label_texts` are the labels as their owners spell them, to find copies.
+    `label_texts` are the labels as their owners spell them, to find copies. Of labels in free words, without
+    attributes, only the form is checked, and a text names the new one as it is.
     """
+    if not (source.apparatus and target.apparatus):
+        return [*_check_form(text, (), style)]
     read = normalise(text)
     found = [*_check_form(text, label_texts, style), *_check_numbers(read, source, target, style)]
     if style == "short":

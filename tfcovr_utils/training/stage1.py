@@ -65,7 +65,8 @@ def fit_stage1(
     something else (JSON) is not resumed from. Ranks draw dropout and augmentation apart. Columns of the
     curve: `CURVE`.
     """
-    _check(model, data, settings)
+    _check(model, data)
+    settings = replace(settings, batch=min(settings.batch, len(data.train)))  # a small folder is one batch
     device = next(model.parameters()).device
     classes = {"label": data.label_idx, **(data.factor_idx or {})}
     truth = {name: torch.from_numpy(idx) for name, idx in classes.items()}
@@ -188,7 +189,7 @@ def _check_compiler() -> None:
         )
 
 
-def _check(model: Stage1, data: Stage1Data, settings: Stage1Settings) -> None:
+def _check(model: Stage1, data: Stage1Data) -> None:
     heads, given = sorted(model.reader.factors), sorted(data.factor_idx or {})
     if heads != given:
         raise ValueError(
@@ -200,8 +201,8 @@ def _check(model: Stage1, data: Stage1Data, settings: Stage1Settings) -> None:
             f"label_idx has {len(data.label_idx)} places up to class {data.label_idx.max()}; there are "
             f"{len(data.clips)} clips and {len(model.reader.labels)} labels."
         )
-    if len(data.train) < settings.batch or not len(data.val):
+    if len(data.train) < 2 or not len(data.val):
         raise ValueError(
-            f"there are {len(data.train)} training and {len(data.val)} validation clips; a batch takes "
-            f"{settings.batch}, val at least 1."
+            f"there are {len(data.train)} training and {len(data.val)} validation clips; stage 1 takes at "
+            "least 2 and 1, so add clips of these labels."
         )

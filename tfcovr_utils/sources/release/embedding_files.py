@@ -20,6 +20,7 @@ from ..published_files import GET_AGAIN
 from .csv_files import clip_of, official_name
 
 CLIPS_PER_DICT = 1000
+ENCODERS_OF_RELEASE = {"aim": ("aim",), "blip2": ("blip2", "blip-2", "blip_2")}  # parts of a file's name
 
 
 def stream_embeddings(path: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -44,6 +45,21 @@ def stream_embeddings(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         yield clip_of(name), array
     if width is None:
         raise ValueError(f"{path} holds no embedding; expected a .pkl stream, or .pth or .npy files.")
+
+
+def list_embeddings(folder: Path) -> dict[str, Path]:
+    """Find a release's files of embeddings, at any depth, by encoder: .pkl with the encoder in their name."""
+    found: dict[str, Path] = {}
+    for path in sorted(Path(folder).rglob("*.pkl")):
+        for encoder, parts in ENCODERS_OF_RELEASE.items():
+            if "embedding" in path.name.lower() and any(part in path.name.lower() for part in parts):
+                if encoder in found:
+                    raise ValueError(
+                        f"{folder} holds two files of {encoder} embeddings, {found[encoder].name} and "
+                        f"{path.name}; keep one of them."
+                    )
+                found[encoder] = path
+    return found
 
 
 def read_embeddings(path: Path) -> dict[str, np.ndarray]:
