@@ -20,6 +20,7 @@ from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Fitted
 from tfcovr_utils.sources import COMPLETE
 from tfcovr_utils.sources.annotated import Annotations
+from tfcovr_utils.sources.covr import read_egocvr
 from tfcovr_utils.training.stage2_inputs import Inputs
 
 MAKERS = {
@@ -216,7 +217,7 @@ def test_circo_by_hand(tmp_path):
     wanted = {"val-0000": ["100", "101", "110", "103"], "val-0001": ["111", "104"]}
     table = evaluate(ranking(wanted), benchmark, "full", "val")
     assert table["ap@5"].tolist() == pytest.approx([5 / 9, 1 / 2])
-    scores = field_scores("circo", {"full": table}, benchmark.queries.set_index("query_id")["target_clip"])
+    scores = field_scores("circo", {"full": table}, benchmark.queries)
     assert scores["mAP@5"] == pytest.approx(100 * (5 / 9 + 1 / 2) / 2) and scores["R@5"] == 100
     assert set(scores) == {f"{name}@{k}" for name in ("mAP", "R") for k in (5, 10, 25, 50)}
 
@@ -433,3 +434,43 @@ def test_methods_of_table_4_are_named_as_the_registry_will():
     from tfcovr_utils.evaluation.paper import ROWS, ROWS_4
 
     assert set(ROWS_4.values()) <= set(ROWS) and "random" in METHODS
+
+
+def test_cirr_within_a_set_scores_as_its_owners_and_covr_do():
+    """The best of the owners' scores among the first K counts, and never less than 0."""
+    soft = [{"a": 0.5, "b": -1.0, "c": 1.0}, {"d": 1.0}]
+    queries = pd.DataFrame({"query_id": ["q", "r"], "subset_soft": map(json.dumps, soft)})
+    ranked = [["b", "a", "c"], ["e", "f", "g"]]
+    table = pd.DataFrame({"query_id": ["q", "r"], "first_rank": [3.0, np.inf], "retrieved": ranked})
+    found = field_scores("cirr", {"subset": table}, queries)
+    assert found == {"Rsubset@1": 0, "Rsubset@2": 25, "Rsubset@3": 50}
+
+
+def test_egocvr_ranks_rows_and_the_listed_query_clip_as_its_owners_do(tmp_path):
+    """Of rows with one clip's name the last is the answer, and a listed query clip may come first."""
+    folder = tmp_path / "ego"
+    folder.mkdir()
+    rows = [("v1_0_8", "v1"), ("v1_9_17", "v1"), ("v1_9_17", "v1"), ("v2_0_8", "v2")]
+    data = pd.DataFrame(rows, columns=["clip_name", "video_uid"]).assign(narration_text="C lifts a cup")
+    data.to_csv(folder / "egocvr_data.csv", index=False)
+    asked = {
+        "video_clip_id": "v1_0_8",
+        "instruction": "put it down",
+        "global_idx": "[0, 1, 3]",
+        "local_idx": "[0, 2]",
+    }
+    same = asked | {"target_clip_ids": "['v1_0_8']", "instruction": "no change required."}
+    table = pd.DataFrame([asked | {"target_clip_ids": "['v1_9_17']"}, same])
+    table.to_csv(folder / "egocvr_annotations_gallery.csv", index=False)
+    benchmark = Benchmark(**read_egocvr(folder))
+    assert benchmark.clips["clip_id"].tolist() == ["v1_0_8", "v1_9_17", "v1_9_17#1", "v2_0_8"]
+    assert len(benchmark.queries) == 2 and make_task(benchmark, "local").answers == [["v1_9_17"], ["v1_0_8"]]
+    order = ["v1_0_8", "v1_9_17#1", "v1_9_17"]
+    tables = {
+        name: evaluate(ranking({"test-000000": order, "test-000001": order}), benchmark, name)
+        for name in ("global", "local")
+    }
+    # The global list has the first of two rows with the answer's name, which is no answer.
+    assert tables["global"]["first_rank"].tolist() == [np.inf, 1] and tables["local"][
+        "first_rank"
+    ].tolist() == [2, 1]

@@ -16,8 +16,10 @@ import pytest
 import torch
 from command import command
 
+from tfcovr_utils.benchmark import make_task
 from tfcovr_utils.benchmark.benchmark import TABLES, Benchmark
 from tfcovr_utils.labels import parse_label
+from tfcovr_utils.metrics.official import average_precision_official
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.sources import Source, load_source
 from tfcovr_utils.sources.published_files import MAX_CELL
@@ -531,3 +533,19 @@ def test_the_hub_is_asked_for_the_dataset(tmp_path, monkeypatch):
     )
     assert released.download(tmp_path) == tmp_path
     assert asked == [(("ucf-crcv/TF-CoVR",), {"repo_type": "dataset", "local_dir": tmp_path})]
+
+
+def test_official_divides_by_all_that_the_csv_lists(tmp_path, release):
+    """The query among its targets, and a target twice, count as targets that are never found."""
+    path = release / "test_finegd.csv"
+    path.write_text(
+        path.read_text().replace("['07_5', '07_4', 'Cup_r2_1']", "['07_5', '07_4', '07_4', 'Cup_r2_1']")
+    )
+    benchmark = import_release(release)
+    assert make_task(benchmark, "official").answers[0] == ["07_5", "07_4", "07_4", "Cup_r2_1"]
+    assert make_task(benchmark, "capped").answers[0] == ["07_4", "07_5"]
+    task = make_task(benchmark, "official")
+    precision = average_precision_official([["07_5", "07_4"]], [task.answers[0]], ks=[5])
+    assert precision.item() == pytest.approx(2 / 4)
+    export_official(benchmark, tmp_path / "again")
+    assert make_task(import_release(tmp_path / "again"), "official").answers == task.answers

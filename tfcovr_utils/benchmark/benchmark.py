@@ -133,7 +133,7 @@ class Benchmark:
         before, left = (number.reindex(query_ids, fill_value=0).to_numpy() for number in galleries)
         queries = self.queries[self.queries["query_clip"].isin(clip_ids) & (before == left)]
         kept["targets"] = kept["targets"][kept["targets"]["query_id"].isin(queries["query_id"])]
-        kept["queries"] = queries
+        kept["queries"] = queries.drop(columns="listed_targets", errors="ignore")  # clips that are gone too
         return replace(self, **{name: table.reset_index(drop=True) for name, table in kept.items()})
 
     def reworded(self, modifications: pd.DataFrame) -> "Benchmark":

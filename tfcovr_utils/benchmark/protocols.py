@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..machine.hashing import digest
+from ..sources.annotated import KEEPS_QUERY
 from ..sources.release.released import GALLERY, target_column
 from .benchmark import Benchmark
 
@@ -23,7 +24,7 @@ class Task:
     split: str
     queries: pd.DataFrame  # (Q, ...) the benchmark's queries with their `text`, by query_id
     gallery: list[str]  # (G,) clip ids; only `official` repeats some
-    answers: list[list[str]]  # (Q,) right clip ids, never the query's own; [] if there are none
+    answers: list[list[str]]  # (Q,) right clip ids; the query's own only where its protocol ranks it
     official_target: list[str]  # (Q,) the one target that the official code knows; "" under other protocols
     group: list[str] = field(default_factory=list)  # (Q,) the group that a query searches; [] for all clips
     members: dict[str, frozenset[str]] = field(default_factory=dict)  # group -> clip ids
@@ -50,8 +51,12 @@ class Task:
         ]
 
     def own_idx(self) -> np.ndarray:
-        """Return the gallery index of each query's own clip, -1 if absent: (Q,); not for `official`."""
-        return pd.Index(self.gallery).get_indexer(self.queries["query_clip"])
+        """Return the gallery index of each query's own clip, -1 if absent or if it may answer: (Q,).
+
+        Not for `official`.
+        """
+        own = pd.Index(self.gallery).get_indexer(self.queries["query_clip"])
+        return np.full_like(own, -1) if self.protocol in KEEPS_QUERY else own
 
     def narrow(self, scores, start: int = 0):
         """Set scores (B, G) of the queries from `start` on to -inf outside the clips that they search."""
@@ -79,8 +84,9 @@ def make_task(benchmark: Benchmark, protocol: str = "full", split: str = "test")
     """Collect a protocol's questions. The order of the tables and the names of the clips change nothing.
 
     `official`: as the official code asks the release. Its gallery is the column of one target for each query,
-    with repetitions; every target of `capped` is right. Others: the galleries of that name; if the queries
-    have a column `<gallery>_group`, each searches only the members of its group.
+    with repetitions; every target of `capped` is right, or all that the release lists: the query clip and
+    repetitions count among them, as in the code. Others: the galleries of that name; if the queries have a
+    column `<gallery>_group`, each searches only the members of its group.
     """
     known = (*PROTOCOLS, *PEER_PROTOCOLS)
     if protocol not in known:
@@ -106,6 +112,8 @@ def make_task(benchmark: Benchmark, protocol: str = "full", split: str = "test")
     official_target = pd.Series("", index=queries.index)
     groups = {}
     if protocol == "official":
+        if "listed_targets" in queries:
+            answers = [json.loads(listed) for listed in queries["listed_targets"]]
         answered = queries["query_id"].isin(found.index)
         official_target[answered] = target_column(queries[answered], found)
         members = official_target[answered].tolist()

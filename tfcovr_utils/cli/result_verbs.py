@@ -80,11 +80,8 @@ def _scores(table, options: argparse.Namespace, benchmark) -> str:
     source = benchmark.choices.get("source")
     if source not in MEASURES or not (table["status"] == "run").any():
         return text
-    target = (
-        benchmark.queries.set_index("query_id")["target_clip"] if "target_clip" in benchmark.queries else None
-    )
     results = read_results(options.out / "results", options.split)
-    scores = field_table(results[results["method"].isin(table["method"])], source, target)
+    scores = field_table(results[results["method"].isin(table["method"])], source, benchmark.queries)
     return f"{text}\n\n{scores.to_string(float_format='%.2f', na_rep='')}"
 
 

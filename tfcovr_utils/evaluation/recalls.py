@@ -1,5 +1,6 @@
 """What the field of each benchmark reports, in per cent, and BSE-CoVR's recalls and query features."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,26 +65,31 @@ def save_recalls(
 
 
 def field_scores(
-    source: str, tables: dict[str, pd.DataFrame], target: pd.Series | None = None
+    source: str, tables: dict[str, pd.DataFrame], queries: pd.DataFrame | None = None
 ) -> dict[str, float]:
     """Return what a benchmark's field reports of one method; `tables` are by protocol, of one split and seed.
 
-    CIRR has (R@5 + Rsubset@1) / 2 too; FashionIQ R@K of each category and their mean; CIRCO mAP@K, and R@K of
-    the picture that the caption describes, if `target` names it by query id.
+    CIRR has (R@5 + Rsubset@1) / 2 too; FashionIQ R@K of each category and their mean; CIRCO mAP@K. The
+    benchmark's `queries` add what their owners say of answers: CIRCO's R@K of the picture that the caption
+    describes, and CIRR's Rsubset@K as the best score of the pictures found, as CoVR computes it.
     """
-    scores = {}
+    scores, known = {}, pd.DataFrame() if queries is None else queries.set_index("query_id")
+    soft = known.get("subset_soft", pd.Series(dtype=str)).map(json.loads)
+    target = known.get("target_clip", pd.Series(dtype=str))
     for protocol, ks in MEASURES[source].items():
         if protocol not in tables:
             continue
         table = tables[protocol]
         if source == "circo":
             scores |= {f"mAP@{k}": 100 * table[f"ap@{k}"].mean() for k in ks}
-            if target is not None and (target != "").any():
+            if (target != "").any():
                 scores |= {f"R@{k}": 100 * _target_found(table, target, k) for k in ks}
         elif source == "fashioniq":
             parts = dict([*table.groupby(table["query_id"].str.split("-").str[1])])
             scores |= {f"{name} R@{k}": recall(part, k) for name, part in parts.items() for k in ks}
             scores |= {f"R@{k}": float(np.mean([scores[f"{name} R@{k}"] for name in parts])) for k in ks}
+        elif protocol == "subset" and len(soft):
+            scores |= {f"Rsubset@{k}": 100 * _best_found(table, soft, k) for k in ks}
         else:
             scores |= {f"{NAMES.get(protocol, 'R@')}{k}": recall(table, k) for k in ks}
     if {"R@5", "Rsubset@1"} <= scores.keys():
@@ -91,13 +97,20 @@ def field_scores(
     return scores
 
 
-def field_table(results: pd.DataFrame, source: str, target: pd.Series | None = None) -> pd.DataFrame:
+def field_table(results: pd.DataFrame, source: str, queries: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return `field_scores` of `results.read_results`, means over seeds: a row for each method."""
     rows = {}
     for method, of_method in results.groupby("method", sort=False):
         seeds = [dict([*part.groupby("protocol")]) for _, part in of_method.groupby("seed")]
-        rows[method] = pd.DataFrame([field_scores(source, tables, target) for tables in seeds]).mean()
+        rows[method] = pd.DataFrame([field_scores(source, tables, queries) for tables in seeds]).mean()
     return pd.DataFrame(rows).T.rename_axis("method")
+
+
+def _best_found(table: pd.DataFrame, soft: pd.Series, k: int) -> float:
+    """Average over queries the best of the owners' scores among the first k clips, at least 0."""
+    answered = table[table["first_rank"].notna()]
+    pairs = zip(answered["query_id"], answered["retrieved"])
+    return np.mean([max(0.0, *(soft[query].get(clip, 0.0) for clip in clips[:k])) for query, clips in pairs])
 
 
 def _target_found(table: pd.DataFrame, target: pd.Series, k: int) -> float:

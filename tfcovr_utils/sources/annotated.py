@@ -13,6 +13,7 @@ from ..machine.hashing import digest
 from .source import CLIP_COLUMNS, LABEL_COLUMNS
 
 STYLE = "given"  # of texts and descriptions that others wrote; our limits of length do not apply
+KEEPS_QUERY = ("global", "local")  # EgoCVR's galleries: the query clip is ranked where its owners list it
 _QUERY_COLUMNS = ["query_id", "split", "query_clip", "modification_id", "target_labels"]
 _TEXT_COLUMNS = ["modification_id", "style", "text", "source_label", "target_label"]
 _TEXT_COLUMNS += ["writer", "model", "prompt_sha", "created"]
@@ -49,28 +50,26 @@ class Annotations:
         """Add clips to a gallery; a query searches the rows of its own group."""
         self.gallery |= dict.fromkeys((name, split, clip_id, group) for clip_id in clip_ids)
 
-    def add_group(self, name: str, split: str, query_clip: str, clip_ids: Iterable[str]) -> str:
-        """Add the clips that one query searches; return the group's name.
-
-        The query clip becomes a member, since it is never an answer: queries that search the same clips then
-        share a group.
-        """
-        members = sorted({query_clip, *clip_ids})
+    def add_group(self, name: str, split: str, clip_ids: Iterable[str]) -> str:
+        """Add the clips that one query searches; return the group's name, which equal groups share."""
+        members = sorted(set(clip_ids))
         group = digest("\n".join(members))[:12]
         self.add_gallery(name, split, members, group)
         return group
 
     def tables(self, notes: dict[str, int] | None = None, **choices) -> dict:
-        """Return every field of a Benchmark; drop rows without a text and targets that are the query clip."""
+        """Return every field of a Benchmark; drop triplets without a text.
+
+        Targets that are the query clip are dropped too, except in galleries that may list it.
+        """
         queries = pd.DataFrame(self.queries, dtype=str)
         triplets = _table(self.triplets, ["query_clip", "target_clip", "text"])
-        n_queries, n_triplets = len(queries), len(triplets)
-        queries, triplets = queries[queries["text"] != ""], triplets[triplets["text"] != ""]
+        n_triplets, triplets = len(triplets), triplets[triplets["text"] != ""]
         ids = {text: "text:" + digest(text)[:12] for text in sorted({*queries["text"], *triplets["text"]})}
         gallery = _table(self.gallery, ["gallery", "split", "clip_id", "group"])
         targets = _table(self.targets, ["query_id", "gallery", "clip_id"])
         query_clip = targets["query_id"].map(dict(zip(queries["query_id"], queries["query_clip"])))
-        is_query = targets["clip_id"] == query_clip
+        is_query = (targets["clip_id"] == query_clip) & ~targets["gallery"].isin(KEEPS_QUERY)
         clips = [(clip_id, *self.clips[clip_id]) for clip_id in sorted(self.clips)]
         clips = _table(clips, ["clip_id", "split", "path", "source_video"])
         clips = clips.assign(dataset=self.source, label_id="", start_s=float("nan"), end_s=float("nan"))
@@ -91,11 +90,11 @@ class Annotations:
                 [*_QUERY_COLUMNS, *more]
             ],
             "gallery": gallery if gallery["group"].any() else gallery.drop(columns="group"),
-            "targets": targets[query_clip.notna() & ~is_query].drop_duplicates(),
+            "targets": targets[~is_query].drop_duplicates(),
             "descriptions": _table(described, ["clip_id", "label_id", "style", "text", "writer"]),
         }
         notes = (notes or {}) | {
-            "queries_without_text": n_queries - len(queries),
+            "queries_without_text": int((queries["text"] == "").sum()),
             "triplets_without_text": n_triplets - len(triplets),
             "targets_that_are_the_query": int(is_query.sum()),
         }

@@ -64,9 +64,11 @@ def _read_webvid(folder: Path, source: str, prefix: str, origin: str) -> dict:
 def read_egocvr(folder: Path) -> dict:
     """Read EgoCVR as a Benchmark's fields, with two galleries, `global` and `local`.
 
-    A query searches its own clips of each gallery. A clip is `<video>/<clip>.mp4`. A query with fewer than
-    `SMALLEST_GALLERY` clips to search has no targets there, since the owners leave it out of the mean.
-    Narrations become descriptions.
+    A query searches the rows of egocvr_data.csv that each gallery lists for it, its own clip among them if it
+    is listed. As officially, rows are ranked: of rows with one clip's name, the last has that name and is
+    the answer, and the others are clips `<name>#<row>` of the same file. A clip is `<video>/<clip>.mp4`. A
+    query with fewer than `SMALLEST_GALLERY` rows to search has no targets there, since the owners leave it
+    out of the mean. Narrations become descriptions.
     """
     name = "egocvr_annotations_gallery.csv"
     path = find_file(folder, [name, f"*/{name}", f"*/*/{name}"], _EGOCVR)
@@ -74,10 +76,13 @@ def read_egocvr(folder: Path) -> dict:
     rows = read_csv(path, columns).to_dict("records")
     known_path = find_file(path.parent, ["egocvr_data.csv"], _EGOCVR)
     known = read_csv(known_path, ["clip_name", "video_uid", "narration_text"])
-    names = known["clip_name"].tolist()
+    repeated = known["clip_name"].duplicated(keep="last")
+    numbered = known["clip_name"] + "#" + known.index.astype(str)
+    names = known["clip_name"].mask(repeated, numbered).tolist()
     found = Annotations("egocvr", files={"test": path.name})
-    for clip_id, video, text in zip(names, known["video_uid"], known["narration_text"].str.strip()):
-        found.add_clip(clip_id, "test", f"{video}/{clip_id}.mp4", video)
+    described = zip(names, known["clip_name"], known["video_uid"], known["narration_text"].str.strip())
+    for clip_id, name, video, text in described:
+        found.add_clip(clip_id, "test", f"{video}/{name}.mp4", video)
         if text:
             found.descriptions.setdefault(clip_id, text)
     for row, entry in enumerate(rows):
@@ -88,7 +93,7 @@ def read_egocvr(folder: Path) -> dict:
         too_small = with_query = 0
         for row, (entry, query) in enumerate(zip(rows, found.queries)):
             searched = _names(path, row, parse_list(entry[f"{gallery}_idx"], int, path, row), names)
-            query[f"{gallery}_group"] = found.add_group(gallery, "test", query["query_clip"], searched)
+            query[f"{gallery}_group"] = found.add_group(gallery, "test", searched)
             with_query += query["query_clip"] in searched
             if len(set(searched)) < SMALLEST_GALLERY:
                 too_small += 1

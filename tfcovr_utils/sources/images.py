@@ -4,6 +4,7 @@ As in CoVR's evaluation of all three, the query picture is never an answer. Wher
 to themselves, queries have no targets: such a split is for a submission.
 """
 
+import json
 from pathlib import Path
 
 from .annotated import Annotations
@@ -20,6 +21,7 @@ def read_cirr(folder: Path) -> dict:
     """Read CIRR: the gallery `full` is every picture of the split, `subset` the other five of a query's set.
 
     Paths are those of image_splits/, below NLVR2's folder of pictures. Query ids end in the owners' pair id.
+    `subset_soft` has the owners' score of each picture that may answer within the set, as JSON.
     """
     found = Annotations("cirr")
     for split, name in (("train", "train"), ("val", "val"), ("test", "test1")):
@@ -40,8 +42,9 @@ def read_cirr(folder: Path) -> dict:
         found.add_gallery("full", split, pictures)
         for entry in entries:
             query_id, query_clip = f"{split}-{entry['pairid']:06d}", entry["reference"]
-            group = found.add_group("subset", split, query_clip, entry["img_set"]["members"])
-            found.add_query(query_id, split, query_clip, entry["caption"].strip(), subset_group=group)
+            group = found.add_group("subset", split, [query_clip, *entry["img_set"]["members"]])
+            more = {"subset_group": group, "subset_soft": json.dumps(entry.get("target_soft", {}))}
+            found.add_query(query_id, split, query_clip, entry["caption"].strip(), **more)
             if "target_hard" in entry:
                 found.targets += [(query_id, name, entry["target_hard"]) for name in ("full", "subset")]
     if not found.queries:

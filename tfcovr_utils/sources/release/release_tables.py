@@ -1,5 +1,6 @@
 """A Benchmark's tables from the rows of the official CSVs (`csv_files` reads the rows)."""
 
+import json
 from collections import Counter
 from itertools import chain
 
@@ -18,6 +19,7 @@ _DIVE_CLIP = r"^(.+?)(?:_r?\d+)?_\d+$"  # session, round, number
 _ENDS = ["source_label", "target_label"]
 _MODIFICATIONS = ["modification_id", "style", "text", *_ENDS, "writer", "model", "prompt_sha", "created"]
 _QUERIES = ["query_id", "split", "query_clip", "modification_id", "target_labels", "target_clip"]
+_QUERIES += ["listed_targets"]  # as the CSV has them, JSON: with the query clip and repetitions
 
 
 def build(train: pd.DataFrame, queries: pd.DataFrame, known: Source) -> dict:
@@ -36,7 +38,9 @@ def build(train: pd.DataFrame, queries: pd.DataFrame, known: Source) -> dict:
         "pairs": build_pairs(train, labels),
         "modifications": texts,
         "triplets": build_triplets(train, texts),
-        "queries": queries.merge(of_text, how="left").assign(target_labels=right)[_QUERIES],
+        "queries": queries.merge(of_text, how="left").assign(
+            target_labels=right, listed_targets=queries["targets"].map(json.dumps)
+        )[_QUERIES],
         "gallery": pd.DataFrame(gallery, columns=["gallery", "split", "clip_id"], dtype=str),
         "targets": build_targets(queries, GALLERY),
     }

@@ -4,6 +4,7 @@ The release names clips and label ids only. Texts, times and the labels of the t
 annotation files of FineGym and FineDiving where they are beside the CSVs.
 """
 
+import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,7 +92,9 @@ def export_official(
         )
     queries = queries.assign(
         text=queries["modification_id"].map(text_of),
-        targets=queries["query_id"].map(answers),
+        targets=queries["listed_targets"].map(json.loads)
+        if "listed_targets" in queries
+        else queries["query_id"].map(answers),
         target_clip=target_column(queries, answers),
     )
     paths = [folder / f"{split}_finegd.csv" for split in SPLITS]
@@ -139,7 +142,8 @@ def _with_own_tables(train: pd.DataFrame, queries: pd.DataFrame, own_folder: Pat
             "export the benchmark again."
         )
     # In the order of the CSVs, whose ids are only numbers.
-    queries = queries.assign(**own["queries"]).assign(target_labels=lambda t: t["target_labels"].map(list))
+    queries = queries.assign(**own["queries"], listed_targets=queries["targets"].map(json.dumps))
+    queries = queries.assign(target_labels=lambda t: t["target_labels"].map(list))
     targets = pd.concat([release_tables.build_targets(queries, written["gallery"]), own["targets"]])
     return {name: own[name] for name in OWN_TABLES if name in own} | {
         "triplets": triplets,
