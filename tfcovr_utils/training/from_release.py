@@ -62,14 +62,9 @@ def run(
         fusion.save_pretrained(out / "fusion")
         write_table(curve, out / "history.parquet")
     write_table(queries, out / "queries.parquet")
-    made_of = {
-        "settings": vars(settings),
-        "embeddings": embeddings.name,
-        "text_weights": text_weights,
-        "coverage": inputs.coverage,
-        "processes": processes.world_size(),
-        "checkpoint": checkpoint and checkpoint.name,
-    }
+    made_of = {"settings": vars(settings), "embeddings": embeddings.name, "text_weights": text_weights}
+    made_of |= {"coverage": inputs.coverage, "processes": processes.world_size()}
+    made_of["checkpoint"] = checkpoint and checkpoint.name
     write_json(scores | provenance(PROFILES["released"], seed, **made_of), out / "results.json")
     return scores
 
@@ -80,10 +75,8 @@ def find_embeddings(release: Path) -> Path:
     found = [path for path in paths if "aim" in path.name.lower() and "embedding" in path.name.lower()]
     if len(found) != 1:
         listed = ", ".join(str(path.relative_to(release)) for path in found) or "none"
-        raise FileNotFoundError(
-            f"{release} holds {len(found)} files of AIM embeddings ({listed}); name the one to read, or a "
-            "folder of .pth files, with --embeddings."
-        )
+        advice = "name the one to read, or a folder of .pth files, with --embeddings."
+        raise FileNotFoundError(f"{release} holds {len(found)} files of AIM embeddings ({listed}); {advice}")
     return found[0]
 
 

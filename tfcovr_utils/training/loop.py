@@ -81,9 +81,8 @@ def train(model: nn.Module, optimiser: Optimizer, plan: Plan, run: Run | None = 
     if run.resume and run.checkpoint and processes.broadcast_from_main(Path(run.checkpoint).exists()):
         state = load_checkpoint(run.checkpoint, plan, model, optimiser)
     shown = run.progress and processes.is_main()
-    bar = tqdm(
-        total=plan.steps, initial=state["step"], desc=plan.name, mininterval=2, delay=2, disable=not shown
-    )
+    place = {"total": plan.steps, "initial": state["step"], "disable": not shown}
+    bar = tqdm(**place, desc=plan.name, mininterval=2, delay=2)
     saved_at = time.monotonic()
 
     while state["step"] < plan.steps:
@@ -236,10 +235,8 @@ def load_checkpoint(path: Path, plan: Plan, model: nn.Module, optimiser) -> dict
         random = saved["random"] if isinstance(saved["random"], list) else [saved["random"]]
         assert random and all(isinstance(one["cpu"], torch.Tensor) for one in random)
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} holds no checkpoint of this training; give the folder of the run that it began, or "
-            "remove the file to begin again."
-        ) from error
+        advice = "give the folder of the run that it began, or remove the file to begin again."
+        raise ValueError(f"{path} holds no checkpoint of this training; {advice}") from error
     model.load_state_dict(weights, strict=False)
     processes.set_random_states(random, path)
     return state

@@ -16,11 +16,9 @@ TEMPERATURE = 0.07  # CLIP, section 2.3; the paper keeps it
 
 
 def info_nce(query_emb, target_emb, temperature=TEMPERATURE):
-    """Sum the cross-entropies query -> target and target -> query, each a mean over the batch: L_v at beta =
-    0.
+    """Sum the mean cross-entropies query -> target and target -> query: L_v at beta = 0.
 
-    query_emb, target_emb: (B, D), unit norm expected. Returns a scalar, twice the official code's plain
-    cross-entropy, which averages both directions.
+    query_emb, target_emb: (B, D), unit norm expected. The official code's plain cross-entropy is half of it.
 
     >>> round(info_nce(torch.eye(2), torch.eye(2), temperature=0.5).item(), 4)  # 2 log(1 + exp(-2))
     0.2539
@@ -63,10 +61,8 @@ def multi_positive_nce(query_emb, target_emb, positives, temperature=TEMPERATURE
     scores = _scale_similarities(query_emb, target_emb, temperature)
     positives = torch.as_tensor(positives, device=scores.device)
     if positives.shape != scores.shape or positives.dtype != torch.bool:
-        raise ValueError(
-            f"positives is {positives.dtype} of shape {tuple(positives.shape)}; pass a bool mask of shape "
-            f"{tuple(scores.shape)}, queries by targets."
-        )
+        found = f"positives is {positives.dtype} of shape {tuple(positives.shape)}"
+        raise ValueError(f"{found}; pass a bool mask of shape {tuple(scores.shape)}, queries by targets.")
     own_target = _diagonal(scores)
     positives = positives | own_target
     if not pull_all:
@@ -97,10 +93,8 @@ def supervised_contrast(embeddings, label_idx, temperature=0.1):
 
 def _scale_similarities(query_emb, target_emb, temperature):
     if query_emb.ndim != 2 or query_emb.shape != target_emb.shape or not len(query_emb):
-        raise ValueError(
-            f"query_emb has shape {tuple(query_emb.shape)} and target_emb {tuple(target_emb.shape)}; "
-            "pass two (B, D) batches of one shape whose rows belong together."
-        )
+        found = f"query_emb has shape {tuple(query_emb.shape)} and target_emb {tuple(target_emb.shape)}"
+        raise ValueError(f"{found}; pass two (B, D) batches of one shape whose rows belong together.")
     if not temperature > 0:
         raise ValueError(f"temperature is {float(temperature)}; pass a value above 0, such as {TEMPERATURE}.")
     dtype = torch.promote_types(torch.promote_types(query_emb.dtype, target_emb.dtype), torch.float32)

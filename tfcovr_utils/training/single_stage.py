@@ -94,10 +94,8 @@ def fit_single_stage(
     better, every `select_every` steps; without it the last step is returned.
     """
     if label_idx.min() < 0:
-        unknown = int((label_idx < 0).sum())
-        raise ValueError(
-            f"{unknown} of {len(label_idx)} clips have none of {len(labels)} labels; give each its label."
-        )
+        unknown = f"{int((label_idx < 0).sum())} of {len(label_idx)}"
+        raise ValueError(f"{unknown} clips have none of {len(labels)} labels; give each its label.")
     device, batch = features.device, min(settings.batch, len(triplets))
     plan = Plan(
         steps=settings.steps,
@@ -126,12 +124,7 @@ def fit_single_stage(
 
 
 def loss_of(
-    model: SingleStage,
-    features: torch.Tensor,
-    texts: torch.Tensor,
-    rows: torch.Tensor,
-    label_idx: torch.Tensor,
-    settings: SingleStageSettings,
+    model: SingleStage, features, texts, rows, label_idx, settings: SingleStageSettings
 ) -> torch.Tensor:
     """Stage 2's loss of a batch of triplets (B, 3), and stage 1's of its clips, each of them read once."""
     clips, place = rows[:, [0, 2]].unique(return_inverse=True)

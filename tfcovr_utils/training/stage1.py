@@ -130,13 +130,7 @@ def read_augmented(
     return inputs[torch.arange(len(rows))[:, None], order]
 
 
-def loss_of(
-    model: Stage1,
-    rows: np.ndarray,
-    inputs: torch.Tensor,
-    truth: dict[str, torch.Tensor],
-    settings: Stage1Settings,
-) -> torch.Tensor:
+def loss_of(model: Stage1, rows: np.ndarray, inputs: torch.Tensor, truth: dict, settings) -> torch.Tensor:
     """Compute L_cls of the whole batch `rows`, this rank's part of it in `inputs`, and what is added."""
     bf16 = settings.precision == "bf16"
     if settings.precision == "auto":
@@ -183,26 +177,19 @@ def read_clips(
 def _check_compiler() -> None:
     compilers = [os.environ.get("CXX"), "g++", "clang++", "cl"]
     if not any(name and shutil.which(name) for name in compilers):
-        raise ValueError(
-            "compile is True, and no C++ compiler is on the PATH, which torch.compile needs; install g++ or "
-            "clang++, or set compile=False."
-        )
+        found = "no C++ compiler is on the PATH, which torch.compile needs"
+        raise ValueError(f"compile is True, and {found}; install g++ or clang++, or set compile=False.")
 
 
 def _check(model: Stage1, data: Stage1Data) -> None:
     heads, given = sorted(model.reader.factors), sorted(data.factor_idx or {})
     if heads != given:
-        raise ValueError(
-            f"the reader has heads for {heads or 'no attributes'} and factor_idx holds {given or 'none'}; "
-            "pass the classes of each attribute that has a head."
-        )
+        found = f"the reader has heads for {heads or 'no attributes'} and factor_idx holds {given or 'none'}"
+        raise ValueError(f"{found}; pass the classes of each attribute that has a head.")
     if len(data.label_idx) != len(data.clips) or data.label_idx.max() >= len(model.reader.labels):
-        raise ValueError(
-            f"label_idx has {len(data.label_idx)} places up to class {data.label_idx.max()}; there are "
-            f"{len(data.clips)} clips and {len(model.reader.labels)} labels."
-        )
+        there = f"there are {len(data.clips)} clips and {len(model.reader.labels)} labels."
+        places = f"{len(data.label_idx)} places up to class {data.label_idx.max()}"
+        raise ValueError(f"label_idx has {places}; {there}")
     if len(data.train) < 2 or not len(data.val):
-        raise ValueError(
-            f"there are {len(data.train)} training and {len(data.val)} validation clips; stage 1 takes at "
-            "least 2 and 1, so add clips of these labels."
-        )
+        there = f"there are {len(data.train)} training and {len(data.val)} validation clips"
+        raise ValueError(f"{there}; stage 1 takes at least 2 and 1, so add clips of these labels.")

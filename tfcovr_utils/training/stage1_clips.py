@@ -41,15 +41,7 @@ class FeatureClips:
 class PixelClips:
     """Decoded clips, uint8 (N, T, S, S, 3), as normalised pixels (B, T, 3, S, S), augmented in training."""
 
-    def __init__(
-        self,
-        frames: np.ndarray,
-        mean: Sequence[float],
-        std: Sequence[float],
-        augment: str = "none",
-        flip: bool = False,
-        device: torch.device | str = "cpu",
-    ):
+    def __init__(self, frames: np.ndarray, mean, std, augment="none", flip=False, device="cpu"):
         self.frames, self.mean, self.std, self.device = frames, tuple(mean), tuple(std), device
         self.augment = make_augmentation(augment, frames.shape[2], flip)
 

@@ -102,20 +102,15 @@ def loss_of(fusion: Fusion, data: Stage2Data, rows: torch.Tensor, settings: Stag
         )
 
 
-def contrast(
-    query_emb: torch.Tensor,
-    target_emb: torch.Tensor,
-    settings: Stage2Settings,
-    label: torch.Tensor | None = None,
-) -> torch.Tensor:
+def contrast(query_emb, target_emb, settings: Stage2Settings, label=None) -> torch.Tensor:
     """Compute the contrastive loss that the settings name, of (B, D) queries and targets with labels (B,)."""
+    pair, temperature = (query_emb, target_emb), settings.temperature
     if settings.loss == "info_nce":
-        return losses.info_nce(query_emb, target_emb, settings.temperature)
+        return losses.info_nce(*pair, temperature)
     if settings.loss == "multi_positive":
-        same = label[:, None] == label
-        return losses.multi_positive_nce(query_emb, target_emb, same, settings.temperature, settings.pull_all)
+        return losses.multi_positive_nce(*pair, label[:, None] == label, temperature, settings.pull_all)
     hard_negative = losses.hn_nce if settings.loss == "hn_nce" else losses.hn_nce_official
-    return hard_negative(query_emb, target_emb, settings.temperature, settings.beta)
+    return hard_negative(*pair, temperature, settings.beta)
 
 
 def _new_fusion(data: Stage2Data, settings: Stage2Settings) -> Fusion:
@@ -127,17 +122,15 @@ def _new_fusion(data: Stage2Data, settings: Stage2Settings) -> Fusion:
             words.requires_grad_(False)
         with torch.no_grad():
             text_dim = data.tower(data.texts.input_ids[:1], data.texts.attention_mask[:1]).shape[1]
-    fusion = Fusion(
+    sizes = (
         data.query_video.shape[1],
         text_dim,
         settings.projection_dim,
         settings.hidden_dim,
         settings.dropout,
-        centre=settings.centre,
-        unit_video=settings.unit_video,
-        use_video=settings.use_video,
-        tower=data.tower,
-    ).to(data.query_video.device)
+    )
+    options = {name: getattr(settings, name) for name in ("centre", "unit_video", "use_video")}
+    fusion = Fusion(*sizes, **options, tower=data.tower).to(data.query_video.device)
     if settings.centre:  # on the means of the training rows, each counted once
         query, text, target = (column.unique() for column in data.triplets.T)
         text_emb = data.texts[text] if data.tower is None else None
@@ -151,11 +144,9 @@ def _check_embeddings(data: Stage2Data, settings: Stage2Settings) -> None:
         raise ValueError(f"query_video is {query} and target {target}; pass (N, D) and (N2, D).")
     has_tower = data.tower is not None
     if {isinstance(data.texts, Tokens), settings.text_tower == "trained"} != {has_tower}:
-        raise ValueError(
-            f"text_tower is {settings.text_tower!r} with texts as {type(data.texts).__name__} and "
-            f"{'a' if has_tower else 'no'} tower; pass Tokens and a tower where it is trained, features and "
-            "no tower where it is frozen."
-        )
+        given = f"texts as {type(data.texts).__name__} and {'a' if has_tower else 'no'} tower"
+        advice = "pass Tokens and a tower where it is trained, features and no tower where it is frozen."
+        raise ValueError(f"text_tower is {settings.text_tower!r} with {given}; {advice}")
 
 
 def _check(data: Stage2Data, settings: Stage2Settings) -> None:
@@ -168,14 +159,11 @@ def _check(data: Stage2Data, settings: Stage2Settings) -> None:
         there = f"there are {sizes} clips, texts and targets, counted from 0"
         raise ValueError(f"triplets name rows from {low} to {high}; {there}.")
     if settings.loss == "multi_positive" and data.target_labels is None:
-        raise ValueError(
-            "loss is 'multi_positive' without target_labels; pass the label of each target, (N2,) int64."
-        )
+        advice = "pass the label of each target, (N2,) int64."
+        raise ValueError(f"loss is 'multi_positive' without target_labels; {advice}")
     if settings.caption_weight and data.target_captions is None:
-        raise ValueError(
-            f"caption_weight is {settings.caption_weight} without target_captions; set it to 0, or train the "
-            "row that reads descriptions, blip-covr-captions-ft."
-        )
+        advice = "set it to 0, or train the row that reads descriptions, blip-covr-captions-ft."
+        raise ValueError(f"caption_weight is {settings.caption_weight} without target_captions; {advice}")
 
 
 def _hash_data(data: Stage2Data) -> str:

@@ -147,15 +147,13 @@ def is_current(folder: Path, made_of: dict, code: str) -> bool:
     facts, missing = read_facts(folder), object()
     changed = [name for name, value in made_of.items() if facts["made_of"].get(name, missing) != value]
     if changed:
-        warnings.warn(
-            f"{folder} was trained with other {', '.join(changed)}; it is trained anew.", stacklevel=3
-        )
+        said = f"{folder} was trained with other {', '.join(changed)}; it is trained anew."
+        warnings.warn(said, stacklevel=3)
     elif facts["code"] != code:  # the training may have taken days, so the reader decides
-        warnings.warn(
-            f"{folder} was trained before the code changed, and is used as it is; "
-            "remove it to train it anew.",
-            stacklevel=3,
+        said = (
+            f"{folder} was trained before the code changed, and is used as it is; remove it to train it anew."
         )
+        warnings.warn(said, stacklevel=3)
     return not changed
 
 
@@ -172,25 +170,15 @@ def build_model(
         reader = ClipReader(readout, labels["label_id"].tolist(), factors, settings.head_dropout)
         if not recipe.adapters:
             return Stage1(reader)
-        options = ("num_tadapter", "scale", "adapter_ratio", "drop_path")
-        backbone = Aim(
-            deepcopy(clip.model.vision_model),
-            num_frames=profile.frames,
-            mean=clip.mean,
-            std=clip.std,
-            source=given.clip_weights,
-            **{name: getattr(settings, name) for name in options},
-        )
-        return Stage1(reader, backbone)
+        options = {"num_frames": profile.frames, "mean": clip.mean, "std": clip.std}
+        adapters = ("num_tadapter", "scale", "adapter_ratio", "drop_path")
+        options |= {name: getattr(settings, name) for name in adapters}
+        tower = deepcopy(clip.model.vision_model)
+        return Stage1(reader, Aim(tower, source=given.clip_weights, **options))
 
 
 def read_training_data(
-    recipe: Recipe,
-    given: TrainingClips,
-    settings: Stage1Settings,
-    clip: Encoder,
-    reader: ClipReader,
-    progress: bool,
+    recipe: Recipe, given: TrainingClips, settings: Stage1Settings, clip, reader: ClipReader, progress: bool
 ) -> Stage1Data:
     """Decode the clips, or embed their frames by the frozen CLIP, which also sets the reader's statistics."""
     clips, labels, profile = given.clips, given.benchmark.labels, given.profile

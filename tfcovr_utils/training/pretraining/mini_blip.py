@@ -59,12 +59,12 @@ def draw_changes(
 
 def train_reader(
     model: BlipReader | Blip2Reader,
-    tokenizer: BertTokenizer,
+    tokenizer,
     pictures: Pictures,
     words: list[str],
-    settings: BlipPretraining,
-    steps: int,
-    progress: bool,
+    settings,
+    steps,
+    progress,
 ) -> pd.DataFrame:
     """Train in place and return the losses.
 
@@ -110,11 +110,7 @@ def train_reader(
 
 
 def train_captioner(
-    captioner: nn.Module,
-    tokenizer: BertTokenizer,
-    pictures: Pictures,
-    settings: BlipPretraining,
-    progress: bool,
+    captioner: nn.Module, tokenizer, pictures: Pictures, settings: BlipPretraining, progress: bool
 ) -> pd.DataFrame:
     """Teach the decoder, on the frozen ViT, to name all facts of a picture; return the losses."""
     torch.manual_seed(settings.seed)
@@ -161,10 +157,8 @@ def pretrain(
         started, blip = time.monotonic(), BlipReader(retrieval, captioner, tokenizer)
         curve = train_reader(blip, *given, settings.steps, progress)
         report(curve, started, mini_blip=retrieval, mini_captioner=captioner)
-        started, blip2 = (
-            time.monotonic(),
-            Blip2Reader(build_blip2(tokenizer, settings, retrieval.vision_model)),
-        )
+        started = time.monotonic()
+        blip2 = Blip2Reader(build_blip2(tokenizer, settings, retrieval.vision_model))
         curve = train_reader(blip2, *given, settings.qformer_steps, progress)
         report(curve, started, mini_blip2=blip2.model)
         curve = train_captioner(captioner, tokenizer, pictures, settings, progress)
@@ -175,17 +169,9 @@ def pretrain(
 def save(name: str, model: nn.Module, tokenizer: BertTokenizer, report: dict, folder: Path) -> None:
     """Write a Hugging Face folder with its card."""
     captioned.save_folder(model, tokenizer, BlipImageProcessor(size={"height": SIZE, "width": SIZE}), folder)
-    what, stands_for = ABOUT[name]
-    captioned.write_card(
-        folder,
-        report,
-        name=name,
-        what=what,
-        model=type(model).__name__,
-        texts=f"{CAPTIONED}, and on pairs of them with the facts in which they differ",
-        stands_for=stands_for,
-        command="tfcovr pretrain blip --out data/weights",
-    )
+    said = dict(zip(("what", "stands_for"), ABOUT[name])) | {"name": name, "model": type(model).__name__}
+    said["texts"] = f"{CAPTIONED}, and on pairs of them with the facts in which they differ"
+    captioned.write_card(folder, report, **said, command="tfcovr pretrain blip --out data/weights")
 
 
 def run(

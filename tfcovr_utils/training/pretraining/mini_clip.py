@@ -47,23 +47,16 @@ def build_tokenizer(texts: list[str], vocab_size: int = 1400) -> CLIPTokenizer:
     tokens += [token for token in sorted(learned["vocab"], key=learned["vocab"].get) if token not in known]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     vocab = {token: place for place, token in enumerate(tokens)}
-    return CLIPTokenizer(
-        vocab=vocab, merges=[tuple(merge) for merge in learned["merges"]], model_max_length=77
-    )
+    merges = [tuple(merge) for merge in learned["merges"]]
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
 
 
 def build_model(tokenizer: CLIPTokenizer, settings: Pretraining) -> CLIPModel:
     """Make an untrained CLIP for the tokenizer's words."""
     start, end = tokenizer.convert_tokens_to_ids(["<|startoftext|>", "<|endoftext|>"])
     shared = {**settings.tower, "projection_dim": settings.projection}
-    text = {
-        "num_hidden_layers": settings.text_layers,
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": 77,
-        "bos_token_id": start,
-        "eos_token_id": end,
-        "pad_token_id": end,
-    }
+    text = {"num_hidden_layers": settings.text_layers, "vocab_size": len(tokenizer)}
+    text |= {"bos_token_id": start, "eos_token_id": end, "pad_token_id": end, "max_position_embeddings": 77}
     vision = {"num_hidden_layers": settings.layers, "image_size": SIZE, "patch_size": settings.patch}
     config = {"text_config": shared | text, "vision_config": shared | vision}
     return CLIPModel(CLIPConfig(**config, projection_dim=settings.projection))
@@ -124,14 +117,8 @@ def run(out: Path, steps: int | None = None, sources: int | None = None) -> dict
         "parameters": model.num_parameters(),
         "last losses": captioned.last_losses(curve),
     }
-    captioned.write_card(
-        out,
-        report,
-        name="mini-clip",
-        what="A CLIP",
-        model="CLIPModel",
-        texts=f"{CAPTIONED}; the tokenizer also knows the words of labels and modifications",
-        stands_for="OpenAI's CLIP; notebook 04 measures what it reads from one frame",
-        command="tfcovr pretrain clip --out data/weights/mini-clip",
-    )
+    said = {"name": "mini-clip", "what": "A CLIP", "model": "CLIPModel"}
+    said["texts"] = f"{CAPTIONED}; the tokenizer also knows the words of labels and modifications"
+    said["stands_for"] = "OpenAI's CLIP; notebook 04 measures what it reads from one frame"
+    captioned.write_card(out, report, **said, command="tfcovr pretrain clip --out data/weights/mini-clip")
     return report
