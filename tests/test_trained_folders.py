@@ -155,6 +155,12 @@ def resume(path: Path, steps: int = 2) -> None:
     train(model, optimiser, plan, Run(path, resume=True))
 
 
+def test_a_file_in_the_place_of_the_folder_is_named_before_the_first_step(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="cannot be written"):
+        resume(tmp_path / "file" / "checkpoint.pt", steps=10**9)
+
+
 def test_a_checkpoint_of_other_contents_is_refused(tmp_path):
     path = tmp_path / "checkpoint.pt"
     resume(path)

@@ -91,10 +91,10 @@ def read_inputs(
     }
     known = [clip_id for clip_id in benchmark.clips["clip_id"] if clip_id in pooled]
     if not known:
-        raise ValueError(
-            f"{embeddings} holds none of the {len(benchmark.clips)} clips that {release} names, such as "
-            f"{benchmark.clips['clip_id'].iloc[0]!r}; give the embeddings of the release with --embeddings."
-        )
+        named = f"{len(benchmark.clips)} clips that {release} names"
+        example = f"such as {benchmark.clips['clip_id'].iloc[0]!r}"
+        advice = "give the embeddings of the release with --embeddings."
+        raise ValueError(f"{embeddings} holds none of the {named}, {example}; {advice}")
     video = torch.stack([pooled[clip_id] for clip_id in known]).to(device)
     return Inputs(benchmark, known, video, video, read, tower)
 

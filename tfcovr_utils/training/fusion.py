@@ -55,9 +55,8 @@ class Combiner(nn.Module):
 class Fusion(nn.Module):
     """Text projection and combiner: what stage 2 trains, with the text tower where that is trained too.
 
-    centre: subtract the training means (see `set_means`) from clips, targets and text features. unit_video:
-    scale the query's clip vector to length 1. use_video=False puts zeros in its place: a control of the same
-    size.
+    centre: subtract the training means (`set_means`) from clips, targets and text features. unit_video: scale
+    the query's clip vector to length 1. use_video=False puts zeros in its place, as a control.
     """
 
     def __init__(

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from ..machine import processes
+from ..machine.files import explain_write_errors
 from ..machine.tensors import read_checkpoint, write_checkpoint
 
 SCHEDULES = ("cosine", "cosine_epoch", "constant", "cosine_after_warm_up")
@@ -73,6 +74,9 @@ def train(model: nn.Module, optimiser: Optimizer, plan: Plan, run: Run | None = 
     dropout.
     """
     run = run or Run()
+    if run.checkpoint:
+        with explain_write_errors(run.checkpoint):  # before the first step, not after an epoch of work
+            Path(run.checkpoint).parent.mkdir(parents=True, exist_ok=True)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if plan.split_batches:
         processes.copy_weights_from_main(model)
@@ -233,7 +237,7 @@ def load_checkpoint(path: Path, plan: Plan, model: nn.Module, optimiser) -> dict
             raise ValueError
         optimiser.load_state_dict(saved["optimiser"])
         random = saved["random"] if isinstance(saved["random"], list) else [saved["random"]]
-        assert random and all(isinstance(one["cpu"], torch.Tensor) for one in random)
+        assert random and all(isinstance(one, dict) and torch.is_tensor(one["cpu"]) for one in random)
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         advice = "give the folder of the run that it began, or remove the file to begin again."
         raise ValueError(f"{path} holds no checkpoint of this training; {advice}") from error

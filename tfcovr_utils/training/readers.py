@@ -77,13 +77,7 @@ class ClipReader(nn.Module):
     factors: attribute -> its values, each value a class of that head.
     """
 
-    def __init__(
-        self,
-        readout: Readout,
-        labels: list[str],
-        factors: dict[str, list] | None = None,
-        dropout: float = 0.2,
-    ):
+    def __init__(self, readout: Readout, labels: list[str], factors: dict | None = None, dropout=0.2):
         super().__init__()
         self.readout, self.labels, self.factors = readout, list(labels), dict(factors or {})
         self.dropout = nn.Dropout(dropout)

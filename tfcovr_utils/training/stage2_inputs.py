@@ -17,7 +17,7 @@ from ..metrics.official import average_precision_official, rank_official
 from ..metrics.ranking import RANKS, average_precision_at
 from .fusion import Fusion
 from .stage2 import Stage2Data
-from .towers import TextTower, load_text_tower, load_tokenizer, read_tokens
+from .towers import load_text_tower, load_tokenizer, read_tokens
 
 ReadTexts = Callable[[list[str]], torch.Tensor | Tokens]  # M texts -> features (M, Dt), or tokens for a tower
 
@@ -26,26 +26,21 @@ class Inputs:
     """What one run of stage 2 reads, N clips and M distinct texts; triplets and queries are rows of them.
 
     clip_ids: N ids; query_video, target: (N, D) raw vectors of these clips, as queries and as targets, or (N,
-    T, D) their frames for a model that reads these in a fusion's place. Triplets and queries of other clips
-    are left out; `coverage` is the share that stayed.
+    T, D) their frames for a model that reads these in a fusion's place. tower: a TextTower that trains.
+    Triplets and queries of other clips are left out; `coverage` is the share that stayed.
     """
 
     def __init__(
-        self,
-        benchmark: Benchmark,
-        clip_ids: list[str],
-        query_video: torch.Tensor,
-        target: torch.Tensor,
-        read: ReadTexts,
-        tower: TextTower | None = None,
+        self, benchmark: Benchmark, clip_ids: list[str], query_video, target, read: ReadTexts, tower=None
     ):
         self.benchmark = benchmark.restrict(set(clip_ids))
         self.coverage = self.benchmark.coverage(benchmark)
         self.clip_ids, self.query_video, self.target, self.tower = clip_ids, query_video, target, tower
         if self.benchmark.triplets.empty:
+            among = f"both its clips among {len(clip_ids)}, such as {clip_ids[0]!r}"
+            advice = "give the embeddings of this benchmark's clips."
             raise ValueError(
-                f"none of {len(benchmark.triplets)} triplets has embeddings of both its clips among "
-                f"{len(clip_ids)}, such as {clip_ids[0]!r}; give the embeddings of this benchmark's clips."
+                f"none of {len(benchmark.triplets)} triplets has embeddings of {among}; {advice}"
             )
         self._text_of = self.benchmark.modifications.set_index("modification_id")["text"]
         tables = self.benchmark.triplets, self.benchmark.queries
@@ -98,12 +93,7 @@ class Inputs:
 
 
 def from_encoder(
-    benchmark: Benchmark,
-    encoder: Encoder,
-    clips_dir: Path,
-    frames: int,
-    read: ReadTexts | None = None,
-    tower: TextTower | None = None,
+    benchmark: Benchmark, encoder: Encoder, clips_dir: Path, frames: int, read=None, tower=None
 ) -> Inputs:
     """Embed the clips of train and val by an encoder, and the texts too unless `read` does that."""
     clips = benchmark.clips[benchmark.clips["split"] != "test"]

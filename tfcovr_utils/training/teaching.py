@@ -111,13 +111,10 @@ def learn(
     data = read_training_data(recipe, given, chosen, clip, model.reader, progress)
     run = Run(folder and folder / "checkpoint.pt", resume, progress)
     curve = fit_stage1(model.to(processes.device()), data, chosen, seed, run, made_of)
-    facts = {
-        "made_of": made_of,
-        "code": code,
-        "seconds": float(curve["seconds"].sum()) + (start.facts["seconds"] if start else 0),
-        "coverage": (len(data.train) + len(data.val)) / len(given.clips),
-        "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
-    }
+    seconds = float(curve["seconds"].sum()) + (start.facts["seconds"] if start else 0)
+    facts = {"made_of": made_of, "code": code, "seconds": seconds}
+    facts["coverage"] = (len(data.train) + len(data.val)) / len(given.clips)
+    facts["trained"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     encoder = clip if model.backbone is None else AimEncoder(model.backbone).eval()
     learned = Learned(encoder, model, curve, facts)
     if folder and processes.is_main():

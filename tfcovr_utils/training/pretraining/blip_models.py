@@ -55,22 +55,12 @@ def build_word_tokenizer(texts: list[str]) -> BertTokenizer:
 def build_blip(tokenizer: BertTokenizer, settings: BlipPretraining) -> tuple[nn.Module, nn.Module]:
     """Make the model that retrieves and the one that captions, with one ViT."""
     ids = {"bos_token_id": "[DEC]", "eos_token_id": "[SEP]", "sep_token_id": "[SEP]", "pad_token_id": "[PAD]"}
-    text = {
-        **{name: tokenizer.convert_tokens_to_ids(token) for name, token in ids.items()},
-        "num_hidden_layers": settings.text_layers,
-        "vocab_size": len(tokenizer),
-        "projection_dim": settings.projection,
-        "encoder_hidden_size": settings.width,
-        "max_position_embeddings": settings.positions,
-        "initializer_range": 0.02,
-        **NO_DROPOUT,
-    }
-    config = BlipConfig(
-        text_config=settings.tower | text,
-        vision_config=_vision(settings),
-        projection_dim=settings.projection,
-        image_text_hidden_size=settings.projection,
-    )
+    text = {name: tokenizer.convert_tokens_to_ids(token) for name, token in ids.items()}
+    text |= _reading(tokenizer, settings) | {"num_hidden_layers": settings.text_layers}
+    text |= {"projection_dim": settings.projection, "initializer_range": 0.02}
+    parts = {"text_config": text, "vision_config": _vision(settings)}
+    dims = {"projection_dim": settings.projection, "image_text_hidden_size": settings.projection}
+    config = BlipConfig(**parts, **dims)
     retrieval, captioner = BlipForImageTextRetrieval(config), BlipForConditionalGeneration(deepcopy(config))
     captioner.vision_model = retrieval.vision_model
     return retrieval, captioner
@@ -78,26 +68,21 @@ def build_blip(tokenizer: BertTokenizer, settings: BlipPretraining) -> tuple[nn.
 
 def build_blip2(tokenizer: BertTokenizer, settings: BlipPretraining, vit: nn.Module) -> nn.Module:
     """Make a Q-Former on a copy of a BLIP's ViT, which stays frozen."""
-    qformer = {
-        "num_hidden_layers": settings.qformer_layers,
-        "vocab_size": len(tokenizer),
-        "use_qformer_text_input": True,
-        "encoder_hidden_size": settings.width,
-        "max_position_embeddings": settings.positions,
-        "cross_attention_frequency": 2,
-        **NO_DROPOUT,
-    }
-    config = Blip2Config(
-        vision_config=_vision(settings),
-        qformer_config=settings.tower | qformer,
-        num_query_tokens=settings.query_tokens,
-        image_text_hidden_size=settings.projection,
-    )
+    qformer = {"use_qformer_text_input": True, "cross_attention_frequency": 2}
+    qformer |= _reading(tokenizer, settings) | {"num_hidden_layers": settings.qformer_layers}
+    parts = {"qformer_config": qformer, "vision_config": _vision(settings)}
+    sizes = {"num_query_tokens": settings.query_tokens, "image_text_hidden_size": settings.projection}
+    config = Blip2Config(**parts, **sizes)
     model = Blip2ForImageTextRetrieval(config)
     nn.init.normal_(model.query_tokens, std=0.02)
     model.vision_model.load_state_dict(vit.state_dict())
     model.vision_model.requires_grad_(False)
     return model
+
+
+def _reading(tokenizer: BertTokenizer, settings: BlipPretraining) -> dict:
+    sizes = {"encoder_hidden_size": settings.width, "max_position_embeddings": settings.positions}
+    return settings.tower | sizes | NO_DROPOUT | {"vocab_size": len(tokenizer)}
 
 
 def _vision(settings: BlipPretraining) -> dict:

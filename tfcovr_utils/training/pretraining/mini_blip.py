@@ -58,13 +58,7 @@ def draw_changes(
 
 
 def train_reader(
-    model: BlipReader | Blip2Reader,
-    tokenizer,
-    pictures: Pictures,
-    words: list[str],
-    settings,
-    steps,
-    progress,
+    model: nn.Module, tokenizer, pictures: Pictures, words: list[str], settings, steps: int, progress: bool
 ) -> pd.DataFrame:
     """Train in place and return the losses.
 
@@ -80,9 +74,8 @@ def train_reader(
 
     def losses(chosen: np.ndarray) -> dict[str, torch.Tensor]:
         facts = pictures.records(chosen)
-        captions, own = np.unique(
-            captioned.draw_captions(facts, rng, settings.kept_facts), return_inverse=True
-        )
+        captions = captioned.draw_captions(facts, rng, settings.kept_facts)
+        captions, own = np.unique(captions, return_inverse=True)
         strings, own = captioned.draw_strings(words, settings.batch // 8, rng), torch.from_numpy(own)
         texts, other = read_texts([*captions, *strings], tokenizer, settings), rng.permutation(len(chosen))
         changes = read_texts(draw_changes(facts, other, rng), tokenizer, settings)
