@@ -3,6 +3,7 @@
 import json
 import time
 import warnings
+import zipfile
 from copy import deepcopy
 
 import huggingface_hub
@@ -333,3 +334,62 @@ def test_a_tokenizer_is_wanted_when_the_first_text_comes(asked, load):
     assert encoder.encode_frames(frames()).isfinite().all() and asked == []
     with pytest.raises(FileNotFoundError, match="run `hf download nobody/such-tokenizer`"):
         encoder.encode_texts(WORDS)
+
+
+class Hostile(torch.nn.Module):
+    """TorchScript that runs when it is loaded by torch: it overwrites a file, or never ends."""
+
+    def __init__(self, target: str, forever: bool):
+        super().__init__()
+        self.weight = torch.zeros(1)
+        self.target, self.forever = target, forever
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[str, bool]:
+        return self.target, self.forever
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        self.training = False
+        self.target, self.forever = state
+        self.weight = torch.zeros(1)
+        while self.forever:
+            self.weight += 1
+        file = torch.from_file(self.target, shared=True, size=3, dtype=torch.uint8)
+        self.weight = file.copy_(torch.tensor([66, 65, 68]))  # kept, or the compiler would leave it out
+
+
+@pytest.mark.parametrize("forever", [False, True])
+def test_code_of_an_archive_is_never_run(forever, tokenizer, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"GOOD")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Hostile(str(victim), forever)).save(tmp_path / "hostile.pt")
+    if not forever:  # what PyTorch's own reader does
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.jit.load(tmp_path / "hostile.pt")
+        assert victim.read_bytes() == b"BADD"
+        victim.write_bytes(b"GOOD")
+    with pytest.raises(ValueError, match=r"hostile\.pt"):
+        load_encoder("clip", str(tmp_path / "hostile.pt"), tokenizer=tokenizer)
+    assert victim.read_bytes() == b"GOOD"
+
+
+@pytest.mark.parametrize("change", ["compressed", "cut", "renamed"])
+def test_a_changed_archive_is_refused(change, files, tokenizer, tmp_path):
+    with zipfile.ZipFile(files["archive"]) as old, zipfile.ZipFile(tmp_path / "new.pt", "w") as new:
+        for entry in old.infolist():
+            content, is_storage = old.read(entry), "/data/" in entry.filename
+            if change == "cut" and is_storage:
+                content = content[: len(content) // 2]
+            if change == "renamed" and entry.filename.endswith("data.pkl"):
+                content = content.replace(b"_rebuild_tensor_v2", b"_rebuild_tensor_v9")
+            kind = zipfile.ZIP_DEFLATED if change == "compressed" else zipfile.ZIP_STORED
+            new.writestr(entry.filename, content, compress_type=kind)
+    with pytest.raises(ValueError, match=r"new\.pt was refused"):
+        load_encoder("clip", str(tmp_path / "new.pt"), tokenizer=tokenizer)

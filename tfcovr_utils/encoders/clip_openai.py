@@ -4,8 +4,6 @@ The files are TorchScript archives in half precision; a state dict of the same n
 are read off the weights. Activation and norms are OpenAI's, which are transformers' defaults.
 """
 
-import warnings
-import zipfile
 from pathlib import Path
 
 import timm
@@ -16,18 +14,14 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModelWit
 
 from .key_maps import OPENAI_CLIP, rename
 from .loading import count_heads, count_layers, fill, read_shapes, read_tensors, vit_sizes
+from .torchscript import is_torchscript, read_torchscript
 
 EXPECTED = "a CLIP file of OpenAI's, such as ViT-B-16.pt or RN50.pt (addresses in OpenAI's clip/clip.py)"
 
 
 def read_openai(file: Path) -> dict[str, torch.Tensor]:
     """Read a file's weights by OpenAI's names."""
-    names = zipfile.ZipFile(file).namelist() if zipfile.is_zipfile(file) else []
-    if not any(name.endswith("/constants.pkl") for name in names):  # of a TorchScript archive
-        return read_tensors(file)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated, but made OpenAI's files
-        return torch.jit.load(file, map_location="cpu").state_dict()
+    return read_torchscript(file) if is_torchscript(file) else read_tensors(file)
 
 
 def is_resnet(state: dict[str, torch.Tensor]) -> bool:
