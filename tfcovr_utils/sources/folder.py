@@ -75,6 +75,8 @@ def read_duration(root: Path, path: str) -> float | str:
     """Return a video's length in seconds, or the sentence that says why it cannot be used."""
     try:
         path.encode()
+        if not (root / path).resolve().is_relative_to(root.resolve()):
+            return f"{path} is a link that leaves the folder; copy the file there."
         info = probe(root / path)
     except UnicodeEncodeError:
         return f"{path!r} is not named in UTF-8; rename it."
