@@ -1,5 +1,7 @@
 """Methods of CoVR's kind with small models of the real classes: run, trained, kept, described, refused."""
 
+import json
+import math
 import warnings
 from dataclasses import replace
 
@@ -16,6 +18,7 @@ from tfcovr_utils.methods import METHODS, NotRun, Setting
 from tfcovr_utils.methods.composed import Composed, Way
 from tfcovr_utils.methods.covr_rows import COVR_ROWS, fit_composed
 from tfcovr_utils.methods.encoder_features import OWNERS, EncoderFeatures, describe
+from tfcovr_utils.methods.peers import PEERS, check_peer, pool_by_scores
 from tfcovr_utils.profiles import PROFILES
 from tfcovr_utils.texts import make_jobs, write_by_rule
 from tfcovr_utils.training.pretraining.blip_models import (
@@ -277,3 +280,58 @@ def test_the_text_only_query_is_the_same_models_text(here, name):
         untaught = load_encoder(encoder_name, here.weights[encoder_name])
         assert (untaught.encode_texts(queries["text"].tolist()) - alone).abs().max() > 1e-3
     assert METHODS["blip2-vision-zs"].fit(replace(here, folder=None)).embed_text_only is None
+
+
+@pytest.fixture
+def scored(here):
+    """Every query with scores of its answers' three frames, as CoVR's annotations have."""
+    queries = here.benchmark.queries
+    texts = [str([0.1 + row % 5 / 10, 0.3, 0.2]) for row in range(len(queries))]
+    return replace(here, benchmark=replace(here.benchmark, queries=queries.assign(frame_scores=texts)))
+
+
+def test_as_covr_frames_weigh_by_their_scores(scored):
+    clip_ids = scored.benchmark.targets["clip_id"].unique()[:6].tolist()
+    fitted = METHODS["blip-covr-zs"].fit(replace(scored, peer="covr"))
+    frames = EncoderFeatures(scored, "blip").frames(clip_ids)
+    answered = scored.benchmark.targets.drop_duplicates("clip_id").set_index("clip_id")["query_id"]
+    texts = scored.benchmark.queries.set_index("query_id")["frame_scores"]
+    expected = []
+    for clip_id, frame in zip(clip_ids, frames):
+        weights = [math.exp(score / 0.1) for score in json.loads(texts[answered[clip_id]])]
+        mean = sum(weight * row for weight, row in zip(weights, frame))
+        expected.append(mean / mean.norm())
+    torch.testing.assert_close(fitted.embed_gallery(clip_ids), torch.stack(expected), atol=1e-5, rtol=0)
+
+
+def test_scores_must_be_there_and_fit_the_frames(here, scored):
+    with pytest.raises(NotRun, match="no scores of frames"):
+        METHODS["blip-covr-zs"].fit(replace(here, peer="covr")).embed_gallery(["x"])
+    with pytest.raises(NotRun, match="c has 2 scores for 3 frames; score it with --frames 2"):
+        pool_by_scores(torch.ones(1, 3, 4), [[0.1, 0.2]], ["c"])
+    torch.testing.assert_close(pool_by_scores(torch.ones(1, 3, 4), [[]], ["c"]), torch.ones(1, 4))
+    with pytest.raises(NotRun, match="give --checkpoint"):
+        METHODS["blip-covr-ft"].fit(replace(scored, peer="covr"))
+    with pytest.raises(ValueError, match="covr does not test clip-avg-zs; choose one of blip-covr-zs"):
+        check_peer("covr", "clip-avg-zs")
+
+
+def test_as_tf_covr_pooled_targets_are_not_unit_again(here):
+    clip_ids = here.benchmark.clips["clip_id"].head(6).tolist()
+    as_peer = fit_composed(replace(here, peer="tf-covr"), "blip2", Way("composed")).embed_gallery(clip_ids)
+    torch.testing.assert_close(as_peer, EncoderFeatures(here, "blip2").clips(clip_ids))
+    assert (as_peer.norm(dim=1) < 0.9999).any()
+
+
+def test_as_ecde_a_query_is_its_modification_alone(scored):
+    queries = pd.DataFrame({"query_clip": scored.benchmark.clips["clip_id"].head(3)})
+    queries["text"] = "show with 2.5 twists"
+    as_ecde = METHODS["blip-covr-ecde-zs"].fit(replace(scored, peer="ecde")).embed_queries(queries)
+    as_covr = METHODS["blip-covr-zs"].fit(replace(scored, peer="covr")).embed_queries(queries)
+    torch.testing.assert_close(as_ecde, as_covr)
+    spelled = METHODS["blip-covr-zs"].fit(scored).embed_queries(queries)  # two and a half
+    assert (spelled - as_covr).abs().max() > 1e-5
+
+
+def test_every_peer_tests_registered_rows():
+    assert {row for peer in PEERS.values() for row in peer.rows} <= METHODS.keys()

@@ -20,6 +20,13 @@ SPLIT = option("--split", choices=SPLITS[1:], default="test", help="whose querie
     option("--method", nargs="+", required=True, help="row names; `all` takes every row, `list` prints them"),
     option("--checkpoint", type=Path, help="score this trained row in place of training"),
     option(
+        "--as",
+        dest="peer",
+        choices=("covr", "ecde", "bse-covr", "tf-covr"),
+        default="",
+        help="test as this peer's released code does; the row is named ROW-as-PEER",
+    ),
+    option(
         "--weights",
         nargs="+",
         default=[],
@@ -44,11 +51,16 @@ def score(options: argparse.Namespace) -> None:
     from ..evaluation.results import summarise
     from ..evaluation.rows import run
     from ..methods import METHODS, Setting, get_method
+    from ..methods.peers import check_peer
 
     if options.method == ["list"]:
         print(*(f"{name}: {one.about}" for name, one in METHODS.items()), sep="\n")
         return
     methods = [get_method(name) for name in ([*METHODS] if options.method == ["all"] else options.method)]
+    if options.peer:
+        for method in methods:
+            check_peer(options.peer, method.name)
+        methods = [replace(method, name=f"{method.name}-as-{options.peer}") for method in methods]
     benchmark, results_dir = Benchmark.load(options.benchmark), options.out / "results"
     chosen = get_profile(options.profile)
     chosen = replace(chosen, frames=options.frames or chosen.frames)
@@ -63,6 +75,7 @@ def score(options: argparse.Namespace) -> None:
             folder,
             options.checkpoint,
             weights,
+            peer=options.peer,
         )
         recalls_dir = folder if options.recalls else None
         run(method, setting, options.protocol, results_dir, options.split, recalls_dir)

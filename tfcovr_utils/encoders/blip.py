@@ -23,16 +23,23 @@ class BlipEncoder(Encoder):
     name = "blip"
 
     def __init__(
-        self, parts: BlipParts, tokenizer: str, max_words: int | None = MAX_WORDS, max_tokens: int = 64
+        self,
+        parts: BlipParts,
+        tokenizer: str,
+        max_words: int | None = MAX_WORDS,
+        max_tokens: int = 64,
+        written_as: str = "tfcovr",
     ):
         super().__init__()
         self.model, self.prompt_proj = parts.model, parts.prompt_proj
         self.mean, self.std = parts.mean, parts.std
         vision, text = self.model.config.vision_config, self.model.config.text_config
+        self.written_as = written_as
         self.tokenizer, self.max_words = LateTokenizer(tokenizer, parts.tokenizer), max_words
         self.image_size, self.max_tokens = vision.image_size, min(max_tokens, text.max_position_embeddings)
         vocabulary = sorted(parts.tokenizer.get_vocab().items()) if parts.tokenizer else None
         choices = {"image_size": self.image_size, "max_words": max_words, "max_tokens": self.max_tokens}
+        choices |= {"written_as": written_as} if written_as != "tfcovr" else {}
         choices["prompt_proj"] = hash_weights(self.prompt_proj) if self.prompt_proj else None
         choices["tokenizer"] = hash_text(json.dumps(vocabulary)) if vocabulary else tokenizer
         self.identify(self.model, vision, text, **choices)
@@ -44,15 +51,17 @@ class BlipEncoder(Encoder):
         tokenizer: str = "Salesforce/blip-itm-base-coco",
         max_words: int | None = MAX_WORDS,
         max_tokens: int = 64,
+        written_as: str = "tfcovr",
         **heads: int,
     ) -> "BlipEncoder":
         """Load a Hugging Face folder or hub id of BlipForImageTextRetrieval, or an official checkpoint file.
 
         tokenizer: hub id or folder, for weights without one; loaded when the first text comes. max_words,
-        max_tokens: where texts are cut; None keeps all words. heads: options of `read_file`.
+        max_tokens: where texts are cut; None keeps all words. written_as: of `tokens.WRITERS`. heads:
+        options of `read_file`.
         """
         parts = read_file_or_folder(weights, EXPECTED, read_file, read_folder, **heads)
-        return cls(parts, tokenizer, max_words, max_tokens)
+        return cls(parts, tokenizer, max_words, max_tokens, written_as)
 
     @property
     def dim(self) -> int:
@@ -73,7 +82,8 @@ class BlipEncoder(Encoder):
 
     def tokenise(self, texts: list[str], enc: bool) -> Tokens:
         """Tokenise as the official loaders do, with [ENC] in place of [CLS] if `enc`; warn of cuts."""
-        tokens = tokenise_officially(texts, self.tokenizer, self.max_words, self.max_tokens)
+        cuts = self.max_words, self.max_tokens
+        tokens = tokenise_officially(texts, self.tokenizer, *cuts, self.written_as)
         if enc:
             tokenizer = self.tokenizer.loaded
             known = tokenizer.convert_tokens_to_ids(ENC)

@@ -41,15 +41,29 @@ def official_text(text: str, max_words: int | None = MAX_WORDS) -> str:
     return " ".join(re.sub(r'[!"()*#:;~]', " ", spell_numbers(text).lower()).split()[:max_words])
 
 
+def covr_text(text: str, max_words: int | None = MAX_WORDS) -> str:
+    """Write a text as CoVR's own loader does: digits stay, and full stops are dropped.
+
+    >>> covr_text("Show with 2.5 twists.")
+    'show with 2 5 twists'
+    """
+    return " ".join(re.sub(r'[.!"()*#:;~]', " ", text.lower()).split()[:max_words])
+
+
+WRITERS = {"tfcovr": official_text, "covr": covr_text}  # whose loader -> how it writes a text
+
+
 def tokenise(texts: list[str], tokenizer, max_tokens: int = MAX_TOKENS) -> Tokens:
     """Tokenise texts once, padded to the longest of them and cut at `max_tokens`, officially 32."""
     rows = tokenizer(texts, padding="longest", truncation=True, max_length=max_tokens, return_tensors="pt")
     return Tokens(rows["input_ids"], rows["attention_mask"])
 
 
-def tokenise_officially(texts: list[str], tokenizer, max_words: int | None, max_tokens: int) -> Tokens:
+def tokenise_officially(
+    texts: list[str], tokenizer, max_words: int | None, max_tokens: int, written_as: str = "tfcovr"
+) -> Tokens:
     """Write texts as the official loaders do and tokenise them; warn if texts lose tokens."""
-    texts = [official_text(text, max_words) for text in texts]
+    texts = [WRITERS[written_as](text, max_words) for text in texts]
     lost = [len(ids) - max_tokens for ids in tokenizer(texts, verbose=False)["input_ids"]]
     if cut := [tokens for tokens in lost if tokens > 0]:
         warnings.warn(

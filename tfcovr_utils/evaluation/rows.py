@@ -111,6 +111,7 @@ def _made_of(method: Method, setting: Setting) -> dict | None:
     weights = {name: value for name, value in profile.items() if name.endswith("_weights")}
     weights |= {"checkpoint": setting.checkpoint, **setting.weights, **setting.embeddings}
     settings = [profile, setting.seed, setting.stage1, setting.stage2, setting.single_stage]
+    settings += [setting.peer] if setting.peer else []
     paths = setting.benchmark.clips["path"] if setting.clips_dir else []
     store_dir = setting.store_dir or data_dir() / "embeddings"
     return {

@@ -42,6 +42,7 @@ class Setting:
     stage1: Stage1Settings | None = None  # None takes the profile's settings, here and below
     stage2: Stage2Settings | None = None
     single_stage: SingleStageSettings | None = None
+    peer: str = ""  # whose released test is followed, one of `peers.PEERS`; "" is ours
     store_dir: Path | None = None  # folder of embedding stores; None is `embeddings` in the data folder
 
     def __post_init__(self):

@@ -74,8 +74,10 @@ class Composed(nn.Module):
             return unit(encoder.compose(seen, texts, encoder.ground(descriptions)))
         return unit(encoder.compose(seen, texts))
 
-    def embed_target(self, target: torch.Tensor) -> torch.Tensor:
-        """Make unit targets (G, E) of clips' mean features (G, E), or of the first of two views (G, 2E)."""
+    def embed_target(self, target: torch.Tensor, unit_length: bool = True) -> torch.Tensor:
+        """Make targets (G, E), unit by default, of clips (G, E), or of the first of two views (G, 2E)."""
+        if not unit_length:
+            return target[:, : self.encoder.dim] - self.target_mean[0]
         return self._centred(target)[0]
 
     def target_views(self, target: torch.Tensor) -> list[tuple[float, torch.Tensor]]:

@@ -18,11 +18,12 @@ from ..machine.tensors import read_weights, write_weights
 from ..training.fusion import unit
 from ..training.settings import COMPOSED, COVR_LOSS
 from ..training.stage2 import fit_fusion
-from .base import Fitted, Method, Setting
+from .base import Fitted, Method, NotRun, Setting
 from .composed import Composed, Way
 from .encoder_features import JOINED, ORACLE, EncoderFeatures, VideoFeatures, describe
 from .features import Features, load_weights
 from .fits import facts_of, fit_mlp, fit_zero_shot, read_inputs
+from .peers import PEERS, frame_scores, pool_by_scores
 
 BATCH = 64  # clips read together with a text in one pass
 WHOLE = {"max_words": None, "max_tokens": 512}  # options that keep dense modifications from being cut
@@ -35,6 +36,13 @@ class QueryReader(EncoderFeatures):
     def __init__(self, setting: Setting, encoder_name: str, way: Way, **options):
         super().__init__(setting, encoder_name, **options)
         self.way, self.see = way, self.pixels if way.part == "vision" else self.tokens
+
+    def targets(self, clip_ids: Sequence[str]) -> torch.Tensor:
+        """Return gallery clips (N, D): the means of their frames, or pooled by the owners' scores."""
+        if not (self.setting.peer and PEERS[self.setting.peer].scored):
+            return self.clips(clip_ids)
+        scores = frame_scores(self.setting.benchmark, list(clip_ids))
+        return pool_by_scores(self.frames(clip_ids), scores, list(clip_ids))
 
     def descriptions(self, clip_ids: Sequence[str]) -> Tokens | None:
         """Return the tokens of the clips' descriptions; None if the way uses none."""
@@ -59,6 +67,11 @@ def fit_composed(
     read alone; the second is 0 for a clip without a description. changes: to the profile's settings.
     options: of the encoder.
     """
+    peer = PEERS.get(setting.peer)
+    if peer is not None:
+        if train and setting.checkpoint is None:
+            raise NotRun("a peer's test needs a trained row; give --checkpoint.")
+        way, options = peer.way(way), options | peer.options
     reader = QueryReader(setting, encoder_name, way, **options)
     facts = reader.facts | ({"written_by": way.writer} if way.described or captions else {})
     if not train:
@@ -88,7 +101,9 @@ def fit_composed(
         return torch.cat([query_emb, query_emb], 1) / 2**0.5 if captions else query_emb
 
     def embed_gallery(clip_ids: Sequence[str]) -> torch.Tensor:
-        clips = model.embed_target(reader.clips(clip_ids).to(reader.device)).cpu()
+        clips = model.embed_target(
+            reader.targets(clip_ids).to(reader.device), peer is None or peer.unit_targets
+        ).cpu()
         if not captions:
             return clips
         written = describe(setting, clip_ids, way.writer)

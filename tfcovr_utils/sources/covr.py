@@ -52,8 +52,10 @@ def _read_webvid(folder: Path, source: str, prefix: str, origin: str) -> dict:
         if split == "train":
             found.triplets = list(ends)
             continue
+        scores = rows.get("scores")
         for row, (query_clip, target_clip, text) in enumerate(ends):
-            query = found.add_query(f"{split}-{row:06d}", split, query_clip, text)
+            scored = {} if scores is None else {"frame_scores": scores.iloc[row]}
+            query = found.add_query(f"{split}-{row:06d}", split, query_clip, text, **scored)
             found.targets.append((query["query_id"], "full", target_clip))
             found.add_gallery("full", split, [target_clip])
     if not found.queries:

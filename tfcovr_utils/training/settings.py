@@ -158,6 +158,17 @@ means | not taken off | not taken off | centre=True takes them off (default at m
 learning rate | cosine | cosine from epoch to epoch, held within one | \
 schedule=cosine_epoch, or cosine for step by step
 epochs | not given | 5 in the configuration, 100 in the README | epochs=100
+frames | 12, and 15 for rows of a mean frame | 15 in its embeddings of BLIP and BLIP-2 | score --frames 15
+pooled targets | not said | not unit again in TF-CoVR's test of BLIP-2; unit in CoVR's of BLIP | \
+score --as tf-covr
+pooling of CoVR | by the caption | softmax of the annotations' scores / 0.1; the mean without scores | \
+score --as covr, bse-covr or ecde
+texts of CoVR | not said | full stops dropped, digits kept; TF-CoVR keeps stops and spells numbers | \
+score --as covr, bse-covr or ecde
+cuts | not said | 30 words; in tests 64 tokens, here 64 with BLIP and 32 with BLIP-2 | \
+score --as tf-covr; rows of BSE-CoVR are cut with --as bse-covr only
+descriptions of BSE-CoVR | by a model | the owners', txt1 | score --as bse-covr; by default a captioner's
+ECDE's query | modification and description | trained so, tested by the modification alone | score --as ecde
 gallery | several right answers each | the column of one target a query, repetitions kept | protocol official
 """
 
