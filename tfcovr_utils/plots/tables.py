@@ -8,6 +8,7 @@ from pandas.io.formats.style import Styler
 
 from ..machine.files import replacing
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins with these is run by spreadsheets
 Best = dict[str, pd.Series]  # column -> mask of the rows whose largest number is set in bold
 
 
@@ -22,13 +23,22 @@ def save_table(
     writers = {
         "tex": lambda: _to_latex(table, best),
         "md": lambda: to_markdown(table, best),
-        "csv": lambda: table.to_csv(index=False, lineterminator="\n"),
+        "csv": lambda: plain_cells(table).to_csv(index=False, lineterminator="\n"),
     }
     paths = [Path(folder) / f"{name}.{form}" for form in forms]
     for path, form in zip(paths, forms):
         with replacing(path) as temporary:
             temporary.write_text(writers[form](), "utf-8")
     return paths
+
+
+def plain_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Put ' before texts that a spreadsheet would take for a formula; numbers stay.
+
+    >>> plain_cells(pd.DataFrame({"label": ["=1+1", "-5", -5]}))["label"].tolist()
+    ["'=1+1", "'-5", -5]
+    """
+    return table.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA else cell)
 
 
 def show_table(table: pd.DataFrame, best: Best | None = None) -> Styler:
