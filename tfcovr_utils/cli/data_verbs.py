@@ -29,7 +29,7 @@ def fetch_release(options: argparse.Namespace) -> None:
     option("--profile", default="mini", help="size of the benchmark: smoke, mini or sim (306 labels: hours)"),
     option("--out", type=Path, help="folder to write (default: below data/, named by profile and content)"),
     option("--seed", type=whole(0), default=0, help="seed of the rendering"),
-    option("--workers", type=whole(1), default=2, help="processes that render"),
+    option("--workers", type=whole(1, 1024), default=2, help="processes that render"),
     option("--check", action="store_true", help="render nothing; compare the files with their manifest"),
 )
 def render(options: argparse.Namespace) -> int | None:
@@ -171,7 +171,7 @@ def check_benchmark(options: argparse.Namespace) -> int:
     option("--batch", action="store_true", help="ask as a batch: half the price, within a day"),
     option("--dry-run", action="store_true", help="only say what would be asked, and its price"),
     option("--cache", type=Path, help="file of answers so far (default: below data/modifications/)"),
-    option("--concurrency", type=whole(1), help="requests at a time"),
+    option("--concurrency", type=whole(1, 1024), help="requests at a time"),
     option("--timeout", type=seconds, help="seconds to wait for one answer"),
     option("--poll", type=seconds, help="seconds between looks at a batch"),
 )
@@ -217,7 +217,7 @@ def write(options: argparse.Namespace) -> None:
     option("--annotations", type=Path, required=True, help="folder of those files, or your CSV"),
     option("--videos", type=Path, required=True, help="folder of the long videos, named by their ids"),
     option("--out", type=Path, required=True, help="folder for the clips"),
-    option("--workers", type=whole(1), default=2, help="processes that cut"),
+    option("--workers", type=whole(1, 1024), default=2, help="processes that cut"),
 )
 def cut_clips(options: argparse.Namespace) -> int:
     """Cut clips; a clip that cannot be cut is named and the others are cut."""

@@ -28,7 +28,7 @@ WEIGHTS = option("--weights", help="hub id, folder or file (default: the profile
     profile(),
     option(
         "--frames",
-        type=whole(1),
+        type=whole(1, 4096),
         help="frames a clip (default: the encoder's own number, else the profile's)",
     ),
     option("--policy", help="which frames: centre, centre-half, ends or middle (default: the encoder's own)"),
@@ -36,8 +36,8 @@ WEIGHTS = option("--weights", help="hub id, folder or file (default: the profile
         "--readout", default="frames", choices=["frames", "clips", "texts"], help="one embedding for each"
     ),
     option("--precision", choices=["float32", "bfloat16"], help="default: bfloat16 on a GPU, else float32"),
-    option("--batch", type=whole(1), help="clips or texts that the encoder takes at once"),
-    option("--workers", type=whole(1), help="threads that decode (default: one a core)"),
+    option("--batch", type=whole(1, 65536), help="clips or texts that the encoder takes at once"),
+    option("--workers", type=whole(1, 1024), help="threads that decode (default: one a core)"),
     option(
         "--shard", type=shard, default=(0, 1), metavar="i/n", help="every n-th clip, starting with the i-th"
     ),

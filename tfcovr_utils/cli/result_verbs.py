@@ -38,7 +38,7 @@ SPLIT = option("--split", choices=SPLITS[1:], default="test", help="whose querie
     ),
     SPLIT,
     profile(),
-    option("--frames", type=whole(1), help="frames a clip, in place of the profile's; 1 for pictures"),
+    option("--frames", type=whole(1, 4096), help="frames a clip, in place of the profile's; 1 for pictures"),
     SEED,
     option(
         "--recalls", action="store_true", help="also write recalls.json and query_feat.npy, as BSE-CoVR does"

@@ -36,8 +36,8 @@ def option(*names: str, **settings) -> Option:
     return names, settings
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """A kind of value: a whole number, not below `least`.
+def whole(least: int, most: int = 10**8) -> Callable[[str], int]:
+    """A kind of value: a whole number from `least` to `most`.
 
     >>> whole(1)("12")
     12
@@ -48,8 +48,9 @@ def whole(least: int) -> Callable[[str], int]:
             value = int(text)
         except ValueError:
             value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        if not least <= value <= most:
+            shown = text if len(text) < 20 else text[:20] + "..."
+            raise argparse.ArgumentTypeError(f"{shown!r} is not a whole number from {least} to {most}")
         return value
 
     return read
