@@ -393,3 +393,20 @@ def test_a_changed_archive_is_refused(change, files, tokenizer, tmp_path):
             new.writestr(entry.filename, content, compress_type=kind)
     with pytest.raises(ValueError, match=r"new\.pt was refused"):
         load_encoder("clip", str(tmp_path / "new.pt"), tokenizer=tokenizer)
+
+
+@pytest.mark.parametrize("content", ["modules in a ring", "a list", "no storage", "nothing"])
+def test_a_crafted_archive_ends_at_once(content, tokenizer, tmp_path):
+    rings = [f"c__torch__\nM\n)\x81p{n}\n" for n in range(3)]
+    links = "".join(f"g{n}\n}}(" + "".join(f"Va{m}\ng{m}\n" for m in range(3)) + "ub" for n in range(3))
+    pickles = {
+        "modules in a ring": f"{'0'.join(rings)}0{links}.",
+        "a list": "].",
+        "no storage": "(Vstorage\nctorch\nFloatStorage\nV7\nVcpu\nI4\ntQ.",
+    }
+    with zipfile.ZipFile(tmp_path / "crafted.pt", "w") as archive:
+        archive.writestr("crafted/constants.pkl", b")." if content in pickles else b"")
+        if content in pickles:
+            archive.writestr("crafted/data.pkl", pickles[content].encode("latin-1"))
+    with pytest.raises(ValueError, match=r"crafted\.pt"):
+        load_encoder("clip", str(tmp_path / "crafted.pt"), tokenizer=tokenizer)

@@ -4,8 +4,10 @@ Such an archive is a zip: `data.pkl` pickles the modules by their class's name, 
 of each tensor's storage, and `code/` the program, which is never opened.
 """
 
+import math
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -38,8 +40,8 @@ def is_torchscript(file: Path) -> bool:
 def read_torchscript(file: Path) -> dict[str, torch.Tensor]:
     """Read the tensors of an archive's modules by their names, such as `visual.conv1.weight`."""
     with zipfile.ZipFile(file) as archive:
-        (place,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        if archive.testzip():  # compares the checksums
+        place, *others = [name for name in archive.namelist() if name.endswith("/data.pkl")] or [None]
+        if others or not place or archive.testzip():  # compares the checksums
             raise ValueError(f"{file} is damaged; fetch it again.")
 
         class Reader(_ModuleUnpickler):
@@ -47,19 +49,23 @@ def read_torchscript(file: Path) -> dict[str, torch.Tensor]:
 
         with archive.open(place) as content:
             root = load_plain(content, file, Reader)
-    return dict(_tensors(root, ""))
+    if not isinstance(root, _Module):
+        raise ValueError(f"{file} holds a {type(root).__name__}; expected a module with weights.")
+    return dict(_tensors(root, "", set()))
 
 
 class _Module:
     """Stands in for every module of the archive: its attributes and nothing else."""
 
 
-def _tensors(module: object, prefix: str, depth: int = 0):
-    for name, value in vars(module).items() if depth < DEEPEST else ():
+def _tensors(module: _Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors below a module by name, each module once, as a crafted one may hold itself."""
+    seen.add(id(module))
+    for name, value in vars(module).items() if prefix.count(".") < DEEPEST else ():
         if isinstance(value, torch.Tensor):
             yield f"{prefix}{name}", value
-        elif isinstance(value, _Module):
-            yield from _tensors(value, f"{prefix}{name}.", depth + 1)
+        elif isinstance(value, _Module) and id(value) not in seen:
+            yield from _tensors(value, f"{prefix}{name}.", seen)
 
 
 def _rebuild(
@@ -70,7 +76,8 @@ def _rebuild(
     if not isinstance(storage, torch.Tensor) or not all(type(n) is int and n >= 0 for n in numbers):
         raise pickle.UnpicklingError("a tensor has no storage, or strange sizes")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride))
-    if len(size) != len(stride) or (0 not in size and last >= len(storage)):
+    inside = last < len(storage) >= math.prod(size)  # steps of 0 would make a huge tensor of one number
+    if len(size) != len(stride) or (0 not in size and not inside):
         raise pickle.UnpicklingError(f"a tensor of {size} reaches past its storage of {len(storage)}")
     return storage.as_strided(size, stride, offset)
 
@@ -94,7 +101,9 @@ class _ModuleUnpickler(PlainUnpickler):
         if not (isinstance(pid, tuple) and len(pid) == 5 and isinstance(pid[1], torch.dtype)):
             raise pickle.UnpicklingError(f"it refers to the outside object {pid!r}")
         _, dtype, key, _, length = pid
-        entry = self.storages.getinfo(f"{self.folder}/{key}")
+        if (place := f"{self.folder}/{key}") not in self.storages.namelist() or type(length) is not int:
+            raise pickle.UnpicklingError(f"it refers to the storage {key!r} of {length!r} values")
+        entry = self.storages.getinfo(place)
         wanted = length * torch.empty(0, dtype=dtype).element_size()
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != wanted:
             raise pickle.UnpicklingError(f"storage {key} has {entry.file_size} bytes, expected {wanted}")
