@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels.pairing import PAIR_COLUMNS, Encoder, pair_labels
-from ..machine.files import load_table, read_json, replacing_files, write_json, write_table
+from ..machine.files import read_json, replacing_files, write_json, write_table
 from ..machine.hashing import hash_text
 from ..profiles import SPLITS
 from ..sources import Source
+from ..sources.schema import ADVICE, check_labels, read_table_named
 from ..sources.source import CLIP_COLUMNS, LABEL_COLUMNS
 from ..texts import MODIFICATION_COLUMNS, describe_labels, make_jobs, write_by_rule
 from .doctor import examine
@@ -104,11 +105,14 @@ class Benchmark:
                 f"{folder} has no {absent[0]}.parquet; build the benchmark there with "
                 f"`tfcovr build --out {folder}`."
             )
-        tables = {name: load_table(folder / f"{name}.parquet") for name in TABLES}
+        tables = {name: read_table_named(folder, name) for name in TABLES}
+        check_labels(tables, folder)
         lists = tables["queries"]["target_labels"].map(list)
         tables["queries"] = tables["queries"].assign(target_labels=lists)
-        choices = folder / "choices.json"
-        return cls(**tables, choices=read_json(choices) if choices.exists() else {})
+        path = folder / "choices.json"
+        if not isinstance(choices := read_json(path) if path.exists() else {}, dict):
+            raise ValueError(f"{path} holds a {type(choices).__name__}; expected an object; {ADVICE}")
+        return cls(**tables, choices=choices)
 
     @cached_property
     def digest(self) -> str:

@@ -45,20 +45,14 @@ WEIGHTS = option("--weights", help="hub id, folder or file (default: the profile
 )
 def embed(options: argparse.Namespace) -> None:
     """Embed clips or texts; clips that cannot be read are named and the others are embedded."""
-    import pandas as pd
-
     from ..embedding.batches import Compute
     from ..embedding.embed import embed_clips, embed_texts
     from ..encoders import load_encoder
     from ..machine import processes
+    from ..sources.schema import read_table_named
 
     table = "modifications" if options.readout == "texts" else "clips"
-    path = options.benchmark / f"{table}.parquet"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} does not exist; give --benchmark a folder that `tfcovr build` wrote."
-        )
-    rows, chosen = pd.read_parquet(path), get_profile(options.profile)
+    rows, chosen = read_table_named(options.benchmark, table), get_profile(options.profile)
     weights = options.weights or getattr(chosen, f"{options.encoder}_weights", chosen.clip_weights)
     encoder = load_encoder(options.encoder, weights).to(processes.device())
     compute = Compute(options.batch, options.precision, options.workers)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from huggingface_hub import model_info
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -20,6 +21,9 @@ from .base import local_folder
 from .catalogue import PUBLISHED, describe_published
 from .loading import WrongWeights, check_names, find_file
 
+# What libraries raise at a folder that lacks files, or whose configuration makes no model.
+UNREADABLE = (OSError, ValueError, SafetensorError, TypeError, AttributeError, LookupError, ArithmeticError)
+UNREADABLE += (RuntimeError, AssertionError)
 REACH_S = 5  # for the hub to answer; without it the hub's client retries for half a minute
 
 
@@ -87,9 +91,9 @@ def from_hub(read: Callable[[HubFolder], object], weights: str, whole: bool = Tr
         require_memory(PUBLISHED[source].gigabytes * 1e9, source)
     try:
         return read(HubFolder(source, local_files_only=True))
-    except WrongWeights:
+    except (WrongWeights, torch.OutOfMemoryError):
         raise
-    except (OSError, ValueError, SafetensorError) as error:
+    except UNREADABLE as error:
         if Path(source).is_dir():
             reason = re.split(r"[.]?\s*\n|[.] ", str(error))[0]
             raise FileNotFoundError(

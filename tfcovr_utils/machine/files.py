@@ -25,7 +25,7 @@ LEFT_OVER_S = 3600  # a temporary file that nobody has written to for so long wa
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
 _WRITE_ERRORS = {
     getattr(errno, name, None)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST", "EIO")
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "EIO")
 }
 
 
@@ -179,6 +179,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 def load_table(path: Path) -> pd.DataFrame:
     """Read what `write_table` wrote."""
+    if Path(path).is_dir():  # pandas would read all Parquet files in it
+        raise ValueError(f"{path} is a folder; expected a Parquet file.")
     try:
         return pd.read_parquet(path)
     except (ValueError, OSError) as error:

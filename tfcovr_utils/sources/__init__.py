@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..machine.files import load_table
 from ..profiles import RENDERED, ROOT
 from . import covr, finediving, finegym, folder, images
 from .published_files import find_file
 from .release import released
+from .schema import check_table
 from .source import LABEL_COLUMNS, Source, combine
 
 LABELS_306 = ROOT / "data" / "labels_306.csv"
@@ -34,7 +36,9 @@ def load_mini(folder: Path) -> Source:
     """Read a rendered benchmark's own tables; they say which split a clip belongs to."""
     origin = "`tfcovr render --profile mini`"
     clips, labels = (
-        pd.read_parquet(find_file(folder, [f"{name}.parquet"], origin)) for name in ("clips", "labels")
+        check_table(load_table(path), name, path)
+        for name in ("clips", "labels")
+        for path in [find_file(folder, [f"{name}.parquet"], origin)]
     )
     return Source(clips, labels.reindex(columns=LABEL_COLUMNS, fill_value=""))
 

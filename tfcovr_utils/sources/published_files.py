@@ -33,7 +33,8 @@ def read_csv(path: Path, columns: Iterable[str], advice: str = GET_AGAIN) -> pd.
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a CSV in UTF-8 ({str(error).strip()}); {advice}.") from error
+        reason = "" if isinstance(error, UnicodeDecodeError) else f" ({str(error).strip()})"
+        raise ValueError(f"{path} is not a CSV in UTF-8{reason}; {advice}.") from error
     missing = [name for name in columns if name not in table]
     if missing:
         found = f"no column {missing[0]!r}, only {', '.join(table)}"
@@ -45,8 +46,11 @@ def read_json(path: Path, kind: type, keys: Iterable[str] = ()):
     """Read a JSON file that holds a `kind`: a dict, or a list whose entries have at least these keys."""
     try:
         content = json.loads(Path(path).read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON in UTF-8 ({error}); {GET_AGAIN}.") from error
+    except (ValueError, RecursionError) as error:
+        where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"{path}{where} is not JSON in UTF-8; {GET_AGAIN}.") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{path} is a folder; expected a JSON file.") from error
     if not isinstance(content, kind):
         raise ValueError(f"{path} holds a {type(content).__name__}; expected a {kind.__name__}; {GET_AGAIN}.")
     for idx, entry in enumerate(content if keys else []):

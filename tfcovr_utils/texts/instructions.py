@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..labels import Attributes, parse_label
 from ..machine.files import load_table, replacing, write_table
+from ..sources.schema import TEXT, check_kinds
 from .dense import write_dense
 from .llm.dialogue import Job, Progress
 from .llm.prompt import prompt_sha
@@ -26,6 +27,7 @@ def make_jobs(pairs: pd.DataFrame, labels: pd.DataFrame, style: str = "short") -
                 f"the table of {name} has columns {', '.join(table)}; expected {', '.join(needed)}; give "
                 f"the {name}.parquet that `tfcovr build` writes."
             )
+        check_kinds(table, dict.fromkeys(needed, TEXT), f"the table of {name}")
     rows = {row.label_id: row for row in labels.itertuples()}
     ends = sorted(set(zip(pairs["source_label"], pairs["target_label"])))
     missing = sorted({label for pair in ends for label in pair} - set(rows))

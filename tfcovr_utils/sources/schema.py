@@ -1,0 +1,104 @@
+"""What each table of a benchmark must hold, checked where it is read: columns, kinds, keys, known labels."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..machine.files import load_table
+
+TEXT, NUMBER, LIST = "texts", "numbers", "lists of texts"
+_ENDS = {"source_label": TEXT, "target_label": TEXT}
+# Table -> its columns and their kinds; a table may have more columns.
+COLUMNS: dict[str, dict[str, str]] = {
+    "clips": {
+        **dict.fromkeys(["clip_id", "dataset", "source_video", "label_id", "split", "path"], TEXT),
+        **dict.fromkeys(["start_s", "end_s"], NUMBER),
+    },
+    "labels": dict.fromkeys(["label_id", "text", "dataset", "event", "attributes"], TEXT),
+    "pairs": _ENDS | {"kind": TEXT, "tier": NUMBER, "changed": TEXT, "similarity": NUMBER},
+    "modifications": _ENDS | dict.fromkeys(["modification_id", "style", "text"], TEXT),
+    "triplets": _ENDS | dict.fromkeys(["query_clip", "target_clip", "modification_id"], TEXT),
+    "queries": dict.fromkeys(["query_id", "split", "query_clip", "modification_id"], TEXT)
+    | {"target_labels": LIST},
+    "gallery": dict.fromkeys(["gallery", "split", "clip_id"], TEXT),
+    "targets": dict.fromkeys(["query_id", "gallery", "clip_id"], TEXT),
+    "descriptions": dict.fromkeys(["clip_id", "label_id", "style", "text", "writer"], TEXT),
+}
+KEYS = {
+    "clips": ["clip_id"],
+    "labels": ["label_id"],
+    "pairs": ["source_label", "target_label"],
+    "modifications": ["modification_id"],
+    "queries": ["query_id"],
+}
+_NUMBERS_MISSING = ("start_s", "end_s", "similarity")  # NaN where nobody knows
+ADVICE = "correct that, or build the benchmark again with `tfcovr build`."
+
+
+def read_table_named(folder: Path, name: str) -> pd.DataFrame:
+    """Read a benchmark's table from its Parquet file, checked by `check_table`."""
+    path = Path(folder) / f"{name}.parquet"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; build the benchmark with `tfcovr build`.")
+    return check_table(load_table(path), name, path)
+
+
+def check_table(table: pd.DataFrame, name: str, path: Path | str) -> pd.DataFrame:
+    """Return a table if its columns, their kinds and its keys are those of the table `name`."""
+    wanted = COLUMNS[name]
+    if missing := [column for column in wanted if column not in table]:
+        raise ValueError(
+            f"{path} has no column {missing[0]!r}; a table of {name} has {', '.join(wanted)}; {ADVICE}"
+        )
+    if name == "clips" and table.empty:
+        raise ValueError(f"{path} has no rows, and there is no benchmark without clips; {ADVICE}")
+    check_kinds(table, wanted, path)
+    if name in KEYS and (twice := table.duplicated(KEYS[name])).any():
+        row = int(np.flatnonzero(twice)[0])
+        value = ", ".join(table[KEYS[name]].iloc[row])
+        raise ValueError(f"{path}, row {row + 1}: {', '.join(KEYS[name])} {value!r} is there twice; {ADVICE}")
+    return table
+
+
+def check_kinds(table: pd.DataFrame, kinds: Mapping[str, str], said: Path | str) -> None:
+    """Refuse a table in which a value is not of its column's kind; `said` names the table."""
+    for column, kind in kinds.items():
+        wrong = _wrong(table[column], kind)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            value = str(table[column].iloc[row])[:60]
+            raise ValueError(f"{said}, row {row + 1}: {column} is {value!r}; expected {kind}; {ADVICE}")
+
+
+def check_labels(tables: Mapping[str, pd.DataFrame], folder: Path | str) -> None:
+    """Refuse tables whose clips or pairs name a label that the table of labels lacks."""
+    known = {*tables["labels"]["label_id"], ""}
+    for name, columns in (("clips", ["label_id"]), ("pairs", [*_ENDS])):
+        for column in columns:
+            if strange := sorted(set(tables[name][column]) - known):
+                raise ValueError(
+                    f"{folder}: {column} {strange[0]!r} of {name} is no known label; {ADVICE}"
+                )
+
+
+def _wrong(values: pd.Series, kind: str) -> np.ndarray:
+    """Which values are not of a kind: (N,) bool."""
+    if kind == NUMBER:
+        is_right = pd.api.types.is_number
+    elif kind == LIST:
+        is_right = _is_list_of_texts
+    else:
+        is_right = _is_text
+    if kind == NUMBER and pd.api.types.is_numeric_dtype(values):
+        return np.zeros(len(values), bool) if values.name in _NUMBERS_MISSING else values.isna().to_numpy()
+    return ~np.fromiter(map(is_right, values), bool, len(values))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, (list, np.ndarray)) and all(map(_is_text, value))
