@@ -1,7 +1,7 @@
 """Wrong calls of every verb, generated from the parser: one sentence each, no traceback, no hang.
 
-A tenth of the calls is made; with TFCOVR_ALL_CALLS=1 all are. `pytest tests/test_wrong_calls.py -s` prints them
-with their sentences.
+A tenth of the calls is made; with TFCOVR_ALL_CALLS=1 all are. `pytest tests/test_wrong_calls.py -s` prints
+them with their sentences.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from small_benchmark import small_benchmark
@@ -23,6 +24,7 @@ from small_benchmark import small_benchmark
 from tfcovr_utils.cli.main import main
 from tfcovr_utils.cli.verb import VERBS
 from tfcovr_utils.profiles import ROOT
+from tfcovr_utils.video import write_clip
 
 # A call of each verb that is right, or nearly, and quick to refuse; {x} is a folder of the test's.
 RIGHT = {
@@ -79,16 +81,19 @@ READ_TABLES = (
     "train --benchmark {folder} --clips {clips} --encoder clip --profile smoke --out {out}",
     "export release --benchmark {folder} --out {out}",
     "write --pairs {folder}/pairs.parquet --out {out}/texts.csv",
+    "export mteb --benchmark {folder} --clips {clips} --out {out}",
+    "build --source mini --annotations {folder} --out {out}/built",
 )
+SCORE = "score --benchmark {tables} --clips {films} --profile smoke --out {out} --method "
 READ_WEIGHTS = (
     *(
-        f"embed --benchmark {{tables}} --clips {{clips}} --encoder {name} --weights {{weights}} --out {{out}}"
-        for name in ("clip", "aim", "blip", "blip2", "languagebind", "siglip2", "qwen3-vl-embedding")
+        f"embed --benchmark {{tables}} --clips {{films}} --encoder {name} --weights {{weights}} --out {{out}}"
+        for name in ("clip", "aim", "blip", "blip2", "languagebind", "siglip2", "qwen3_vl_embedding")
     ),
-    "teach --benchmark {tables} --clips {clips} --profile smoke --weights {weights} --out {out}",
-    "score --benchmark {tables} --clips {clips} --method tfcovr-base --checkpoint {weights} --profile smoke --out {out}",
-    "score --benchmark {tables} --clips {clips} --method clip-mlp-1 --weights clip={weights} --profile smoke --out {out}",
-    "score --benchmark {tables} --clips {clips} --method blip-covr-ft --checkpoint {weights} --profile smoke --out {out}",
+    "teach --benchmark {tables} --clips {films} --profile smoke --weights {weights} --out {out}",
+    SCORE + "tfcovr-base --checkpoint {weights}",
+    SCORE + "clip-mlp-1 --weights clip={weights}",
+    SCORE + "blip-covr-ft --checkpoint {weights}",
 )
 A_LIBRARYS_WORDS = (
     "magic bytes",
@@ -109,7 +114,9 @@ class Hang(BaseException):
 def places(tmp_path_factory) -> dict[str, Path]:
     """Folders that are right, empty, damaged, and a file that is nothing."""
     base = tmp_path_factory.mktemp("calls")
-    places = {name: base / name for name in ("tables", "clips", "empty", "damaged", "out", "rendered")}
+    places = {
+        name: base / name for name in ("tables", "clips", "films", "empty", "damaged", "out", "rendered")
+    }
     for folder in places.values():
         folder.mkdir()
     small_benchmark().save(places["tables"])
@@ -119,6 +126,11 @@ def places(tmp_path_factory) -> dict[str, Path]:
     places["text"] = base / "words.txt"
     places["text"].write_text("words\n")
     places["base"] = base
+    film = base / "film.mp4"
+    write_clip(film, np.zeros((8, 32, 32, 3), np.uint8), 8)
+    for path in pd.read_parquet(places["tables"] / "clips.parquet")["path"]:
+        (places["films"] / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(film, places["films"] / path)
     return places
 
 

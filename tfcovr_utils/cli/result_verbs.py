@@ -1,7 +1,6 @@
 """Verbs that give results: score, ask, search, and export to other projects' formats."""
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -197,12 +196,13 @@ def export_submission(options: argparse.Namespace) -> int | None:
     from ..benchmark import Benchmark
     from ..evaluation.exchange.submissions import check_submission, write_submissions
     from ..evaluation.results import read_results
+    from ..sources.published_files import read_json
 
     if not options.check and not (options.results and options.method and options.out):
         raise ValueError("give --check FILE, or --results, --method and --out.")
     benchmark = Benchmark.load(options.benchmark)
     if options.check:
-        contents = {path: json.loads(path.read_text("utf-8")) for path in options.check}
+        contents = {path: read_json(path, dict) for path in options.check}
         faults = [
             f"{path}: {fault}"
             for path, content in contents.items()

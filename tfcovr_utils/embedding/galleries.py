@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..machine.files import replacing, write_table
+from ..machine.files import load_array, load_table, replacing, write_table
 from ..metrics.ranking import BLOCK, rank_gallery, recall_ranked
 
 DTYPES = ("float32", "float16")
@@ -50,10 +50,7 @@ class Gallery:
         path = Path(folder) / "rows.npy"
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist; write the gallery with `write_gallery` first.")
-        try:
-            rows = np.load(path, mmap_mode="r")
-        except ValueError as error:  # numpy's, of a file that is shorter than its header promises
-            raise ValueError(f"{path} cannot be read ({error}); write the gallery again.") from error
+        rows = load_array(path)
         if rows.ndim != 2 or rows.dtype not in DTYPES or not rows.flags.c_contiguous:
             raise ValueError(
                 f"{path} holds {rows.dtype} of shape {rows.shape}; expected rows (G, D) of "
@@ -64,7 +61,8 @@ class Gallery:
     @property
     def clip_ids(self) -> np.ndarray:
         """The ids of the rows (G,), read from the file at each call."""
-        ids = pd.read_parquet(self.folder / "clips.parquet")["clip_id"].to_numpy()
+        table = load_table(self.folder / "clips.parquet")
+        ids = table["clip_id"].to_numpy() if "clip_id" in table else ()
         if len(ids) != len(self):
             raise ValueError(
                 f"{self.folder} has {len(ids)} ids for {len(self)} rows; write the gallery again."
@@ -92,7 +90,7 @@ class Gallery:
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Draw distinct rows at random, in the gallery's order: (count, D) float32."""
         drawn = np.sort(np.random.default_rng(seed).choice(len(self), min(count, len(self)), replace=False))
-        return np.load(self.folder / "rows.npy", mmap_mode="r")[drawn].astype(np.float32)
+        return load_array(self.folder / "rows.npy")[drawn].astype(np.float32)
 
 
 def write_gallery(
@@ -262,7 +260,12 @@ def search_files(
     index: None searches exactly; "" uses the FAISS index of the folder, which is built if there is none; any
     other string is a FAISS factory, with which the index is built again.
     """
-    gallery, query_emb = Gallery.open(folder), torch.from_numpy(np.load(queries_path)).float()
+    gallery, queries = Gallery.open(folder), load_array(queries_path)
+    if queries.dtype.kind not in "fiu" or queries.ndim != 2:
+        raise ValueError(
+            f"{queries_path} holds {queries.dtype} of shape {queries.shape}; expected numbers (Q, D)."
+        )
+    query_emb = torch.from_numpy(queries.astype(np.float32))
     _check_queries(query_emb, gallery.shape[1], k)  # before an index is built for them
     search, target, note = search_exact, gallery, ""
     if index is not None:

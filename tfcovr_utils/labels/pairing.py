@@ -138,7 +138,10 @@ def propose_pairs(labels: pd.DataFrame, encoder: Encoder | None = None) -> pd.Da
 
 def read_decisions(path: Path) -> pd.DataFrame:
     """Read a person's decisions; the last one about a pair counts, whichever way it is written."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path} is no CSV; give a file of {','.join(DECISION_COLUMNS)}.") from error
     missing = set(DECISION_COLUMNS) - set(table)
     if missing:
         raise ValueError(

@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -19,13 +20,29 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+MAX_JSON_BYTES = 2**30
+MAX_TABLE_BYTES = 2**34
 LEFT_OVER_S = 3600  # a temporary file that nobody has written to for so long was left by a killed run
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
+_PARQUET_ERRORS = (ValueError, OSError, KeyError, TypeError, OverflowError, pa.ArrowException)
 _WRITE_ERRORS = {
     getattr(errno, name, None)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "EIO")
+    for name in (
+        "ENOSPC",
+        "EDQUOT",
+        "EFBIG",
+        "EROFS",
+        "EACCES",
+        "EPERM",
+        "ENOTDIR",
+        "EISDIR",
+        "EEXIST",
+        "EIO",
+    )
 }
 
 
@@ -165,10 +182,14 @@ def write_json(value, path: Path) -> None:
 
 def read_json(path: Path):
     """Read what `write_json` wrote."""
+    check_size(path, Path(path).stat().st_size, MAX_JSON_BYTES)
     try:
         return json.loads(Path(path).read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, error) from error
+    except RecursionError as error:
+        raise _damaged(path, "its lists are nested too deep") from error
+    except ValueError as error:
+        where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise _damaged(path, f"it is not JSON{where}") from error
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -182,11 +203,38 @@ def load_table(path: Path) -> pd.DataFrame:
     if Path(path).is_dir():  # pandas would read all Parquet files in it
         raise ValueError(f"{path} is a folder; expected a Parquet file.")
     try:
+        with pq.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+            rows, size = file.metadata.num_rows, sum(group.total_byte_size for group in groups)
+        check_size(path, max(rows, size), MAX_TABLE_BYTES)  # rows too: a column of one value takes no bytes
         return pd.read_parquet(path)
-    except (ValueError, OSError) as error:
+    except TooLarge:
+        raise
+    except _PARQUET_ERRORS as error:
         if getattr(error, "errno", None) is not None:  # the file is missing, or may not be read
             raise
-        raise _damaged(path, str(error).split(".")[0]) from error
+        raise _damaged(path, "it is not a whole Parquet file") from error
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Map an npy file, read-only: no memory is taken for a shape that the file does not hold."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OverflowError, TypeError, zipfile.BadZipFile) as error:
+        raise _damaged(path, "it is not a whole npy file of numbers") from error
+    if not isinstance(array, np.ndarray):
+        raise _damaged(path, "an archive, where one array of npy was expected")
+    return array
+
+
+class TooLarge(ValueError):
+    """A file that asks for more memory than any of ours needs."""
+
+
+def check_size(path: Path, size: int, most: int) -> None:
+    """Refuse a file by the size that it states, before memory is taken."""
+    if size > most:
+        raise TooLarge(f"{path} asks for {size:,} bytes; expected at most {most:,}, so choose another file.")
 
 
 def _damaged(path: Path, reason) -> ValueError:

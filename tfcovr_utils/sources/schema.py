@@ -78,9 +78,7 @@ def check_labels(tables: Mapping[str, pd.DataFrame], folder: Path | str) -> None
     for name, columns in (("clips", ["label_id"]), ("pairs", [*_ENDS])):
         for column in columns:
             if strange := sorted(set(tables[name][column]) - known):
-                raise ValueError(
-                    f"{folder}: {column} {strange[0]!r} of {name} is no known label; {ADVICE}"
-                )
+                raise ValueError(f"{folder}: {column} {strange[0]!r} of {name} is no known label; {ADVICE}")
 
 
 def _wrong(values: pd.Series, kind: str) -> np.ndarray:
