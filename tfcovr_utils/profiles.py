@@ -86,8 +86,8 @@ def annotations_dir(given: str | None = None) -> Path:
 
 
 def clips_dir(given: str | Path | None = None) -> Path:
-    """The folder that clips' paths start from: as given, else $TFCOVR_CLIPS, else data/clips."""
-    return Path(given or os.environ.get("TFCOVR_CLIPS") or data_dir() / "clips")
+    """The folder that clips' paths start from: as given, else $TFCOVR_CLIPS, else data/videos/clips."""
+    return Path(given or os.environ.get("TFCOVR_CLIPS") or data_dir() / "videos" / "clips")
 
 
 RENDERED = ("mini", "smoke", "sim")  # sources that render themselves, each with the profile of its name
