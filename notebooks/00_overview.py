@@ -82,7 +82,8 @@ Markdown(
 
 # %%
 if asks:
-    table = study.score(["random", "clip-avg-zs", "clip-mlp-15", *["tfcovr-base"] * bool(study.embeddings)])
+    rows = ["random", "clip-avg-zs", "clip-mlp-15", *["tfcovr-base"] * ("aim" in study.embeddings)]
+    table = study.score(rows)
     system = table.index[table.status == "run"][-1]
     query = chosen.iloc[-1]
     ranking = study.ask(query.query_clip, query.text, k=5, method=system)

@@ -21,7 +21,9 @@ from tfcovr_utils.benchmark.benchmark import TABLES, Benchmark
 from tfcovr_utils.labels import parse_label
 from tfcovr_utils.metrics.official import average_precision_official
 from tfcovr_utils.profiles import PROFILES
+from tfcovr_utils.rendering.opening import place_public_files
 from tfcovr_utils.sources import Source, load_source
+from tfcovr_utils.sources.fetching import describe, fetch
 from tfcovr_utils.sources.published_files import MAX_CELL
 from tfcovr_utils.sources.release import released
 from tfcovr_utils.sources.release.csv_files import QUERY_COLUMNS, TRAIN_COLUMNS
@@ -521,18 +523,50 @@ def test_an_unreachable_hub_is_one_clear_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match=r"ucf-crcv/TF-CoVR could not be fetched.*hf download"):
-        released.download(tmp_path)
+        fetch("release", tmp_path)
     with pytest.raises(SystemExit, match="could not be fetched"):
-        command("fetch release")(["--out", str(tmp_path)])
+        command("fetch release")(["--out", str(tmp_path), "--yes"])
 
 
-def test_the_hub_is_asked_for_the_dataset(tmp_path, monkeypatch):
+def test_the_hub_is_asked_for_the_part(tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(
         "huggingface_hub.snapshot_download", lambda *a, **k: asked.append((a, k)) or str(tmp_path)
     )
-    assert released.download(tmp_path) == tmp_path
-    assert asked == [(("ucf-crcv/TF-CoVR",), {"repo_type": "dataset", "local_dir": tmp_path})]
+    for name in ("release", "poses", "clips"):
+        command(f"fetch {name}")(["--out", str(tmp_path), "--yes"])
+        assert describe(name, tmp_path) in capsys.readouterr().out
+    common = {"repo_type": "dataset", "local_dir": tmp_path}
+    skeletons = ("Lozumi/FineGym-skeleton",)
+    assert asked == [
+        (("ucf-crcv/TF-CoVR",), common | {"allow_patterns": ["*"]}),
+        (skeletons, common | {"allow_patterns": ["*.pkl"]}),
+        (skeletons, common | {"allow_patterns": ["FineGym-RGB-subactions/*"]}),
+    ]
+    with pytest.raises(SystemExit, match="give --yes"):
+        command("fetch clips")(["--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_hub_that_wants_a_login_says_what_to_do(status, tmp_path, monkeypatch):
+    class Refused(Exception):
+        response = type("Response", (), {"status_code": status})
+
+    def refuse(*_, **__):
+        raise Refused
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(PermissionError, match=f"answers {status}: log in with `hf auth login`"):
+        fetch("clips", tmp_path)
+
+
+def test_public_files_are_found_by_their_names(tmp_path):
+    clip = "A0xAXXysHUo_E_002184_002237_A_0035_0036"
+    (tmp_path / "part2").mkdir()
+    (tmp_path / "part2" / "A0xAXXysHUo_002184_002237_0035_0036.mp4").touch()
+    clips = pd.DataFrame({"clip_id": [clip, "other"], "path": ["finegym/a.mp4", "finegym/b.mp4"]})
+    placed = place_public_files(clips, tmp_path)["path"].tolist()
+    assert placed == ["part2/A0xAXXysHUo_002184_002237_0035_0036.mp4", "finegym/b.mp4"]
 
 
 def test_official_divides_by_all_that_the_csv_lists(tmp_path, release):

@@ -23,6 +23,7 @@ from tfcovr_utils.encoders.aim_model import Aim
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, NotRun, features
 from tfcovr_utils.profiles import PROFILES
+from tfcovr_utils.sources.keypoint_files import write_poses
 from tfcovr_utils.training import loop, teaching
 from tfcovr_utils.training.recipes import RECIPES
 from tfcovr_utils.training.settings import STAGE1, STAGE1_READERS, Stage1Settings
@@ -34,7 +35,12 @@ TAUGHT = [name for name in METHODS if name.startswith(("tfcovr-", "labels-"))]
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    return small_setting(tmp_path_factory, stage1=STAGE_1)
+    setting, rng = small_setting(tmp_path_factory, stage1=STAGE_1), np.random.default_rng(0)
+    file = setting.folder.parent / "keypoints.pkl"
+    write_poses(
+        {clip: rng.uniform(5, 60, (9, 17, 3)) for clip in setting.benchmark.clips["clip_id"]}, file, 64
+    )
+    return replace(setting, embeddings={"pose": file})
 
 
 def teach(here, name, folder=None, settings=STAGE_1, clips_dir=None, benchmark=None, seed=0):

@@ -29,6 +29,8 @@ from tfcovr_utils.video import write_clip
 # A call of each verb that is right, or nearly, and quick to refuse; {x} is a folder of the test's.
 RIGHT = {
     "fetch release": "--out {out}",
+    "fetch poses": "--out {out} --yes",
+    "fetch clips": "--out {out} --yes",
     "render": "--profile paper --out {rendered}",
     "build": "--source mini --annotations {tables} --out {out}",
     "check": "{tables}",

@@ -167,7 +167,8 @@ class Study:
         """Stage 1: train encoders that are not there yet, in parallel; return all by recipe."""
         if not self.gives("videos"):
             return {}
-        given, folder = TrainingClips(self.benchmark, self.clips_dir, self.profile), self.folder / "stage1"
+        clips = self.benchmark, self.clips_dir, self.profile
+        given, folder = TrainingClips(*clips, poses=self.embeddings.get("pose")), self.folder / "stage1"
         first = [name for name in recipes if not RECIPES[name].start]  # the others start from one of these
         run_in_parallel(learn, [(name, given, self.seed, folder / name) for name in first])
         return {name: learn(name, given, self.seed, folder / name) for name in recipes}

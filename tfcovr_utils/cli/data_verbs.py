@@ -13,14 +13,35 @@ from pathlib import Path
 from ..profiles import get_profile
 from .verb import OUT, named, option, seconds, verb, whole
 
+YES = option("--yes", action="store_true", help="do not ask, as in scripts")
 
-@verb("fetch release", "download the authors' CSVs and embeddings of TF-CoVR", OUT)
+
+def _fetch(name: str, options: argparse.Namespace) -> None:
+    """Say what it takes, ask, and fetch."""
+    from ..sources.fetching import describe, fetch
+
+    print(describe(name, options.out))
+    if not options.yes and (not sys.stdin.isatty() or input("fetch it? [y/N] ").strip().lower() != "y"):
+        raise ValueError("nothing was fetched; give --yes to fetch it without a question.")
+    print(f"written to {fetch(name, options.out)}")
+
+
+@verb("fetch release", "download the authors' CSVs and embeddings of TF-CoVR", OUT, YES)
 def fetch_release(options: argparse.Namespace) -> None:
     """Download the authors' release."""
-    from ..sources.release.released import download
+    _fetch("release", options)
 
-    download(options.out)
-    print(f"written to {options.out}")
+
+@verb("fetch poses", "download the public keypoints of FineGym's clips", OUT, YES)
+def fetch_poses(options: argparse.Namespace) -> None:
+    """Download keypoints."""
+    _fetch("poses", options)
+
+
+@verb("fetch clips", "download the public clips of FineGym", OUT, YES)
+def fetch_clips(options: argparse.Namespace) -> None:
+    """Download clips."""
+    _fetch("clips", options)
 
 
 @verb(

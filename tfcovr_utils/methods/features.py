@@ -119,9 +119,9 @@ class LearnedFeatures(AimFeatures):
     """
 
     def __init__(self, setting: Setting, recipe: str, shuffled: bool = False, posteriors: bool = False):
-        super().__init__(setting, given_as=recipe)
+        super().__init__(setting, given_as="pose" if RECIPES[recipe].poses else recipe)
         self.recipe, self.posteriors = RECIPES[recipe], posteriors
-        replaced = "aim" in setting.weights or self.given is not None
+        replaced = "aim" in setting.weights or (self.given is not None and not RECIPES[recipe].poses)
         self.learned = None if replaced else self._learn(recipe)
         if self.learned is not None:
             self.encoder = self.learned.encoder.to(self.device)
@@ -154,7 +154,7 @@ class LearnedFeatures(AimFeatures):
                 "tfcovr score --weights aim=FILE --checkpoint DIR --method NAME --benchmark DIR --out DIR",
             )
         clips = setting.benchmark, setting.clips_dir, setting.profile
-        given = TrainingClips(*clips, setting.weights_of("clip"), setting.store_dir)
+        given = TrainingClips(*clips, setting.weights_of("clip"), setting.store_dir, self.given)
         folder = setting.folder.parent / STAGE1_FOLDER / recipe if setting.folder else None
         return learn(recipe, given, setting.seed, folder, setting.stage1)
 
@@ -163,7 +163,7 @@ class LearnedFeatures(AimFeatures):
         if self.learned is None:
             return super().embed(rows, **sampling)
         given = (self.encoder, rows, self.setting.clips_dir, self.setting.profile)
-        embedded = embed_frames(self.recipe, *given, **self.storing)
+        embedded = embed_frames(self.recipe, *given, self.given, **self.storing)
         if not self.shuffle_features:
             return embedded
         return replace(embedded, values=torch.from_numpy(shuffle_each(embedded.values.numpy())))
@@ -177,6 +177,21 @@ class LearnedFeatures(AimFeatures):
         if not self.posteriors:
             return clips
         return torch.cat([unit(clips), POSTERIOR_WEIGHT * self.learned.logits(frames).softmax(1).sqrt()], 1)
+
+
+class PoseFeatures(LearnedFeatures):
+    """Clips by their keypoints, as a recipe of stage 1 reads them; rgb: a recipe of frames beside it."""
+
+    def __init__(self, setting: Setting, rgb: str | None = None):
+        if "pose" not in setting.embeddings:
+            raise NotRun("this source has no keypoints; `tfcovr fetch poses` says how to get FineGym's.")
+        super().__init__(setting, "pose-ordered")
+        self.rgb = LearnedFeatures(setting, rgb) if rgb else None
+
+    def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
+        """Return clips (N, D); both views are unit vectors, side by side."""
+        poses = super().clips(clip_ids)
+        return poses if self.rgb is None else torch.cat([unit(poses), unit(self.rgb.clips(clip_ids))], 1)
 
 
 class ShuffledFrames(Encoder):

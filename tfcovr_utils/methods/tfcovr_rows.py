@@ -3,7 +3,7 @@
 from functools import partial
 
 from .base import Method
-from .features import AimFeatures, LearnedFeatures
+from .features import AimFeatures, LearnedFeatures, PoseFeatures
 from .fits import fit_jointly, fit_mlp, fit_zero_shot
 
 _FT, _BEYOND, _CONTROL = "fine-tuned", "beyond the paper", "control"
@@ -62,6 +62,18 @@ BEYOND_ROWS = (
         _BEYOND,
         _MLP.format("the encoder of tfcovr-ordered and the square root of its label posterior, side by side"),
         _mlp("frozen-ordered", posteriors=True),
+    ),
+    _trained(
+        "tfcovr-pose",
+        _BEYOND,
+        _MLP.format("their keypoints, read by stage 1's recipe pose-ordered"),
+        partial(fit_mlp, make=PoseFeatures),
+    ),
+    _trained(
+        "tfcovr-pose-rgb",
+        _BEYOND,
+        _MLP.format("the features of tfcovr-pose and of tfcovr-ordered, side by side"),
+        partial(fit_mlp, make=partial(PoseFeatures, rgb="frozen-ordered")),
     ),
     _trained("tfcovr-single-stage", _BEYOND, _SINGLE_STAGE, fit_jointly),
     _trained(

@@ -1,7 +1,7 @@
 """Open a source: render it or read its tables, and say where its clips and embeddings are."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +12,12 @@ from ..labels import Attributes
 from ..labels.pairing import DECISIONS_PATH
 from ..profiles import RENDERED, Profile, annotations_dir, clips_dir, default_profile, get_profile
 from ..sources import COMPLETE, load_source
+from ..sources.keypoint_files import own_id
 from ..sources.release.embedding_files import list_embeddings
 from ..video.hashes import clip_exists
+from ..video.listing import list_videos
 from .build import build
+from .keypoints import write_keypoints
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def open_source(
     if source in RENDERED:
         folder = build(profile, progress=False)
         tables = load_source("mini", folder)
-        return Opened(Benchmark.build(tables, modifications=modifications), folder)
+        found = {"pose": write_keypoints(profile, folder)}
+        return Opened(Benchmark.build(tables, modifications=modifications), folder, found)
     if source == "folder":
         if clips is None:
             raise ValueError(
@@ -114,5 +118,21 @@ def open_source(
         found = list_embeddings(folder) if source == "released" else {}
         return Opened(Benchmark(**COMPLETE[source](folder)), clips_dir(clips), found)
     tables = load_source(source, folder)
+    tables = replace(tables, clips=place_public_files(tables.clips, clips_dir(clips)))
     built = Benchmark.build(tables, decisions=DECISIONS_PATH, modifications=modifications)
-    return Opened(built, clips_dir(clips))
+    return Opened(built, clips_dir(clips), find_poses(folder) | find_poses(clips_dir(clips)))
+
+
+def place_public_files(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Point clips at files with their public names, wherever those lie below the folder of clips."""
+    files = {own_id(path.stem): path for path in list_videos(folder)} if folder.is_dir() else {}
+    found = clips["clip_id"].map(lambda clip_id: files.get(clip_id))
+    return clips.assign(
+        path=[path.relative_to(folder).as_posix() if path else old for path, old in zip(found, clips["path"])]
+    )
+
+
+def find_poses(folder: Path) -> dict[str, Path]:
+    """Find the public file of FineGym's keypoints in a folder or one below it: Gym288's before Gym99's."""
+    found = sorted(folder.glob("**/Gym*skeleton*.pkl")) if folder.is_dir() else []
+    return {"pose": found[0]} if found else {}

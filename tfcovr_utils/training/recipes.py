@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from ..embedding.embed import Embedded, embed_clips
+from ..embedding.pose_frames import POSE_FRAMES, embed_poses
 from ..encoders import Encoder
 from ..profiles import Profile
 from .settings import STAGE1, STAGE1_READERS, Stage1Settings
@@ -30,6 +31,7 @@ class Recipe:
     frames: float = 1.0  # of the profile's, how many a policy takes; of frozen features only, as policies
     policies: tuple = ("centre",)  # of video.sample_indices; the frames of several follow each other
     thin: int = 0  # keep so many of the frames, evenly spread; 0 keeps all
+    poses: bool = False  # read keypoints in place of frames
 
 
 _aim = partial(Recipe, readout="mean", adapters=True)
@@ -38,6 +40,7 @@ _SHUFFLED = (("shuffle_frames", True),)
 _BRIEF = (("epochs", 2), ("lr", 1e-3))
 _FEW = {f"ordered-{n}": _ordered(f"frozen-ordered on {n} of the frames", thin=n) for n in (1, 4, 8)}
 RECIPES = {
+    "pose-ordered": _ordered("keypoints in place of frames, through a transformer over time", poses=True),
     "aim": _aim("the paper's: AIM's adapters, the mean over frames"),
     "aim-brief": _aim("aim for one epoch", changes=(("epochs", 1),)),
     "aim-long": _aim("aim for four times its epochs", changes=(("epochs", 12),)),
@@ -73,13 +76,24 @@ def default_settings(recipe: Recipe, profile: Profile) -> Stage1Settings:
 
 def recipe_frames(recipe: Recipe, profile: Profile) -> int:
     """Count the frames that a recipe takes by each of its policies."""
-    return recipe.thin or round(recipe.frames * profile.frames)
+    return POSE_FRAMES if recipe.poses else recipe.thin or round(recipe.frames * profile.frames)
 
 
 def embed_frames(
-    recipe: Recipe, encoder: Encoder, clips: pd.DataFrame, clips_dir: Path, profile: Profile, **options
+    recipe: Recipe,
+    encoder: Encoder,
+    clips: pd.DataFrame,
+    clips_dir: Path,
+    profile: Profile,
+    poses: Path | None = None,
+    **options,
 ) -> Embedded:
-    """Embed frames (N, T, D) as a recipe samples them; a clip that a policy cannot read is missing."""
+    """Embed frames (N, T, D) as a recipe samples them; a clip that a policy cannot read is missing.
+
+    poses: the file that a recipe of poses reads.
+    """
+    if recipe.poses:
+        return embed_poses(poses, clips)
     frames = round(recipe.frames * profile.frames)
     options["frames"] = frames
     parts = [embed_clips(encoder, clips, clips_dir, policy=policy, **options) for policy in recipe.policies]

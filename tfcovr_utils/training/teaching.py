@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from ..benchmark.benchmark import Benchmark
+from ..embedding.pose_frames import POSE_WIDTH
 from ..encoders import Encoder, load_encoder
 from ..encoders.aim import AimEncoder, load_pretrained, save_pretrained
 from ..encoders.aim_model import Aim
@@ -44,6 +45,7 @@ class TrainingClips:
     profile: Profile
     clip_weights: str | None = None  # default: the profile's
     store_dir: Path | None = None  # of embeddings; default: below the data folder
+    poses: Path | None = None  # file of keypoints, for recipes that read them
 
     def __post_init__(self):
         object.__setattr__(self, "clip_weights", self.clip_weights or self.profile.clip_weights)
@@ -160,7 +162,7 @@ def build_model(
     """Make a recipe's untrained reader, and AIM below it where adapters train."""
     profile, labels = given.profile, given.benchmark.labels
     with seeded(seed, processes.device()):
-        width = clip.model.config.vision_config.hidden_size
+        width = POSE_WIDTH if recipe.poses else clip.model.config.vision_config.hidden_size
         num_frames = recipe_frames(recipe, profile) * len(recipe.policies)
         readout = Readout(recipe.readout, width, num_frames=num_frames)
         factors = attribute_classes(labels)[0] if recipe.factors else None
@@ -189,7 +191,7 @@ def read_training_data(
         readable = ~np.isin(np.arange(len(clips)), list(broken))
     else:
         store = {"store_dir": given.store_dir, "progress": progress}
-        embedded = embed_frames(recipe, clip, clips, given.clips_dir, profile, **store)
+        embedded = embed_frames(recipe, clip, clips, given.clips_dir, profile, given.poses, **store)
         clips, inputs = clips[clips["clip_id"].isin(embedded.clip_ids)], FeatureClips(embedded.values)
         readable = np.ones(len(clips), bool)
         reader.readout.set_statistics(embedded.values[np.flatnonzero(clips["split"] == "train")])

@@ -16,7 +16,7 @@ from ...profiles import SPLITS
 from .. import finediving, finegym
 from ..source import CLIP_COLUMNS, LABEL_COLUMNS, Source, combine
 from . import release_tables
-from .csv_files import HUB_DATASET, read_queries, read_train, write_queries, write_train
+from .csv_files import read_queries, read_train, write_queries, write_train
 from .release_tables import GALLERY
 
 # An exported release has our tables that the official files have no place for in this folder.
@@ -28,20 +28,6 @@ def load(folder: Path) -> Source:
     """Read the clips, with their split, and the labels that the official CSVs name."""
     tables = read_release(folder)
     return Source(tables["clips"], tables["labels"], tables["choices"]["notes"])
-
-
-def download(folder: Path) -> Path:
-    """Fetch the official release into a folder; files that are there are not fetched again."""
-    from huggingface_hub import snapshot_download  # slow to import, and seldom needed
-
-    try:
-        return Path(snapshot_download(HUB_DATASET, repo_type="dataset", local_dir=folder))
-    except Exception as error:
-        raise ConnectionError(
-            f"{HUB_DATASET} could not be fetched from the Hugging Face hub ({type(error).__name__}); where "
-            f"there is a network, run `hf download {HUB_DATASET} --repo-type dataset --local-dir tfcovr`, "
-            f"and copy that folder to {folder}."
-        ) from error
 
 
 def read_release(folder: Path) -> dict:
