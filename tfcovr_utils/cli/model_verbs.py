@@ -52,7 +52,8 @@ def embed(options: argparse.Namespace) -> None:
     from ..sources.schema import read_table_named
 
     table = "modifications" if options.readout == "texts" else "clips"
-    rows, chosen = read_table_named(options.benchmark, table), get_profile(options.profile)
+    only = ["text"] if table == "modifications" else ["clip_id", "path"]
+    rows, chosen = read_table_named(options.benchmark, table, only), get_profile(options.profile)
     weights = options.weights or getattr(chosen, f"{options.encoder}_weights", chosen.clip_weights)
     encoder = load_encoder(options.encoder, weights).to(processes.device())
     compute = Compute(options.batch, options.precision, options.workers)

@@ -1,6 +1,6 @@
 """What each table of a benchmark must hold, checked where it is read: columns, kinds, keys, known labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,17 +37,19 @@ _NUMBERS_MISSING = ("start_s", "end_s", "similarity")  # NaN where nobody knows
 ADVICE = "correct that, or build the benchmark again with `tfcovr build`."
 
 
-def read_table_named(folder: Path, name: str) -> pd.DataFrame:
-    """Read a benchmark's table from its Parquet file, checked by `check_table`."""
+def read_table_named(folder: Path, name: str, only: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a benchmark's table from its Parquet file, checked; `only`: the columns that matter."""
     path = Path(folder) / f"{name}.parquet"
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; build the benchmark with `tfcovr build`.")
-    return check_table(load_table(path), name, path)
+        raise FileNotFoundError(
+            f"{path} does not exist; give --benchmark a folder that `tfcovr build` wrote."
+        )
+    return check_table(load_table(path), name, path, only)
 
 
-def check_table(table: pd.DataFrame, name: str, path: Path | str) -> pd.DataFrame:
+def check_table(table: pd.DataFrame, name: str, path: Path | str, only: Sequence[str] = ()) -> pd.DataFrame:
     """Return a table if its columns, their kinds and its keys are those of the table `name`."""
-    wanted = COLUMNS[name]
+    wanted = {column: kind for column, kind in COLUMNS[name].items() if not only or column in only}
     if missing := [column for column in wanted if column not in table]:
         raise ValueError(
             f"{path} has no column {missing[0]!r}; a table of {name} has {', '.join(wanted)}; {ADVICE}"
@@ -55,7 +57,7 @@ def check_table(table: pd.DataFrame, name: str, path: Path | str) -> pd.DataFram
     if name == "clips" and table.empty:
         raise ValueError(f"{path} has no rows, and there is no benchmark without clips; {ADVICE}")
     check_kinds(table, wanted, path)
-    if name in KEYS and (twice := table.duplicated(KEYS[name])).any():
+    if name in KEYS and {*KEYS[name]} <= {*wanted} and (twice := table.duplicated(KEYS[name])).any():
         row = int(np.flatnonzero(twice)[0])
         value = ", ".join(table[KEYS[name]].iloc[row])
         raise ValueError(f"{path}, row {row + 1}: {', '.join(KEYS[name])} {value!r} is there twice; {ADVICE}")
