@@ -364,7 +364,7 @@ def test_choices_are_made_within_a_querys_own_gallery(tmp_path):
 @pytest.mark.parametrize(
     ("name", "broken", "content", "said"),
     [
-        ("cirr", "captions/cap.rc2.val.json", "[{", "cap.rc2.val.json is not JSON in UTF-8"),
+        ("cirr", "captions/cap.rc2.val.json", "[{", "cap.rc2.val.json, line 1 is not JSON in UTF-8"),
         ("cirr", "captions/cap.rc2.val.json", {"a": 1}, "holds a dict; expected a list"),
         (
             "cirr",
