@@ -78,10 +78,10 @@ publish: $(READY)
 	$(PY) -m tfcovr_utils publish --source mini
 
 lab: $(READY)
-	$(PY) -m jupyterlab
+	$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1
 
 explorer: $(BROWSER)
-	$(PY) -m tfcovr_utils explore
+	$(PY) -m tfcovr_utils explore $(if $(FOLDER),--folder "$(FOLDER)")
 
 bench: $(READY)
 	$(PY) benchmarks

@@ -54,8 +54,8 @@ study.summary()
 # %% [markdown]
 # ## Ask
 # Keys: `/` types a modification, the arrows go from card to card, enter takes a card as the next query. To
-# search your own clips, give a folder's path beside *your own*; `tfcovr index FOLDER` does the slow part of
-# that beforehand.
+# search your own clips, name their folder here, as in `Explorer(session, folders=["CLIPS"])`, and type a path
+# in it beside *your own*; `tfcovr index FOLDER` does the slow part of that beforehand.
 
 # %%
 session = Session.of_study(study)

@@ -19,10 +19,20 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import pandas as pd
 import pytest
+from nbconvert import HTMLExporter
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
 
 from tfcovr_utils import rendering
+from tfcovr_utils.evaluation.saved import save_not_run
+from tfcovr_utils.explorer import PairReviewer
+from tfcovr_utils.labels.pairing import KINDS
+from tfcovr_utils.machine.files import write_json
+from tfcovr_utils.plots.tables import as_text, show_table, to_markdown
 from tfcovr_utils.profiles import ROOT, data_dir, get_profile
+from tfcovr_utils.reproduce.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ABSENT = [] if CHROMIUM else ["Chromium (on Debian: apt-get install chromium)"]
@@ -60,6 +70,8 @@ SERVERS = {
         "--show_tracebacks=True",
     ],
 }
+# In names, labels and instructions: a browser that takes it for HTML sets `window.ran`.
+RUNS = '<img src=x onerror="window.ran = 1">'
 PATHS = {"lab": f"/lab/tree/{NOTEBOOK}", "voila": "/"}
 
 
@@ -70,14 +82,14 @@ def rendered():
 
 @pytest.fixture
 def own_folder(rendered, tmp_path):
-    """Two clips with names as people give them, and a text that is named as a clip."""
+    """Two clips with names as people and attackers give them, and a text that is named as a clip."""
     folder = tmp_path / "mes vidéos"
     folder.mkdir()
     for name, clip in zip(
-        ("été à la poutre.mp4", "zwei Ärmel.mp4"), sorted((rendered / "clips").glob("*.mp4"))
+        ("été à la poutre.mp4", f"zwei Ärmel {RUNS}.mp4"), sorted((rendered / "clips").glob("*.mp4"))
     ):
         shutil.copy(clip, folder / name)
-    (folder / "no clip.mp4").write_text("these are words")
+    (folder / f"no clip {RUNS}.mp4").write_text("these are words")
     return folder
 
 
@@ -101,6 +113,7 @@ def served(request, rendered, tmp_path, monkeypatch):
         **os.environ,
         "TFCOVR_DATA": str(data_dir().resolve()),
         "TFCOVR_RUNS": str(tmp_path / "runs"),
+        "TFCOVR_FOLDERS": str(tmp_path / "mes vidéos"),
         "PYTHONPATH": str(ROOT),
         "JUPYTER_PREFER_ENV_PATH": "1",
         "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
@@ -174,6 +187,35 @@ def test_the_explorer_is_used(served, own_folder, tmp_path):
         finally:
             browser.close()
     assert faults == []
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_nothing_runs_in_a_published_page(tmp_path, raw):
+    """A report and a notebook as HTML, with hostile texts; raw HTML shows that the test would see it."""
+    (tmp_path / "figures").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "figures" / f"{RUNS}.png")
+    save_not_run(tmp_path / "results", "clip-avg-zs", RUNS)
+    record = {"seconds": 1.0, "parameters": {RUNS: RUNS}}
+    write_json({"inputs": {}, "before": {}, "wrote": [], **record}, tmp_path / "05_rows.json")
+    table = pd.DataFrame({RUNS: [RUNS]})
+    pair = {"source_label": "x", "target_label": "y", "tier": "A", "kind": KINDS[0], "changed": RUNS}
+    reviewer = PairReviewer(pd.DataFrame([pair]), {"x": RUNS, "y": RUNS}, tmp_path)
+    shown = [show_table(table).to_html(), as_text(table).to_html(), reviewer._shown.value, RUNS * raw]
+    outputs = [new_output("display_data", {"text/html": html}) for html in shown]
+    outputs.append(new_output("display_data", {"text/markdown": to_markdown(table)}))
+    notebook = new_notebook(cells=[new_code_cell(outputs=outputs)])
+    (tmp_path / "notebook.html").write_text(HTMLExporter().from_notebook_node(notebook)[0], "utf-8")
+    with playwright.sync_playwright() as driver:
+        options = {"executable_path": CHROMIUM, "args": ["--no-sandbox", "--disable-dev-shm-usage"]}
+        browser = driver.chromium.launch(**options)
+        page = browser.new_page()
+        page.route(re.compile("^https?:"), lambda asked: asked.abort())
+        for path in (write_report(tmp_path), tmp_path / "notebook.html"):
+            page.goto(f"file://{path}")
+            assert RUNS in page.locator("body").inner_text()
+            page.wait_for_timeout(300)
+            assert page.evaluate("window.ran") == (1 if raw and path.stem == "notebook" else None), path
+        browser.close()
 
 
 def use(page, own_folder, runs, name):
@@ -254,10 +296,16 @@ def use(page, own_folder, runs, name):
         field("your own").fill(str(own_folder))
         click("open")
         playwright.expect(said.filter(has_text="2 clips taken, 1 files left out")).to_have_count(1)
-    playwright.expect(said.filter(has_text="no clip.mp4")).to_contain_text("cannot be opened as a video")
+    playwright.expect(said.filter(has_text=f"no clip {RUNS}.mp4")).to_contain_text(
+        "cannot be opened as a video"
+    )
     playwright.expect(error).to_have_count(0)
+    playwright.expect(thumbs.filter(has_text=RUNS)).to_have_count(1)
     thumbs.first.get_by_role("button", name="choose").click()
     assert len(found(3)) == 1
+    field("your own").fill(str(ROOT))
+    click("open")
+    playwright.expect(error).to_contain_text("is outside the folders this page may open")
     field("gallery").select_option("test, full")
     assert len(found(4)) == 12 and root.locator(".tfcovr-right:visible").count() == 0
 
@@ -289,6 +337,17 @@ def use(page, own_folder, runs, name):
     found(9)
     assert said.filter(has_text=re.compile("^more like .+: 80 clips searched in")).count() == 1
 
+    # Enter asks again, be the text new or not; a text that is HTML stays one.
+    for question, text in ((10, RUNS), (11, RUNS)):
+        asking = root.locator(".tfcovr-ask input")
+        asking.fill(text)
+        asking.press("Enter")
+        found(question)
+    assert said.filter(has_text=f"“{RUNS}” of").count() == 1
+    pictures = root.locator(".tfcovr-card:visible img")
+    assert all(picture.get_attribute("alt") for picture in pictures.all())
+    assert root.get_by_role("slider", name="K").count() == 1
+
     # What is taken away.
     click("ranking as CSV")
     playwright.expect(root.locator("a.tfcovr-download")).to_be_visible()
@@ -311,6 +370,7 @@ def use(page, own_folder, runs, name):
     }
     playwright.expect(error).to_have_count(0)
     assert "Traceback" not in page.locator("body").inner_text()
+    assert page.evaluate("window.ran") is None
     shoot(page, f"{name}-end")
 
 

@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,16 +20,20 @@ from small_benchmark import TEXTS, small_benchmark
 
 from tfcovr_utils.evaluation.asking import filter_clips, search
 from tfcovr_utils.evaluation.scoring import evaluate
-from tfcovr_utils.explorer import Explorer, Session, index, index_folder
+from tfcovr_utils.explorer import Explorer, PairReviewer, Session, index, index_folder
 from tfcovr_utils.explorer import downloads as export
 from tfcovr_utils.explorer.cards import BLANK
+from tfcovr_utils.explorer.paths import typed_path
 from tfcovr_utils.explorer.previews import MAX_BYTES, Previews
 from tfcovr_utils.explorer.reel import FPS, HEIGHT, WIDTH, write_reel
+from tfcovr_utils.labels.pairing import KINDS
 from tfcovr_utils.methods import METHODS
+from tfcovr_utils.plots.tables import as_text, show_table, to_markdown
 from tfcovr_utils.profiles import PROFILES, ROOT
 from tfcovr_utils.training.settings import STAGE2
 from tfcovr_utils.video import probe, read_clip, write_clip
 
+PAIR = ["source_label", "target_label", "tier", "kind", "changed"]
 PROFILE = replace(PROFILES["smoke"], frames=4)
 
 
@@ -348,7 +354,7 @@ def test_the_reel_shows_each_clip_captioned(tmp_path):
 
 @pytest.fixture
 def explorer(session, tmp_path):
-    return Explorer(session, tmp_path / "out")
+    return Explorer(session, tmp_path / "out", [tmp_path])
 
 
 def shown(explorer):
@@ -505,3 +511,127 @@ def test_nothing_grows_with_queries(explorer):
         and len(explorer.previews._recent) <= 64
         and len(explorer.session._galleries) <= 6
     )
+
+
+@pytest.mark.parametrize("form", ["{}", '"{}"', " '{}' ", "file://{}", "file://localhost{}"])
+def test_a_path_is_read_as_it_is_pasted(tmp_path, form):
+    (tmp_path / "my clips").mkdir()
+    path = tmp_path / "my clips"
+    assert typed_path(form.format(str(path).replace(" ", "%20") if "file" in form else path)) == path
+
+
+@pytest.mark.parametrize("typed", ["", "''", "no/such", "a\0b", "file://"])
+def test_a_path_that_is_none_is_refused_in_a_sentence(typed):
+    with pytest.raises(ValueError, match="give the path of a clip or of a folder of clips"):
+        typed_path(typed)
+
+
+def test_the_page_opens_only_the_folders_it_was_started_with(session, made, mixed, tmp_path, monkeypatch):
+    """Neither another folder, nor one that a link or dots lead to."""
+    monkeypatch.setenv("TFCOVR_FOLDERS", str(tmp_path / "named"))
+    (tmp_path / "named").mkdir()
+    shutil.copy(mixed / "a.mp4", tmp_path / "named")
+    (tmp_path / "named" / "link").symlink_to(mixed)
+    page = Explorer(session, tmp_path / "out")
+    clip = next(made[1].rglob("*.mp4"))
+    for path in (mixed, mixed / "a.mp4", tmp_path / "named" / "link", tmp_path / "named" / ".."):
+        page.path.value = str(path)
+        page.open()
+        assert "is outside the folders this page may open" in page.notes.wrong.value, path
+    for path in (tmp_path / "named", clip):
+        page.path.value = str(path)
+        page.open()
+        assert not page.notes.wrong.value, path
+
+
+def test_a_folder_without_permission_is_said(tmp_path):
+    closed = Path(tempfile.mkdtemp())
+    closed.chmod(0)
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # the superuser may read everything
+    try:
+        with pytest.raises(ValueError, match="may not be read by this user"):
+            index_folder(closed)
+    finally:
+        os.seteuid(user)
+        closed.rmdir()
+
+
+def test_after_a_folder_changed_nothing_old_is_shown_or_exported(explorer, made, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    for number, name in enumerate(sorted(made[1].glob("*.mp4"))[:4]):
+        shutil.copy(name, own / f"{number}.mp4")
+    explorer.path.value = str(own)
+    explorer.open()
+    explorer.more_like("own/0")
+    (own / "0.mp4").unlink()
+    (own / "2.mp4").unlink()
+    explorer.open()
+    assert not shown(explorer) and explorer.query_clip is None
+    for export_it in (explorer.save_reel, explorer.save_csv, explorer.save_figure):
+        export_it()
+        assert "nothing has been asked yet" in explorer.notes.wrong.value
+    explorer.more_like("own/1")
+    assert shown(explorer) == ["own/3"] and not explorer.notes.wrong.value
+
+
+def test_a_ranking_says_where_its_clips_are(explorer, session):
+    ask_something(explorer)
+    table = export.ranking_table(session, explorer.answers)
+    assert all(Path(path).is_file() for path in table["path"])
+    times = session.setting.benchmark.clips.set_index("clip_id").loc[table["clip_id"], ["start_s", "end_s"]]
+    np.testing.assert_array_equal(table[["start_s", "end_s"]], times)
+
+
+@pytest.mark.parametrize(
+    ("method", "why"), [("label-oracle", "reads labels"), ("tfcovr-base", "has not been trained")]
+)
+def test_why_a_method_cannot_answer(session, method, why):
+    with pytest.raises(ValueError, match=why):
+        session.fit(method)
+    assert {"siglip2-zs", "qwen3-vl-embedding-zs"} <= set(session.methods)
+
+
+def test_a_folder_is_opened_without_rendering(mixed, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFCOVR_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("TFCOVR_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr("tfcovr_utils.rendering.build", lambda *_, **__: pytest.fail("rendered"))
+    assert Session.of_folders("smoke").open_path(str(mixed))[1].looked_at == len(TAKEN | LEFT)
+
+
+HOSTILE = '<img src=x onerror="window.ran = 1">\n<script>window.ran = 1<'
+
+
+def test_no_text_of_the_data_becomes_html(explorer, mixed, tmp_path):
+    """File names, labels, instructions, errors and the exported cell are shown as text."""
+    folder = tmp_path / "<script>window.ran = 1<script>"
+    folder.mkdir()
+    for name in ("a", "b"):
+        shutil.copy(mixed / "a.mp4", folder / f"{name}{HOSTILE}.mp4")
+    (folder / f"c{HOSTILE}.mp4").write_text("words")
+    explorer.path.value = str(folder)
+    explorer.open()
+    pages = [explorer.notes.going_on.value]
+    explorer.choose(explorer.chooser.cards[0].clip_id)
+    explorer.ask_for(HOSTILE)
+    explorer.save_cell()
+    explorer.path.value = HOSTILE
+    pages += [explorer.exported.value, explorer.notes.going_on.value]
+    explorer.open()
+    cards = [*explorer.cards, explorer._query_card, *explorer.chooser.cards]
+    pages += [explorer.notes.wrong.value, *(card.text.value for card in cards)]
+    reviewer = PairReviewer(
+        pd.DataFrame([["x", "y", "A", KINDS[0], HOSTILE]], columns=PAIR),
+        {"x": HOSTILE, "y": HOSTILE},
+        tmp_path,
+    )
+    shown_tables = [
+        show_table(pd.DataFrame({HOSTILE: [HOSTILE]})),
+        as_text(pd.DataFrame({HOSTILE: [HOSTILE]})),
+    ]
+    pages += [reviewer._shown.value, *(table.to_html() for table in shown_tables)]
+    pages += [to_markdown(pd.DataFrame({HOSTILE: [HOSTILE]}))]
+    assert sum("window.ran" in page for page in pages) >= 9
+    for page in pages:
+        assert "<img" not in page and "<script" not in page, page

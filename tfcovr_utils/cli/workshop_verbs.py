@@ -1,6 +1,7 @@
 """Verbs that people work with: index and explore clips, run the notebooks, publish a run."""
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,11 +29,20 @@ def index(options: argparse.Namespace) -> None:
     embed_folder(options.folder, options.profile, options.method, options.seed)
 
 
-@verb("explore", "open the retrieval explorer as a page of its own, on this machine only")
+@verb(
+    "explore",
+    "open the retrieval explorer as a page of its own, on this machine only",
+    option("--folder", type=Path, nargs="+", default=[], help="folders of your own that the page may open"),
+)
 def explore(options: argparse.Namespace) -> int:
     """Serve notebook 09 with Voila."""
+    from ..explorer.index import find_folder
+    from ..explorer.paths import FOLDERS
+
     notebook = next((ROOT / "notebooks").glob("*_retrieval_explorer.ipynb"))
-    return subprocess.run([sys.executable, "-m", "voila", str(notebook), "--Voila.ip=127.0.0.1"]).returncode
+    folders = os.pathsep.join(str(find_folder(folder)) for folder in options.folder)
+    command = [sys.executable, "-m", "voila", str(notebook), "--Voila.ip=127.0.0.1"]
+    return subprocess.run(command, env=os.environ | ({FOLDERS: folders} if folders else {})).returncode
 
 
 @verb(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..machine.files import replacing
 from ..plots import contact_sheet, save_figure
+from ..plots.tables import plain_cells
 from ..video import VideoError, read_clip
 from .cards import MARKS
 from .reel import write_reel
@@ -17,20 +18,22 @@ FRAMES = 12  # of a clip on a figure
 ROWS = 12  # clips on a figure
 
 
-def ranking_table(answers: list[Answer]) -> pd.DataFrame:
-    """Join rankings into one table, with what was asked."""
+def ranking_table(session: Session, answers: list[Answer]) -> pd.DataFrame:
+    """Join rankings into one table, with what was asked, and each clip's file and its times in its source."""
     asked = {"method": "method", "query_clip": "query_clip", "modification": "text", "gallery": "gallery"}
     tables = [
         answer.ranking.assign(**{name: getattr(answer, of) for name, of in asked.items()})
         for answer in answers
     ]
-    return pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    times = session.setting.benchmark.clips.set_index("clip_id")[["start_s", "end_s"]]
+    return table.join(session.clips["path"], on="clip_id").join(times, on="clip_id")
 
 
-def write_csv(answers: list[Answer], path: Path) -> Path:
+def write_csv(session: Session, answers: list[Answer], path: Path) -> Path:
     """Write `ranking_table` as CSV."""
     with replacing(path) as temporary:
-        ranking_table(answers).to_csv(temporary, index=False, lineterminator="\n")
+        plain_cells(ranking_table(session, answers)).to_csv(temporary, index=False, lineterminator="\n")
     return Path(path)
 
 
@@ -44,7 +47,7 @@ def write_figure(session: Session, answer: Answer, name: str, folder: Path) -> l
         title = f"{row.rank} {MARKS[row.right]} {textwrap.shorten(row.label or row.clip_id, 60)}"
         rows[" ".join(title.split())] = _frames(session, row.clip_id)
     figure = contact_sheet({textwrap.fill(key, 30): frames for key, frames in rows.items()}, FRAMES)
-    return save_figure(figure, name, ranking_table([answer]), folder)
+    return save_figure(figure, name, plain_cells(ranking_table(session, [answer])), folder)
 
 
 def write_highlights(session: Session, answer: Answer, path: Path) -> dict[str, str]:
@@ -59,10 +62,8 @@ def write_cell(session: Session, answers: list[Answer]) -> str:
     lines = ["from tfcovr_utils.explorer import Session", "", f"session = {session.made_by}"]
     lines += [f"session.open_path({path!r})" for path in session.library.opened]
     for number, answer in enumerate(answers, 1):
-        asked = (
-            f"{answer.query_clip!r}, {answer.text!r}, method={answer.method!r}, gallery={answer.gallery!r}"
-        )
-        options = f"k={answer.k}, hide_source={answer.hide_source}"
+        asked = f"{answer.query_clip!r}, {answer.text!r}, method={answer.method!r}"
+        options = f"gallery={answer.gallery!r}, k={answer.k}, hide_source={answer.hide_source}"
         lines.append(f"answer_{number} = session.ask({asked}, {options})")
     lines.append(", ".join(f"answer_{number}.ranking" for number in range(1, len(answers) + 1)))
     return "\n".join(lines) + "\n"

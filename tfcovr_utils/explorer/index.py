@@ -5,6 +5,7 @@ killed run resumes. Embeddings are cached by content elsewhere (`embedding`), wi
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -80,10 +81,14 @@ def index_folder(folder: Path, say: Callable[[str], None] = lambda _: None) -> I
 def find_folder(path: Path) -> Path:
     """Return the folder's full path; a path that is no folder is refused."""
     path = Path(path).expanduser()
-    if not path.is_dir():
+    try:
+        if path.is_dir():
+            next(os.scandir(path), None)
+            return path.resolve()
         what = "is a file" if path.exists() else "does not exist"
-        raise ValueError(f"{path} {what}; give a folder of videos, such as one that holds .mp4 files.")
-    return path.resolve()
+    except PermissionError:
+        what = "may not be read by this user"
+    raise ValueError(f"{path} {what}; give a folder of videos, such as one that holds .mp4 files.")
 
 
 def index_path(folder: Path) -> Path:

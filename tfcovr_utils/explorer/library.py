@@ -9,6 +9,7 @@ import pandas as pd
 from ..methods import Setting
 from ..video import VideoError, probe
 from .index import Indexed, index_folder
+from .paths import typed_path
 
 SHOWN_COLUMNS = ["clip_id", "label_id", "label", "event", "source_video", "of", "path"]
 OWN_FILES = "own files"  # where single clips are that were opened by their path
@@ -18,8 +19,7 @@ OWN_FILES = "own files"  # where single clips are that were opened by their path
 class Library:
     """Clips and galleries; never changed in place.
 
-    `clips` has the columns SHOWN_COLUMNS, indexed by clip_id; `of` is a clip's split, or the folder it is
-    from.
+    `clips` has the columns SHOWN_COLUMNS, indexed by clip_id; `of` is a clip's split, or its folder.
     """
 
     setting: Setting
@@ -49,18 +49,13 @@ class Library:
 
     def add_path(self, path: str, say: Callable[[str], None]) -> tuple["Library", str, Indexed | None]:
         """Return a library with one folder or clip more, what `of` calls it, and how indexing went."""
-        given, advice = Path(path.strip()).expanduser(), "give the path of a clip or of a folder of clips"
-        if not path.strip():
-            raise ValueError(f"no path is given; {advice}.")
-        if not given.exists():
-            raise ValueError(f"{path.strip()!r} does not exist; {advice}.")
+        given = typed_path(path)
         indexed = index_folder(given, say) if given.is_dir() else None
         name = str(indexed.folder) if indexed else OWN_FILES
         clips = indexed.clips if indexed else _one_clip(given)
         short = Path(name).name
         taken = any(other != name and Path(other).name == short for other in self.clips["of"].unique())
-        # What a folder calls a clip is shown; it is no label of the benchmark, and nothing is trained on the
-        # clip.
+        # What a folder calls a clip is shown; it is no label of the benchmark, and nothing is trained on it.
         clips = clips.assign(
             clip_id=f"{name if taken else short}/" + clips["clip_id"],
             path=[str((indexed.folder if indexed else Path()) / clip) for clip in clips["path"]],

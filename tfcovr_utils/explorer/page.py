@@ -30,7 +30,8 @@ def card_text(rank: str, mark: str, share: float, label: str, source: str) -> st
         width = f"{100 * min(1, max(0, share)):.0f}%"
         head = f'<div class="tfcovr-head">{words}</div>'
         head += f'<div class="tfcovr-bar"><div style="width:{width}"></div></div>'
-    body = f'<div>{escape(label)}</div><div class="tfcovr-source">{escape(source)}</div>'
+    body = f'<div title="{escape(label)}">{escape(label)}</div>'
+    body += f'<div class="tfcovr-source">{escape(source)}</div>'
     return f'<div class="tfcovr-text">{head}{body}</div>'
 
 

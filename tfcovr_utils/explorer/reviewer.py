@@ -1,11 +1,13 @@
 """Looking through label pairs and deciding which of them stand."""
 
+from html import escape
 from pathlib import Path
 
 import ipywidgets as widgets
 import pandas as pd
 
 from ..labels.pairing import KINDS, record_decision
+from .controls import make_button
 
 KEYS = {"a": "accept", "r": "reject", "k": "change kind", "n": "next", "b": "back"}
 
@@ -13,8 +15,7 @@ KEYS = {"a": "accept", "r": "reject", "k": "change kind", "n": "next", "b": "bac
 class PairReviewer:
     """Shows one label pair at a time; each decision is written to the CSV at once, and later runs obey it.
 
-    `pairs` has a row an undirected pair. Buttons can be reached with Tab; in the key box one letter is
-    enough.
+    `pairs` has a row an undirected pair. Tab reaches the buttons; in the key box one letter is enough.
     """
 
     def __init__(self, pairs: pd.DataFrame, texts: dict[str, str], path: Path):
@@ -24,11 +25,7 @@ class PairReviewer:
         self._comment = widgets.Text(placeholder="comment (optional)", continuous_update=False)
         self._key = widgets.Text(placeholder=", ".join(f"{key} {verb}" for key, verb in KEYS.items()))
         self._said = widgets.HTML()
-        buttons = []
-        for key, verb in KEYS.items():
-            button = widgets.Button(description=verb)
-            button.on_click(lambda _, key=key: self.press(key))
-            buttons.append(button)
+        buttons = [make_button(verb, lambda key=key: self.press(key)) for key, verb in KEYS.items()]
         self._key.observe(self._typed, "value")
         self.widget = widgets.VBox([self._shown, widgets.HBox(buttons), self._comment, self._key, self._said])
         self._show()
@@ -39,10 +36,9 @@ class PairReviewer:
         if key == "k":
             self._kinds[self.position] = KINDS[1 - KINDS.index(kind)]
         elif key in ("a", "r"):
-            record_decision(
-                self.path, pair.source_label, pair.target_label, KEYS[key], kind, self._comment.value
-            )
-            self._said.value = f"{KEYS[key]}ed, written to {self.path.name}"
+            labels = pair.source_label, pair.target_label
+            record_decision(self.path, *labels, KEYS[key], kind, self._comment.value)
+            self._said.value = escape(f"{KEYS[key]}ed, written to {self.path.name}")
             self._comment.value = ""
         if key in ("a", "r", "n", "b"):
             self.position = (self.position + (-1 if key == "b" else 1)) % len(self.pairs)
@@ -57,8 +53,7 @@ class PairReviewer:
 
     def _show(self) -> None:
         pair = self.pairs.iloc[self.position]
-        self._shown.value = (
-            f"<b>{self.position + 1} of {len(self.pairs)}</b> tier {pair.tier}, "
-            f"{self._kinds[self.position]}, changes "
-            f"{pair.changed}<br>{self.texts[pair.source_label]}<br>{self.texts[pair.target_label]}"
-        )
+        about = f" tier {pair.tier}, {self._kinds[self.position]}, changes {pair.changed}"
+        lines = [about, self.texts[pair.source_label], self.texts[pair.target_label]]
+        place = f"<b>{self.position + 1} of {len(self.pairs)}</b>"
+        self._shown.value = place + "<br>".join(escape(line) for line in lines)

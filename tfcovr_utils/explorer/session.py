@@ -81,14 +81,8 @@ class Session:
     def of_folders(cls, profile: str = "mini", seed: int = 0) -> "Session":
         """Begin without a benchmark, with only folders that will be opened; methods as in `open`."""
         chosen, made_by = get_profile(profile), f"Session.of_folders({profile!r}, seed={seed})"
-        return cls(
-            Benchmark.unlabelled(pd.DataFrame(columns=CLIP_COLUMNS, dtype=str)),
-            Path(),
-            chosen,
-            seed,
-            runs_dir(chosen),
-            made_by=made_by,
-        )
+        empty = Benchmark.unlabelled(pd.DataFrame(columns=CLIP_COLUMNS, dtype=str))
+        return cls(empty, Path(), chosen, seed, runs_dir(chosen), made_by=made_by)
 
     def _enter(self, library: Library, galleries: Iterable[tuple] = ()) -> None:
         """Take up a library, with new caches: fitted methods know only the clips they were fitted with."""
@@ -113,8 +107,8 @@ class Session:
 
     @property
     def methods(self) -> list[str]:
-        """Names of methods ready to answer: zero-shot ones, and those with a checkpoint in the run."""
-        ready = {name for name, row in METHODS.items() if row.group == "zero-shot" and not row.seeded}
+        """Names of methods ready to answer: those that need no training, and those trained in the run."""
+        ready = {name for name, row in METHODS.items() if row.group != "control" and not row.seeded}
         return [name for name in METHODS if name in (*ready, *PLAIN_CONTROLS) or self._checkpoint(name)]
 
     def members(self, gallery: str) -> list[str]:
@@ -130,8 +124,7 @@ class Session:
     def find(self, words: str = "", *, of: str, **wanted: str) -> tuple[pd.DataFrame, str]:
         """Find clips of a split or folder by words and by values of columns; return them and a remark.
 
-        Where no label or name holds the words, all clips that the columns leave are ranked by CLIP's text
-        feature.
+        Where no label or name holds the words, all clips left are ranked by CLIP's text feature.
         """
         held, left = (filter_clips(self.clips, asked, of=of, **wanted) for asked in (words, ""))
         if len(held) or left.empty:
@@ -166,9 +159,8 @@ class Session:
         started, text = time.perf_counter(), text.strip()
         if query_clip is not None and query_clip not in self.clips.index:
             example = self.clips.index[0]
-            raise ValueError(
-                f"clip {query_clip!r} is not known; choose one of the session's, such as {example!r}."
-            )
+            advice = f"choose one of the session's, such as {example!r}"
+            raise ValueError(f"clip {query_clip!r} is not known; {advice}.")
         if query_clip is None and not text:
             raise ValueError("there is neither a clip nor a text; choose a clip, or type what to look for.")
         if k < 1:
@@ -218,8 +210,10 @@ class Session:
         if method not in self._fitted:
             checkpoint = self._checkpoint(method)
             if method not in self.methods:
-                advice = f"run notebooks 04 and 05, or choose one of {', '.join(self.methods)}"
-                raise ValueError(f"{method} has not been trained in this run; {advice}.")
+                why, advice = "has not been trained in this run", "run notebooks 04 and 05, or choose one of"
+                if not row.seeded:
+                    why, advice = "reads labels, which a question asked here does not have", "choose one of"
+                raise ValueError(f"{method} {why}; {advice} {', '.join(self.methods)}.")
             self._fitted[method] = row.fit(replace(self.setting, folder=checkpoint, checkpoint=checkpoint))
         return self._fitted[method]
 

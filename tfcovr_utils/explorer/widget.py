@@ -4,6 +4,7 @@
 """
 
 import time
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .cards import Card, draw_all
 from .chooser import ClipChooser
 from .controls import Choice, Notes, guarded, in_row, make_button, make_field, make_pager
 from .page import KEYS_HINT, download, keyboard, sentence, style
+from .paths import allowed_folders, typed_path, within
 from .previews import Previews
 from .session import FIRST_METHOD, Answer, Session
 
@@ -26,11 +28,15 @@ NONE = "none"
 
 
 class Explorer:
-    """The widget of a session; end a cell with it. Exports go to `out`, by default below the run's folder."""
+    """The widget of a session; end a cell with it. Exports go to `out`, by default below the run's folder.
 
-    def __init__(self, session: Session, out: Path | None = None):
+    The path box opens only the benchmark's clips, and what is in `folders` and in $TFCOVR_FOLDERS.
+    """
+
+    def __init__(self, session: Session, out: Path | None = None, folders: Iterable[str | Path] = ()):
         self.session, self.previews, self.notes = session, Previews(), Notes()
         self.out = Path(out or runs_dir(session.setting.profile) / "explorer")
+        self.allowed = allowed_folders(None if session.clips.empty else session.setting.clips_dir, folders)
         self.query_clip: str | None = None
         self.answers: list[Answer] = []
         self._page, self._typing, self._n_asked = 0, True, 0
@@ -55,8 +61,7 @@ class Explorer:
         self.text.add_class("tfcovr-ask")
         self.text.observe(lambda _: self.search() if self._typing else None, "value")
         self.chips = [
-            make_button("", lambda place=place: self.ask_for(self.chips[place].description))
-            for place in range(CHIPS)
+            make_button("", lambda n=n: self.ask_for(self.chips[n].description)) for n in range(CHIPS)
         ]
         for chip in self.chips:
             chip.add_class("tfcovr-chip")
@@ -70,8 +75,10 @@ class Explorer:
         self.show_labels.observe(lambda _: self.show_page(), "value")
 
     def _lay_out(self) -> widgets.Widget:
+        search = make_button("search", self.search)
+        search.add_class("tfcovr-search")
         asking = [
-            in_row(self.text, make_button("search", self.search)),
+            in_row(self.text, search),
             in_row(*self.chips),
             in_row(self.method.widget, self.second_method.widget, self.gallery.widget),
             in_row(self.k, self.hide, self.show_labels),
@@ -116,7 +123,9 @@ class Explorer:
     def open(self) -> None:
         """Take in the clip or folder whose path is typed."""
         self.notes.tell("looking at the files …")
-        name, indexed = self.session.open_path(self.path.value, self.notes.tell)
+        path = within(typed_path(self.path.value), self.allowed)
+        name, indexed = self.session.open_path(str(path), self.notes.tell)
+        self._forget()
         self._fill(name)
         if indexed is None:
             self._take(self.chooser.found["clip_id"].iloc[-1])
@@ -158,12 +167,12 @@ class Explorer:
         paths: list[Path] = []
         for answer in self._answered():
             paths += export.write_figure(self.session, answer, f"{_stamp()}_{answer.method}", self.out)
-        self.exported.value = sentence("written: " + ", ".join(_short(path) for path in paths))
+        self.exported.value = sentence("written: " + ", ".join(map(_short, paths)))
 
     @guarded
     def save_csv(self) -> None:
         """Write the rankings, and offer them to download."""
-        path = export.write_csv(self._answered(), self.out / f"{_stamp()}_ranking.csv")
+        path = export.write_csv(self.session, self._answered(), self.out / f"{_stamp()}_ranking.csv")
         link = download(path.read_bytes(), path.name, "text/csv")
         self.exported.value = sentence(f"written: {_short(path)}, and to download:") + link
 
@@ -204,13 +213,26 @@ class Explorer:
         self.notes.wrong.value = ""
         return self.answers
 
-    def _take(self, clip_id: str) -> None:
-        clip, texts = self.session.clips.loc[clip_id], self.session.suggest(clip_id)
-        self.query_clip = clip_id
-        self._query_card.fill(clip, clip["label"] or clip_id)
+    def _forget(self) -> None:
+        """Drop what was found before a folder was read anew, and a query clip that is gone."""
+        self.answers = []
+        for card in self.cards:
+            card.clear()
+        self.show_page()
+        if self.query_clip not in self.session.clips.index:
+            self.query_clip = None
+            self._query_card.clear()
+            self._suggest([])
+
+    def _suggest(self, texts: list[str]) -> None:
         self.text.options = texts
         for chip, text in zip(self.chips, [*texts, *[""] * CHIPS]):
             chip.description, chip.layout.display = text, "" if text else "none"
+
+    def _take(self, clip_id: str) -> None:
+        clip, self.query_clip = self.session.clips.loc[clip_id], clip_id
+        self._query_card.fill(clip, clip["label"] or clip_id)
+        self._suggest(self.session.suggest(clip_id))
         draw_all([self._query_card], self.previews, self.notes)
 
     @guarded
@@ -224,9 +246,9 @@ class Explorer:
         self.notes.tell("searching …")
         options = {"gallery": self.gallery.value, "k": self.k.value, "hide_source": self.hide.value}
         self.answers = [
-            self.session.ask(self.query_clip, text, method=method, **options)
-            for method in methods
-            if method != NONE
+            self.session.ask(self.query_clip, text, method=name, **options)
+            for name in methods
+            if name != NONE
         ]
         self._page, ms = 0, 1000 * sum(answer.seconds for answer in self.answers)
         asked = f"more like {self.query_clip}"
@@ -265,9 +287,8 @@ class Explorer:
 
 def _head(answer: Answer) -> str:
     precision = "".join(f", AP@{k} {100 * value:.2f}" for k, value in answer.precision.items())
-    known = f"{answer.n_right} right answers in this gallery"
-    if answer.n_right is None:
-        known = "right answers not known"
+    unknown, known = "right answers not known", f"{answer.n_right} right answers in this gallery"
+    known = unknown if answer.n_right is None else known
     return sentence(f"{answer.method}: {known}{precision}")
 
 

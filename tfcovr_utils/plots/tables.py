@@ -1,5 +1,6 @@
 """Tables as LaTeX, Markdown and CSV, the best number of each column in bold."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from pandas.io.formats.style import Styler
 from ..machine.files import replacing
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins with these is run by spreadsheets
+_TAG = re.compile("<(?=[A-Za-z/!?])")  # what begins HTML inside Markdown
 Best = dict[str, pd.Series]  # column -> mask of the rows whose largest number is set in bold
 
 
@@ -43,23 +45,26 @@ def plain_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 def show_table(table: pd.DataFrame, best: Best | None = None) -> Styler:
     """Style a table for a notebook."""
-    return _styler(table, best, "font-weight: bold")
+    return _escape(_styler(table, best, "font-weight: bold"))
 
 
 def to_markdown(table: pd.DataFrame, best: Best | None = None) -> str:
     """Write a table as Markdown, the best numbers in bold."""
     shown, bold = _format(table), _bold(table, best)
-    lines = [list(map(str, shown.columns)), ["---"] * shown.shape[1]]
+    lines = [[*map(_plain, map(str, shown.columns))], ["---"] * shown.shape[1]]
     for row, is_bold in zip(shown.to_numpy(), bold.to_numpy()):
-        cells = [text.replace("|", "\\|").replace("\n", " ") for text in row]
-        lines.append([f"**{text}**" if best else text for text, best in zip(cells, is_bold)])
+        lines.append([f"**{_plain(text)}**" if best else _plain(text) for text, best in zip(row, is_bold)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def _plain(text: str) -> str:
+    """Keep a text inside its Markdown cell, and from being HTML."""
+    return _TAG.sub("&lt;", text).replace("|", "\\|").replace("\n", " ")
+
+
 def _to_latex(table: pd.DataFrame, best: Best | None) -> str:
-    styler = (
-        _styler(table, best, "textbf:--rwrap").format(escape="latex").format_index(escape="latex", axis=1)
-    )
+    styler = _styler(table, best, "textbf:--rwrap").format(escape="latex")
+    styler = styler.format_index(escape="latex", axis=1)
     columns = "".join("r" if is_numeric_dtype(kind) else "l" for kind in table.dtypes)
     return styler.to_latex(hrules=True, column_format=columns)
 
@@ -93,4 +98,9 @@ def _bold(table: pd.DataFrame, best: Best | None) -> pd.DataFrame:
 
 def as_text(table: pd.DataFrame) -> Styler:
     """A table whose cells are sentences, aligned to the left."""
-    return table.style.set_properties(**{"text-align": "left"})
+    return _escape(table.style.set_properties(**{"text-align": "left"}))
+
+
+def _escape(styler: Styler) -> Styler:
+    """Show HTML in cells and headings as text: pandas leaves it alone, and a browser would run it."""
+    return styler.format(escape="html").format_index(escape="html").format_index(escape="html", axis=1)
