@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..profiles import get_profile
-from .verb import OUT, named, option, seconds, verb, whole
+from .verb import OUT, named, option, seconds, share, verb, whole
 
 YES = option("--yes", action="store_true", help="do not ask, as in scripts")
 
@@ -48,6 +48,11 @@ def fetch_clips(options: argparse.Namespace) -> None:
     "render",
     "render the clips of a benchmark; an interrupted run resumes",
     option("--profile", default="mini", help="size of the benchmark: smoke, mini or sim (306 labels: hours)"),
+    option(
+        "--source", choices=["mini", "twin"], default="mini", help="twin: clips of the real TF-CoVR's ids"
+    ),
+    option("--annotations", type=Path, help="for the twin: folder of FineGym's and FineDiving's annotations"),
+    option("--share", type=share, default=1.0, help="for the twin: share of its clips, such as 0.1"),
     option("--out", type=Path, help="folder to write (default: below data/, named by profile and content)"),
     option("--seed", type=whole(0), default=0, help="seed of the rendering"),
     option("--workers", type=whole(1, 1024), default=2, help="processes that render"),
@@ -55,13 +60,19 @@ def fetch_clips(options: argparse.Namespace) -> None:
 )
 def render(options: argparse.Namespace) -> int | None:
     """Render a benchmark, or check a rendering."""
+    from ..profiles import annotations_dir
     from ..rendering.build import benchmark_dir, build, check
+    from ..rendering.twin import build_twin, twin_dir
 
-    chosen = replace(get_profile(options.profile), render_seed=options.seed)
+    chosen, is_twin = (
+        replace(get_profile(options.profile), render_seed=options.seed),
+        options.source == "twin",
+    )
     if not options.check:
-        print(build(chosen, options.out, options.workers))
+        given = annotations_dir(options.annotations), options.out, options.share, options.workers
+        print(build_twin(chosen, *given) if is_twin else build(chosen, options.out, options.workers))
         return None
-    found = check(options.out or benchmark_dir(chosen))
+    found = check(options.out or (twin_dir if is_twin else benchmark_dir)(chosen))
     for fault, clip_ids in found.items():
         print(f"{fault}: {len(clip_ids)}", *clip_ids[:10])
     return int(any(found.values()))

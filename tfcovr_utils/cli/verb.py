@@ -67,6 +67,17 @@ def seconds(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """A kind of value: a share above 0, at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share above 0 and at most 1, such as 0.1")
+    return value
+
+
 def shard(text: str) -> tuple[int, int]:
     """A kind of value: which of several shards, `i/n` with i from 0.
 

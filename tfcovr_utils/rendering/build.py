@@ -7,8 +7,9 @@ stopped: a clip whose file matches its line in the manifest is not rendered agai
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from .dataset import label_table, plan, render_clip, scene_of
 from .skills import SKILLS, Skill
 
 CLIPS_PER_TASK = 16
+Paint = Callable[[dict], tuple[np.ndarray, int]]  # row -> frames, strength of compression
 MANIFEST = "manifest.jsonl"
 # The files that decide the pixels, and the fields of a profile that do.
 CODE = "skeleton skills poses motion scene camera hall athlete paint dataset"
@@ -67,7 +69,10 @@ def build(
         )
     with files.locked(out / MANIFEST):
         files.write_json(wanted, recipe_path)
-        _render_missing(profile, out, workers, progress, splits)
+        clips, factors = _tables(profile, out)
+        rows = clips[clips.split.isin(splits)].merge(factors, on="clip_id")
+        paint = partial(_paint, profile.render_seed, profile.image_size)
+        render_missing(rows, clips, out, paint, profile.name, workers, progress)
     return out
 
 
@@ -75,8 +80,8 @@ def check(out: Path) -> dict[str, list[str]]:
     """Name the clips that are missing or changed; both lists are empty when the rendering is complete."""
     if not (out / "clips.parquet").exists():
         raise FileNotFoundError(f"{out} holds no rendering; run `tfcovr render` first.")
-    wanted = files.load_table(out / "clips.parquet").clip_id
-    done, known = _finished(out), files.read_manifest(out / MANIFEST)
+    clips = files.load_table(out / "clips.parquet")
+    wanted, done, known = clips.clip_id, _finished(out, clips), files.read_manifest(out / MANIFEST)
     return {
         "missing": [clip_id for clip_id in wanted if clip_id not in known],
         "changed": [clip_id for clip_id in wanted if clip_id in known and clip_id not in done],
@@ -102,21 +107,19 @@ def measure(profile: Profile, out: Path, n_clips: int = 60) -> pd.Series:
     return pd.DataFrame(rows, columns=["render ms", "encode ms", "decode ms", "bytes"]).median()
 
 
-def _render_missing(profile: Profile, out: Path, workers: int, progress: bool, splits: Sequence[str]) -> None:
-    clips, factors = _tables(profile, out)
-    done = _finished(out)
-    todo = clips[clips.split.isin(splits) & ~clips.clip_id.isin(done)].merge(factors, on="clip_id")
-    rows = todo.sort_values("source_video").to_dict("records")
-    tasks = [rows[start : start + CLIPS_PER_TASK] for start in range(0, len(rows), CLIPS_PER_TASK)]
-    name = f"render {profile.name}"
-    bar = tqdm(
-        total=len(clips), initial=len(done), unit="clip", desc=name, disable=not progress, mininterval=2
-    )
+def render_missing(
+    rows: pd.DataFrame, clips: pd.DataFrame, out: Path, paint: Paint, name: str, workers: int, progress: bool
+) -> None:
+    """Write those clips of `rows` that `out` lacks; the bar counts all `clips`."""
+    done = _finished(out, clips)
+    todo = rows[~rows.clip_id.isin(done)].sort_values("source_video").to_dict("records")
+    tasks = [todo[start : start + CLIPS_PER_TASK] for start in range(0, len(todo), CLIPS_PER_TASK)]
+    bar = {"total": len(clips), "initial": len(done), "unit": "clip", "desc": f"render {name}"}
     files.write_manifest(files.read_manifest(out / MANIFEST).values(), out / MANIFEST)
-    files.clear_left_over(out / "clips")
-    with make_pool(workers) as pool, bar:
-        setting = (out, profile.render_seed, profile.image_size)
-        futures = [pool.submit(_render_task, task, *setting) for task in tasks]
+    for folder in {(out / path).parent for path in clips.path}:
+        files.clear_left_over(folder)
+    with make_pool(workers) as pool, tqdm(**bar, disable=not progress, mininterval=2) as bar:
+        futures = [pool.submit(_render_task, task, out, paint) for task in tasks]
         try:
             for future in as_completed(futures):
                 files.append_rows(lines := future.result(), out / MANIFEST)
@@ -137,26 +140,27 @@ def _tables(profile: Profile, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return clips, factors
 
 
-def _render_task(rows: list[dict], out: Path, seed: int, size: int) -> list[dict]:
+def _paint(seed: int, size: int, row: dict) -> tuple[np.ndarray, int]:
+    """Return a clip's frames and the strength of its compression."""
+    frames = render_clip(Skill.from_row(row), row["clip_id"], row["source_video"], seed, size)
+    return frames, scene_of(seed, row["source_video"]).crf
+
+
+def _render_task(rows: list[dict], out: Path, paint: Paint) -> list[dict]:
     lines = []
     for row in rows:
-        path, clip = out / row["path"], (row["clip_id"], row["source_video"], seed)
-        frames = render_clip(Skill.from_row(row), *clip, size)
-        write_clip(path, frames, row["fps"], crf=scene_of(seed, row["source_video"]).crf)
-        lines.append({"clip_id": row["clip_id"], "bytes": path.stat().st_size, "sha256": _sha256(path)})
+        path, (frames, crf) = out / row["path"], paint(row)
+        write_clip(path, frames, row["fps"], crf=crf)
+        lines.append({"clip_id": row["clip_id"], "bytes": path.stat().st_size, "sha256": digest_file(path)})
     return lines
 
 
-def _sha256(path: Path) -> str:
-    return digest_file(path)
-
-
-def _finished(out: Path) -> set[str]:
+def _finished(out: Path, clips: pd.DataFrame) -> set[str]:
     """Clips whose file exists and has the bytes that the manifest lists."""
 
-    def is_intact(clip_id: str, line: dict) -> bool:
-        path = out / "clips" / f"{clip_id}.mp4"
-        return path.exists() and path.stat().st_size == line["bytes"] and _sha256(path) == line["sha256"]
+    def is_intact(path: Path, line: dict) -> bool:
+        return path.exists() and path.stat().st_size == line["bytes"] and digest_file(path) == line["sha256"]
 
     lines = files.read_manifest(out / MANIFEST)
-    return {clip_id for clip_id, line in lines.items() if is_intact(clip_id, line)}
+    paths = dict(zip(clips.clip_id, clips.path))
+    return {clip_id for clip_id, line in lines.items() if is_intact(out / paths.get(clip_id, ""), line)}

@@ -8,7 +8,8 @@ from .motion import BAR_HEIGHT, DIVE_DROP
 from .scene import WALL_WIDTH, Scene
 
 WATER = 0.6 + 0.5 - DIVE_DROP - 0.5  # height of the water: where the hands meet it when the flight ends
-FLOOR = {"FX": 0.0, "VT": 0.0, "BB": -0.32, "UB": -0.55}  # below the standing surface
+FLOOR = {"FX": 0.0, "VT": 0.0, "BB": -0.32, "UB": -0.55, "both bars": -0.55}  # below the standing surface
+LOW_BAR = (1.15, 0.62)  # where the low bar is: along the travel, height
 REACH = 6.0  # to both sides of what the camera looks at
 # Rectangles in the plane of travel, painted in this order after the floor: x from, x to (None: beyond the
 # picture), z from, z to, colour, brightness.
@@ -26,6 +27,11 @@ SLABS: dict[str, list[Slab]] = {
         (-3.0, 0.12, -0.10, 0.0, "pad", 1.0),
     ],
 }
+SLABS["both bars"] = [
+    *SLABS["UB"],
+    (LOW_BAR[0] - 0.03, LOW_BAR[0] + 0.03, FLOOR["UB"], LOW_BAR[1], "steel", 0.7),
+    (LOW_BAR[0] - 0.06, LOW_BAR[0] + 0.06, LOW_BAR[1] - 0.04, LOW_BAR[1] + 0.04, "beam", 1.0),
+]
 WATER_SLABS: list[Slab] = [
     (None, None, WATER - 4, WATER, "water", 1.0),
     (None, None, WATER - 0.03, WATER, "water", 1.3),

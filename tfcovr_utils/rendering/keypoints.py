@@ -8,7 +8,9 @@ from ..profiles import Profile
 from ..sources.keypoint_files import write_poses
 from .camera import Camera
 from .dataset import perform_clip, plan, random_stream
+from .motion import Motion
 from .paint import draw_side
+from .scene import Scene
 from .skeleton import AT
 from .skills import Skill
 
@@ -20,8 +22,14 @@ _COCO += ("hip_l", "hip_r", "knee_l", "knee_r", "foot_l", "foot_r")
 
 
 def clip_keypoints(skill: Skill, clip_id: str, source_video: str, seed: int, size: int) -> np.ndarray:
+    """Return the keypoints of a clip of a skill, see `project_keypoints`."""
+    return project_keypoints(*perform_clip(skill, clip_id, source_video, seed), clip_id, seed, size)
+
+
+def project_keypoints(
+    scene: Scene, path: np.ndarray, motion: Motion, clip_id: str, seed: int, size: int
+) -> np.ndarray:
     """Project a clip's joints: (T, 17, 3), x and y in pixels, and a score; lost joints have score 0."""
-    scene, path, motion = perform_clip(skill, clip_id, source_video, seed)
     camera = Camera(scene, path, draw_side(random_stream(seed, clip_id, "picture")), size)
     joints = motion.joints[:, [AT[name] for name in _COCO]]
     # Eyes and ears lie across the face, along the body's own left and ahead.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .poses import key_poses
+from .poses import Keys, key_poses
 from .skeleton import ANGLES, AT, Body, forward_kinematics, rotation
 from .skills import Skill
 
@@ -61,38 +61,38 @@ def perform(
     """Perform a skill along a horizontal path (T,) that the camera also follows."""
     phase = phases(len(path_x), window)
     middle = phase[len(path_x) // 2]
-    somersault = _somersault(skill, phase, middle, rng)
-    twist = _twist(skill.twists, phase, middle, rng)
-    angles = _angles(skill, phase)
+    somersault = somersault_angle(skill, phase, middle, rng)
+    twist = twist_angle(skill.twists, phase, middle, rng)
+    angles = joint_angles(key_poses(skill), phase)
     angles = angles + rng.normal(0, 4, (1, len(ANGLES))) * (angles != 0)  # athletes hold a shape differently
     tilt = rng.uniform(-8, 8) * np.clip(4 * phase * (1 - phase), 0, 1)
     handed = rng.choice([-1.0, 1.0])
     sense = -1.0 if skill.direction in ("reverse", "inward") or skill.family == "dismount" else 1.0
-    facing = 180.0 if _faces_back(skill) else 0.0
+    facing = 180.0 if faces_back(skill) else 0.0
     # A tsukahara turns half round on its way to the table and continues backward.
     entry = np.interp(phase, [-0.28, -0.10], [0.0, 180.0]) if skill.base == "tsukahara" else 0.0
     turned = rotation("z", facing + entry + handed * twist)
     orientation = rotation("y", sense * somersault) @ rotation("x", tilt) @ turned
     joints = np.einsum("tij,tkj->tki", orientation, forward_kinematics(angles, body))
-    centre = np.stack([path_x, np.zeros(len(path_x)), _height(skill, joints, phase, rng)], -1)
+    centre = np.stack([path_x, np.zeros(len(path_x)), height(skill, joints, phase, rng)], -1)
     if skill.family == "dismount":
-        centre = _swing(centre, joints, phase)
+        centre = swing(centre, joints, phase)
     return Motion(joints + centre[:, None], orientation, phase, somersault, twist)
 
 
-def _faces_back(skill: Skill) -> bool:
-    """Whether the athlete's back points where the flight goes."""
+def faces_back(skill: Skill) -> bool:
+    """Return whether the athlete's back points where the flight goes."""
     if skill.family == "dive":
         return skill.direction in ("backward", "inward")
     return skill.direction == "backward" and skill.family in ("salto", "vault")
 
 
-def _somersault(skill: Skill, phase, middle: float, rng) -> np.ndarray:
-    """Somersault angle (T,) in degrees: about upside-down at the middle frame, upright after an arm-stand."""
-    if not skill.saltos:
-        return np.zeros_like(phase)
+def somersault_angle(skill: Skill, phase, middle: float, rng) -> np.ndarray:
+    """Return the somersault angle (T,) in degrees: near upside-down at the middle, if from feet."""
     if skill.family == "vault":  # over the table upside down, then the salto
         return np.interp(phase, [-0.30, -0.08, 0.0, 1.0], [0.0, 165.0, 195.0, 360.0 * (1 + skill.saltos)])
+    if not skill.saltos:
+        return np.zeros_like(phase)
     first, begin, extra = 0.0, 0.0, 0.0
     if skill.armstand:
         first, begin, extra = 180.0, 180.0, 180.0
@@ -101,13 +101,15 @@ def _somersault(skill: Skill, phase, middle: float, rng) -> np.ndarray:
     last = 360.0 * skill.saltos + extra
     over = np.arange(180.0 + extra, last, 360.0)  # where head and feet have changed places
     over = over[(over > begin + 60) & (over < last - 60)]
+    if not len(over):  # half a somersault, head first into the water
+        return np.interp(phase, [-0.3, 0.0, 1.0], [first, begin, last])
     progress = (over - begin) / (last - begin)
     through = over[np.abs(progress - middle).argmin()] + rng.uniform(-MIDDLE_TILT, MIDDLE_TILT)
     return np.interp(phase, [-0.3, 0.0, middle, 1.0], [first, begin, through, last])
 
 
-def _twist(twists: float, phase, middle: float, rng) -> np.ndarray:
-    """Twist angle (T,) in degrees, at a multiple of half a turn at the middle frame."""
+def twist_angle(twists: float, phase, middle: float, rng) -> np.ndarray:
+    """Return the twist angle (T,) in degrees, at a multiple of half a turn at the middle frame."""
     if not twists:
         return np.zeros_like(phase)
     halves = np.arange(0 if twists == 0.5 else 1, round(2 * twists) + (twists == 0.5))
@@ -122,9 +124,8 @@ def _twist(twists: float, phase, middle: float, rng) -> np.ndarray:
     return np.interp(phase, *zip(*points))
 
 
-def _angles(skill: Skill, phase) -> np.ndarray:
-    """Joint angles (T, 11) in degrees: smooth steps between the key poses."""
-    keys = key_poses(skill)
+def joint_angles(keys: Keys, phase) -> np.ndarray:
+    """Return joint angles (T, 11) in degrees: smooth steps between the key poses."""
     times, values = np.array([time for time, _ in keys]), np.stack([pose for _, pose in keys])
     right = np.clip(np.searchsorted(times, phase, side="right"), 1, len(times) - 1)
     share = np.clip((phase - times[right - 1]) / (times[right] - times[right - 1]), 0, 1)
@@ -132,8 +133,8 @@ def _angles(skill: Skill, phase) -> np.ndarray:
     return values[right - 1] + share[:, None] * (values[right] - values[right - 1])
 
 
-def _height(skill: Skill, joints, phase, rng) -> np.ndarray:
-    """Height (T,) of the centre of mass over the standing surface; a dive falls below it."""
+def height(skill: Skill, joints, phase, rng) -> np.ndarray:
+    """Return the height (T,) of the centre of mass over the standing surface; a dive falls below it."""
     support = -joints[:, :, 2].min(1) + 0.03  # standing: the lowest joint touches the surface
     inside = np.clip(phase, 0, 1)
     rise = rng.uniform(0.20, 0.30) * 4 * inside * (1 - inside)
@@ -152,7 +153,7 @@ def _height(skill: Skill, joints, phase, rng) -> np.ndarray:
     return np.where(on_support, support, flight)
 
 
-def _swing(centre, joints, phase) -> np.ndarray:
+def swing(centre, joints, phase) -> np.ndarray:
     """Hang the body from the bar until its release, then let it fly into the given path."""
     hanging = BAR_HEIGHT * _UP - joints[:, [AT["hand_l"], AT["hand_r"]]].mean(1)
     release = np.array([np.interp(0, phase, hanging[:, axis]) for axis in range(3)])

@@ -18,6 +18,7 @@ from ..video.hashes import clip_exists
 from ..video.listing import list_videos
 from .build import build
 from .keypoints import write_keypoints
+from .twin import load_twin
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,10 @@ def open_source(
         tables = load_source("mini", folder)
         found = {"pose": write_keypoints(profile, folder)}
         return Opened(Benchmark.build(tables, modifications=modifications), folder, found)
+    if source == "twin":
+        tables, folder = load_twin(profile)
+        built = Benchmark.build(tables, decisions=DECISIONS_PATH, modifications=modifications)
+        return Opened(built, folder, find_poses(folder))
     if source == "folder":
         if clips is None:
             raise ValueError(

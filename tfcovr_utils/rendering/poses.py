@@ -24,10 +24,15 @@ HOLD_FROM = {"leap": 0.3, "turn": 0.02}  # phase from which the pose is held; 0.
 
 def key_poses(skill: Skill) -> Keys:
     """List the poses that a skill passes through, in order of phase."""
-    start, held = HOLD_FROM.get(skill.family, 0.12), skill.base if skill.family in HOLD_FROM else skill.shape
+    held = skill.base if skill.family in HOLD_FROM else skill.shape
     before = "armstand" if skill.armstand else skill.family
+    return arrange(before, skill.base, held, skill.family, HOLD_FROM.get(skill.family, 0.12))
+
+
+def arrange(before: str, during: str, held: str, after: str, start: float) -> Keys:
+    """List poses by the names of `moves.csv`; else one pose is held during the flight, from `start`."""
     return [
         *MOVES.get(("before", before), MOVES["before", ""]),
-        *(MOVES.get(("during", skill.base)) or [(phase, POSES[held]) for phase in (start, 1 - start)]),
-        *MOVES.get(("after", skill.family), MOVES["after", ""]),
+        *(MOVES.get(("during", during)) or [(phase, POSES[held]) for phase in (start, 1 - start)]),
+        *MOVES.get(("after", after), MOVES["after", ""]),
     ]

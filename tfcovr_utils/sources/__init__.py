@@ -48,6 +48,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "finegym": finegym.load,
     "finediving": finediving.load,
     "mini": load_mini,
+    "twin": load_mini,
     "released": released.load,
     "folder": folder.load,
 }
