@@ -12,15 +12,18 @@ from golden import golden
 
 from tfcovr_utils.benchmark.benchmark import Benchmark
 from tfcovr_utils.benchmark.protocols import make_task
+from tfcovr_utils.encoders.tokens import WRITERS
 from tfcovr_utils.evaluation.paper import table_4
 from tfcovr_utils.evaluation.recalls import MEASURES, field_scores, recall
 from tfcovr_utils.evaluation.results import read_results
 from tfcovr_utils.evaluation.saved import save_result
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Fitted
+from tfcovr_utils.methods.peers import PEERS, frame_scores, pool_by_scores
 from tfcovr_utils.sources import COMPLETE
 from tfcovr_utils.sources.annotated import Annotations
 from tfcovr_utils.sources.covr import read_egocvr
+from tfcovr_utils.training.fusion import unit
 from tfcovr_utils.training.stage2_inputs import Inputs
 
 MAKERS = {
@@ -245,6 +248,34 @@ def test_circo_agrees_with_its_owners_numbers():
     np.testing.assert_allclose(
         table[[f"ap@{k}" for k in (5, 10, 25, 50)]].to_numpy(), fixture["output.ap"], atol=1e-9
     )
+
+
+@pytest.mark.parametrize("peer", ["covr", "ecde", "bse-covr"])
+def test_webvid_agrees_with_its_owners_numbers(peer, tmp_path):
+    """Their loader weighs a target's frames by its scores and cleans the text; their test ranks."""
+    fixture, said = golden("covr_webvid")
+    rows = pd.DataFrame(said["annotation"])
+    owners_files.write(tmp_path, "webvid8m-covr_test.csv", rows.to_csv(index=False))
+    benchmark = Benchmark(**COMPLETE["webvid-covr"](tmp_path))
+    frames = dict(zip("8M/" + rows["pth2"], fixture["input.frames"]))
+
+    def scores(pool) -> dict:
+        fitted = Fitted(lambda queries: unit(fixture["input.queries"]), lambda clip_ids: unit(pool(clip_ids)))
+        return field_scores("webvid-covr", {"full": evaluate(fitted, benchmark)})
+
+    def by_scores(clip_ids):
+        stacked = torch.stack([frames[clip] for clip in clip_ids])
+        return pool_by_scores(stacked, frame_scores(benchmark, clip_ids), clip_ids)
+
+    theirs = {name.replace("R", "R@"): value for name, value in said["output"]["recalls"][peer].items()}
+    assert {name: round(value, 2) for name, value in scores(by_scores).items()} == theirs
+    assert scores(lambda clip_ids: torch.stack([frames[clip].mean(0) for clip in clip_ids]))["R@1"] < 60
+    text_of = benchmark.modifications.set_index("modification_id")["text"]
+    texts = text_of[benchmark.queries["modification_id"]]
+    options = PEERS[peer].options
+    assert [WRITERS[options["written_as"]](text, options["max_words"]) for text in texts] == said["output"][
+        "edits"
+    ]
 
 
 # Every method on every benchmark

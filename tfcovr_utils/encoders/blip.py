@@ -80,10 +80,10 @@ class BlipEncoder(Encoder):
         """Texts alone -> unit features (M, E)."""
         return self._project(self._read(self.tokenise(texts, enc=False)))
 
-    def tokenise(self, texts: list[str], enc: bool) -> Tokens:
+    def tokenise(self, texts: list[str], enc: bool, written_as: str = "") -> Tokens:
         """Tokenise as the official loaders do, with [ENC] in place of [CLS] if `enc`; warn of cuts."""
         cuts = self.max_words, self.max_tokens
-        tokens = tokenise_officially(texts, self.tokenizer, *cuts, self.written_as)
+        tokens = tokenise_officially(texts, self.tokenizer, *cuts, written_as or self.written_as)
         if enc:
             tokenizer = self.tokenizer.loaded
             known = tokenizer.convert_tokens_to_ids(ENC)

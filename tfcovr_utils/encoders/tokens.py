@@ -50,7 +50,8 @@ def covr_text(text: str, max_words: int | None = MAX_WORDS) -> str:
     return " ".join(re.sub(r'[.!"()*#:;~]', " ", text.lower()).split()[:max_words])
 
 
-WRITERS = {"tfcovr": official_text, "covr": covr_text}  # whose loader -> how it writes a text
+# Whose loader -> how it writes a text; BSE-CoVR leaves descriptions, unlike modifications, as they are.
+WRITERS = {"tfcovr": official_text, "covr": covr_text, "as it is": lambda text, max_words: text}
 
 
 def tokenise(texts: list[str], tokenizer, max_tokens: int = MAX_TOKENS) -> Tokens:

@@ -5,6 +5,8 @@
 that reads a clip and a text together.
 """
 
+import difflib
+
 from .base import GROUPS, Fitted, Method, NotRun, Setting, stored
 from .clip_rows import CLIP_ROWS
 from .control_rows import CONTROL_ROWS
@@ -23,7 +25,9 @@ def get_method(name: str) -> Method:
     'zero-shot'
     """
     if name not in METHODS:
-        raise ValueError(f"method {name!r} is not known; choose one of {', '.join(METHODS)}.")
+        near = difflib.get_close_matches(name[:60], METHODS)
+        meant = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise ValueError(f"method {name[:60]!r} is not known; `--method list` prints all rows{meant}")
     return METHODS[name]
 
 

@@ -48,7 +48,8 @@ class QueryReader(EncoderFeatures):
         """Return the tokens of the clips' descriptions; None if the way uses none."""
         if not self.way.described:
             return None
-        return self.tokenise(describe(self.setting, clip_ids, self.way.writer))
+        options = {"written_as": "as it is"} if self.setting.peer else {}
+        return self.tokenise(describe(self.setting, clip_ids, self.way.writer), **options)
 
 
 def fit_composed(

@@ -36,9 +36,9 @@ class EncoderFeatures(Features):
         paths = [self.setting.clips_dir / path for path in self.clips_table.loc[list(clip_ids), "path"]]
         return torch.from_numpy(decode_clips(paths, 1, size=self.encoder.image_size, policy="middle")[0])
 
-    def tokenise(self, texts: Sequence[str]) -> Tokens:
+    def tokenise(self, texts: Sequence[str], **options) -> Tokens:
         """Tokenise texts that are read together with an image."""
-        options = {"enc": True} if self.encoder_name == "blip" else {}
+        options |= {"enc": True} if self.encoder_name == "blip" else {}
         return self.encoder.tokenise(list(texts), **options).to(self.device)
 
 
