@@ -77,7 +77,7 @@ study.about(rows)
 study.teach("aim", "frozen-ordered", "frozen-set", "frozen-mlp")  # reads what 04 has trained
 table = study.score(rows)
 interval = ["mAP@50 low", "mAP@50 high"]
-table[["group", "n_seeds", *HEADLINES, *interval, "coverage"]].round(2)
+table[["group", "n_seeds", "n_sets", *HEADLINES, *interval, "coverage"]].round(2)
 
 # %%
 overview = plots.scores(table.reset_index())
@@ -98,10 +98,10 @@ study.compare_all(steps).round(2)
 
 # %% [markdown]
 # *What to notice.* Each line is a difference in points of mAP@50 between means over seeds, with a paired 95
-# % interval over the same queries. An interval that holds 0 leaves the sign open. It covers these trainings
-# only: it does not know how another seed would fall. *Past the paper* below gives the deviation over seeds.
-# Where that is as wide as the interval, as for `tfcovr-base`, trust the seeds. Three seeds do not settle a
-# gap of less than a point. `tfcovr-base` is not trained to its end either: the same section has it with four
+# % interval. It is drawn over sets of right answers (`n_sets` above), since queries that ask for the same
+# clips succeed and fail together, and over seeds, where there are several. An interval that holds 0 leaves
+# the sign open. Of one seed it says nothing of another training: *Past the paper* below gives the deviation
+# over seeds. `tfcovr-base` is not trained to its end either: the same section has it with four
 # times the epochs.
 #
 # ## Shortcuts: what the score needs

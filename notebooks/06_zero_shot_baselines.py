@@ -95,7 +95,7 @@ Markdown(
 # %% [markdown]
 # ## Does the clip help the text, and the text the clip?
 # Each composed row against the row that reads only one of its two inputs, in points of mAP@50 with a paired
-# 95 % interval.
+# 95 % interval over sets of right answers.
 
 # %%
 questions = [

@@ -92,8 +92,8 @@ Markdown(rank_agreement(ran))
 
 # %% [markdown]
 # ## What each part buys
-# In points of mAP@50, with a paired 95 % interval over the same queries. An interval that holds 0 leaves the
-# sign open.
+# In points of mAP@50, with a paired 95 % interval over sets of right answers and seeds. An interval that
+# holds 0 leaves the sign open.
 
 # %%
 questions = [

@@ -1,5 +1,7 @@
 """Metrics against CIRCO's and the released code's numbers, plain loops, and each other."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -292,6 +294,42 @@ def test_bootstrap_interval_covers_the_truth_as_often_as_it_says():
     assert 0.90 <= covered <= 0.97  # 0.95 nominal; percentile intervals of skewed values fall a little short
     narrow = intervals.bootstrap_interval(rng.exponential(size=80), seed=0, resamples=400, level=0.5)
     assert narrow.low < narrow.mean < narrow.high
+
+
+def draw_clustered(rng, num_seeds=3, of_seeds=4.0, of_sets=20.0, together=8.0, num_sets=59):
+    """APs around 0 (S, Q) and their answer sets (Q,): unbalanced sets, trainings, and both together."""
+    size = np.maximum(1, rng.lognormal(1.8, 0.7, num_sets).astype(int))
+    sets = np.repeat(np.arange(num_sets), size)
+    seeds, both = of_seeds * rng.normal(size=(num_seeds, 1)), rng.normal(size=(num_seeds, num_sets))
+    by_set = of_sets * rng.normal(size=num_sets) + together * both
+    return seeds + by_set[:, sets] + 25 * rng.normal(size=len(sets)), sets
+
+
+@pytest.mark.parametrize("of_seeds", [0.0, 4.0])
+def test_intervals_cover_where_queries_share_answers_and_trainings_differ(of_seeds):
+    rng = np.random.default_rng(0)
+    drawn = [draw_clustered(rng, of_seeds=of_seeds) for _ in range(600)]
+
+    def covered(interval) -> float:
+        found = [interval(*one, seed) for seed, one in enumerate(drawn)]
+        return np.mean([one.low <= 0 <= one.high for one in found])
+
+    by_sets = partial(intervals.bootstrap_interval, resamples=400)
+    assert 0.93 <= covered(lambda values, sets, seed: by_sets(values, seed, sets)) <= 0.97
+    # Queries taken for independent draws, and one mean over the trainings for the truth:
+    assert covered(lambda values, sets, seed: by_sets(values.mean(0), seed)) < 0.75
+
+
+def test_what_two_rows_share_by_seed_drops_out_of_their_difference():
+    rng = np.random.default_rng(1)
+    values, sets = draw_clustered(rng, of_seeds=6)
+    better = values + 1 + 0.1 * rng.normal(size=values.shape)
+    same = intervals.paired_bootstrap(better, values, 0, sets, same_seeds=True)
+    other = intervals.paired_bootstrap(better, values[[1, 2, 0]], 0, sets)
+    assert 0.9 < same.low < same.high < 1.1 and other.low < 0 < 2 < other.high
+    assert same.mean == pytest.approx(other.mean) and same.num_sets == 59 and same.num_seeds == 3
+    one = intervals.bootstrap_interval(np.ones(4), 0, ["a"] * 4)
+    assert one.num_sets == 1 and np.isnan([one.low, one.high]).all()
 
 
 def test_bootstrap_interval_has_the_width_theory_gives():

@@ -7,13 +7,13 @@ import pandas as pd
 
 from ..machine.files import replacing, write_table
 from ..methods import METHODS
-from ..metrics.intervals import PairedInterval, bootstrap_intervals, mean_over_queries, paired_bootstrap
+from ..metrics.intervals import PairedInterval, bootstrap_interval, mean_over_queries, paired_bootstrap
 from ..metrics.ranking import RANKS
 from .saved import methods_in, read_records, read_saved, reason_not_run, result_path, seed_of
 
 HEADLINES = [f"mAP@{k}" for k in RANKS]
 SUMMARY_COLUMNS = [
-    *("method", "group", "protocol", "status", "n_seeds", "n_queries", "coverage"),
+    *("method", "group", "protocol", "status", "n_seeds", "n_queries", "n_sets", "coverage"),
     *(f"mAP@{k}{what}" for k in RANKS for what in ("", " sd", " low", " high")),
 ]
 CSV_COLUMNS = ["method", "protocol", "seed", *HEADLINES, "n_queries", "coverage", "revision"]
@@ -81,7 +81,7 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
     """Return one row for each method and protocol, in per cent; a method without results says why.
 
     `mAP@K` is a mean over seeds, `mAP@K sd` is over seeds (NaN for one), `mAP@K low` and `mAP@K high` are
-    the 95 % percentile interval over queries of the per-query means over seeds.
+    the 95 % interval over sets of right answers (`n_sets`) and seeds: of one seed, over sets alone.
     """
     results, older = read_saved(results_dir, split)
     if protocols is not None:
@@ -94,7 +94,7 @@ def summarise(results_dir: Path, split: str = "test", protocols: list[str] | Non
             why = "its results are of an older benchmark" if name in outdated else "it has no result yet"
             why = reason_not_run(results_dir, name) or f"{why}. To run it: `{_COMMAND.format(name)}`."
             rows.append({"method": name, "protocol": "", "status": f"not run: {why}", "n_seeds": 0})
-    table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64"})
+    table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS).astype({"n_queries": "Int64", "n_sets": "Int64"})
     table["group"] = [METHODS[name].group if name in METHODS else "" for name in table["method"]]
     return table.iloc[table["method"].map(names.index).argsort(kind="stable")].reset_index(drop=True)
 
@@ -103,43 +103,47 @@ def summarise_results(results: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `summarise` for a table of `read_results`, in the table's order."""
     rows = []
     for (method, protocol), part in results.groupby(["method", "protocol"], sort=False):
-        row = {"method": method, "protocol": protocol, "status": "run", "n_queries": 0}
+        row = {"method": method, "protocol": protocol, "status": "run", "n_queries": 0, "n_sets": 0}
         row |= {"n_seeds": part["seed"].nunique(), "coverage": part["coverage"].mean()}
         rows.append(row)
         if part["ap@50"].isna().all():  # ranked for a server that keeps the answers
             continue
-        values = pd.concat([per_query(part, f"ap@{k}") for k in RANKS], axis=1)
-        for k, interval in zip(RANKS, bootstrap_intervals(100 * values, BOOTSTRAP_SEED)):
-            by_seed = 100 * part.groupby("seed")[f"ap@{k}"].mean()
-            row |= {f"mAP@{k}": interval.mean, f"mAP@{k} sd": by_seed.std()}
+        for k in RANKS:
+            values, sets = by_seed(part, f"ap@{k}")
+            interval = bootstrap_interval(values, BOOTSTRAP_SEED, sets)
+            row |= {f"mAP@{k}": interval.mean, f"mAP@{k} sd": values.mean(axis=1).std()}
             row |= {f"mAP@{k} low": interval.low, f"mAP@{k} high": interval.high}
-            row["n_queries"] = interval.num_queries
+            row |= {"n_queries": interval.num_queries, "n_sets": interval.num_sets}
     return pd.DataFrame(rows, columns=[name for name in SUMMARY_COLUMNS if name != "group"])
 
 
-def per_query(results: pd.DataFrame, metric: str = "ap@50") -> pd.Series:
-    """Return the mean over seeds of a metric of one method under one protocol: by query_id (Q,)."""
+def by_seed(results: pd.DataFrame, metric: str = "ap@50") -> tuple[pd.DataFrame, pd.Series]:
+    """Return one method's metric under one protocol, in per cent (S, Q), and the queries' answer sets (Q,).
+
+    A query that one seed leaves undefined is so in all, as it has no mean over the same seeds as the others.
+    """
     kinds = results[["method", "protocol"]].drop_duplicates()
     if len(kinds) != 1:
         raise ValueError(
             f"results hold {len(kinds)} methods and protocols; choose one method under one protocol."
         )
-    values = results.pivot(index="query_id", columns="seed", values=metric)
-    # A query that one seed leaves undefined has no mean over the same seeds as the others.
-    return values.mean(axis=1, skipna=False)
+    values = 100 * results.pivot(index="seed", columns="query_id", values=metric).astype(float)
+    values.loc[:, values.isna().any()] = float("nan")
+    return values, results.drop_duplicates("query_id").set_index("query_id")["answer_set"][values.columns]
 
 
 def compare(results_a: pd.DataFrame, results_b: pd.DataFrame, metric: str = "ap@50") -> PairedInterval:
-    """Bootstrap the difference a - b, in per cent, over queries that both define, means over seeds."""
+    """Bootstrap the difference a - b, in per cent, over queries that both define, and over seeds."""
     tasks = pd.concat([results_a, results_b])["task"].unique()
     if len(tasks) != 1:
         raise ValueError(
             f"the results answer {len(tasks)} different sets of questions; "
             "compare methods under one protocol of one benchmark."
         )
-    a, b = per_query(results_a, metric).align(per_query(results_b, metric))
-    undefined = a.isna() | b.isna()
-    return paired_bootstrap(100 * a.mask(undefined), 100 * b.mask(undefined), BOOTSTRAP_SEED)
+    (a, sets), (b, _) = by_seed(results_a, metric), by_seed(results_b, metric)
+    for values in (a, b):
+        values.loc[:, a.isna().any() | b.isna().any()] = float("nan")
+    return paired_bootstrap(a, b, BOOTSTRAP_SEED, sets, same_seeds=a.index.equals(b.index))
 
 
 def by_kind(results: pd.DataFrame) -> pd.DataFrame:

@@ -88,7 +88,8 @@ def read_saved(results_dir: Path, split: str) -> tuple[pd.DataFrame, list[tuple[
         table, records, method = load_table(path), read_records(path), path.parent.name
         for protocol, part in table[table["split"] == split].groupby("protocol", sort=False):
             key = f"{split} {protocol}"
-            if _benchmark_of(records.get(key, {}), part["task"].iloc[0]) == current.get(key):
+            made_on = _benchmark_of(records.get(key, {}), part["task"].iloc[0])
+            if made_on == current.get(key) and "answer_set" in part:
                 parts.append(part.assign(method=method, seed=seed_of(path)))
             else:
                 older.append((method, protocol, seed_of(path)))

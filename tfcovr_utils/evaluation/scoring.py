@@ -9,6 +9,7 @@ import torch
 
 from ..benchmark import Benchmark, Task, make_task
 from ..labels import Attributes, Change, difference
+from ..machine.hashing import hash_text
 from ..methods import Fitted
 from ..metrics import official, ranking
 from ..metrics.ranking import BLOCK, RANKS
@@ -22,7 +23,8 @@ def evaluate(
 ) -> pd.DataFrame:
     """Score a method: one row for each query, by query_id; metrics are fractions, NaN without targets.
 
-    task is a hash of the questions; kind and changed are of the modification; first_rank is infinite if no
+    task is a hash of the questions; answer_set of a query's right labels, or of its right clips where there
+    are no labels; kind and changed are of the modification; first_rank is infinite if no
     right clip is found; retrieved and scores have up to 50 clips, best first; coverage is the embedded share
     of the gallery. A gallery clip without embedding is never found, but counts among the answers. Under
     `official`, every repetition of a clip can be a hit, and recall and hit know one target.
@@ -46,6 +48,7 @@ def evaluate(
             "split": split,
             "protocol": protocol,
             "task": task.fingerprint,
+            "answer_set": _answer_sets(task),
             **changes,
             **metrics,
             "n_targets": [len(clips) for clips in task.answers],
@@ -55,6 +58,12 @@ def evaluate(
             "coverage": asked * embedded.mean(),
         }
     )
+
+
+def _answer_sets(task: Task) -> list[str]:
+    """Name each query's set of right answers: queries that share one are no independent draws."""
+    right = zip(task.queries["target_labels"], task.answers)
+    return [hash_text("\n".join(sorted(labels if len(labels) else clips)))[:12] for labels, clips in right]
 
 
 def _embed(fitted: Fitted, task: Task) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, np.ndarray]:

@@ -51,7 +51,7 @@ def scores(table: pd.DataFrame, metric: str = "mAP@50") -> Figure:
     for group in unique(table["group"][::-1]):  # empty bars, for the legend
         ax.barh([0], [0], color=GROUP_COLOURS[group], hatch=GROUP_HATCHES[group], label=group, **BAR)
     right = min(112, table[f"{metric} high"].max() * 1.15 + 4)
-    ax.set(xlabel=f"{metric} in per cent, 95 % interval over queries", xlim=(0, right))
+    ax.set(xlabel=f"{metric} in per cent, 95 % interval over answer sets and seeds", xlim=(0, right))
     ax.grid(axis="x")
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
@@ -122,7 +122,7 @@ def cost_against_quality(table: pd.DataFrame) -> Figure:
     right = table["seconds"].max() * 1.6
     _name_points(ax, table, right, axes_height)
     ax.set(xscale="symlog", xlim=(-0.3, right / 1.15), xlabel="seconds of training, all stages (0: none)")
-    ax.set_ylabel("mAP@50 in per cent, 95 % interval")
+    ax.set_ylabel("mAP@50 in per cent, 95 % interval over answer sets and seeds")
     ax.grid()
     for group in unique(table["group"]):
         ax.scatter([], [], s=24, color=GROUP_COLOURS[group], label=group)

@@ -98,7 +98,8 @@ def results_of(results: pd.DataFrame) -> pd.DataFrame:
         "group": [METHODS[m].group for m in summary["method"]],
     }
     columns |= {name: summary[name] for name in HEADLINES} | {"interval": format_intervals(summary)}
-    return pd.DataFrame(columns | {"s.d. over seeds": summary["mAP@50 sd"], "seeds": summary["n_seeds"]})
+    columns |= {"s.d. over seeds": summary["mAP@50 sd"], "seeds": summary["n_seeds"]}
+    return pd.DataFrame(columns | {"answer sets": summary["n_sets"]})
 
 
 def _is_finished(path: Path) -> bool:

@@ -70,7 +70,7 @@ def format_intervals(summary: pd.DataFrame) -> list[str]:
 
 def _with_intervals(part: pd.DataFrame) -> pd.DataFrame:
     """Format the numbers of one protocol."""
-    shown = part[["method", "group", "n_seeds", "n_queries"]].copy()
+    shown = part[["method", "group", "n_seeds", "n_queries", "n_sets"]].copy()
     shown["coverage"] = part["coverage"].map("{:.2%}".format)
     for name in HEADLINES:
         shown[name] = part[name].map("{:.2f}".format)
