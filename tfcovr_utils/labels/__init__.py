@@ -4,7 +4,8 @@ This room knows nothing about clips or sentences. `attributes` holds the values,
 into them, `numbers` spells numbers, and `pairing` says which labels form a query and its answer.
 """
 
-from .attributes import APPARATUS, FAMILY_OF, Attributes, Change, difference
+from .attributes import APPARATUS, BASES, FAMILY_OF, Attributes, Change, comes_along, difference
 from .grammar import label_text, parse_label
 
-__all__ = ["APPARATUS", "FAMILY_OF", "Attributes", "Change", "difference", "label_text", "parse_label"]
+__all__ = ["APPARATUS", "BASES", "FAMILY_OF", "Attributes", "Change", "comes_along", "difference"]
+__all__ += ["label_text", "parse_label"]

@@ -2,21 +2,16 @@
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+from .word_tables import read_rows
+
 APPARATUS = {"VT": "Vault", "FX": "Floor Exercise", "BB": "Balance Beam", "UB": "Uneven Bars", "DV": "Diving"}
-_FAMILIES = {
-    "turn": "turn, illusion, tuck stand turn, back spin, prone turn",
-    "salto": "salto, whip salto, aerial cartwheel, aerial walkover, aerial round-off",
-    "handspring": "flic-flac, round-off, handspring",
-    "circle": "pike sole circle, straddle sole circle, giant circle, clear rear pike circle, "
-    "clear hip circle, hip circle, clear pike circle, clear straddle circle, seat circle, stalder",
-    "flight": "straddle flight, stoop straddle vault, stoop pike vault, pike vault, counter, "
-    "counter straddle, counter piked, counter stretched, transition flight",
-    "dismount": "hecht, turn to stand",
-}
-# A base skill that is not here is a leap; on the vault every skill is a vault.
-FAMILY_OF = {base: family for family, bases in _FAMILIES.items() for base in bases.split(", ")}
+# Every base skill and its family. One without a family is a leap; on the vault every skill is a vault.
+BASES = {base: family for family, base in read_rows(Path(__file__).with_name("bases.csv"))}
+FAMILY_OF = {base: family for base, family in BASES.items() if family}
+NEUTRAL_LANDINGS = {"", "step-out", "feet together", "cross position", "side position"}
 
 
 @dataclass(frozen=True)
@@ -73,5 +68,14 @@ def difference(source: Attributes, target: Attributes) -> tuple[Change, ...]:
     >>> difference(Attributes("FX", "leap", "jump"), Attributes("BB", "leap", "jump"))
     (Change(attribute='apparatus', source='FX', target='BB'),)
     """
-    before, after = asdict(source), asdict(target)
-    return tuple(Change(name, before[name], after[name]) for name in before if before[name] != after[name])
+    values = ((name, getattr(source, name), getattr(target, name)) for name in Attributes.__annotations__)
+    return tuple(Change(name, before, after) for name, before, after in values if before != after)
+
+
+def comes_along(source: Attributes, target: Attributes) -> set[str]:
+    """Name what another apparatus changes by itself, unsaid: the first swing on the bars, and the landing."""
+    if source.apparatus == target.apparatus:
+        return set()
+    swings = all(not one.entry or "swing" in one.entry for one in (source, target))
+    landings = {source.finish, target.finish} <= NEUTRAL_LANDINGS
+    return {name for name, free in [("entry", swings), ("finish", landings)] if free}

@@ -7,7 +7,6 @@ person can overrule both.
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import fields
 from difflib import SequenceMatcher
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -17,19 +16,17 @@ import pandas as pd
 
 from ..machine.files import replacing
 from ..profiles import ROOT
-from .attributes import APPARATUS, Attributes
+from .attributes import APPARATUS, Attributes, comes_along, difference
 
-PAIR_COLUMNS = ["source_label", "target_label", "kind", "tier", "changed", "similarity", "decision"]
-DECISION_COLUMNS = ["source_label", "target_label", "decision", "kind", "comment"]
+ENDS = ["source_label", "target_label"]
+PAIR_COLUMNS = [*ENDS, "kind", "tier", "changed", "similarity", "decision"]
+DECISION_COLUMNS = [*ENDS, "decision", "kind", "comment"]
 DECISIONS_PATH = ROOT / "data" / "pair_decisions.csv"
 KINDS = ("temporal", "event")
 NEAREST_HARD = 3  # neighbours a label gets in tier 3
 RECALL = 0.80  # share of the verified pairs that a calibrated threshold must keep
-NEUTRAL_LANDINGS = {"", "step-out", "feet together", "cross position", "side position"}
 # Not changes of their own: the apparatus decides the kind, and the family follows from the base.
 _CONTEXT = ("apparatus", "family")
-_ATTRIBUTES = [field.name for field in fields(Attributes) if field.name not in _CONTEXT]
-_ENDS = ["source_label", "target_label"]
 
 Encoder = Callable[[list[str]], np.ndarray]
 
@@ -108,15 +105,15 @@ def pair_labels(
     pairs["similarity"] = pairs["similarity"].round(6)
     pairs["tier"] = _tiers(pairs)
     if decisions is not None and decisions.exists():
-        said = read_decisions(decisions)[[*_ENDS, "decision", "kind"]]
-        pairs = pairs.drop(columns=["decision", "kind"]).merge(said, on=_ENDS, how="left")
+        said = read_decisions(decisions)[[*ENDS, "decision", "kind"]]
+        pairs = pairs.drop(columns=["decision", "kind"]).merge(said, on=ENDS, how="left")
         pairs = pairs.fillna({"decision": "", "kind": ""})
         pairs["tier"] = pairs["tier"].mask((pairs["decision"] == "accept") & (pairs["tier"] == 0), 1)
     pairs = pairs[(pairs["tier"] > 0) & (pairs["decision"] != "reject")]
     pairs["kind"] = pairs["kind"].where(pairs["kind"] != "", np.where(pairs["across"], *KINDS[::-1]))
-    back = pairs.rename(columns=dict(zip(_ENDS, _ENDS[::-1])))
+    back = pairs.rename(columns=dict(zip(ENDS, ENDS[::-1])))
     both = pd.concat([pairs, back])[PAIR_COLUMNS].astype({"changed": str, "kind": str})
-    return both.sort_values(_ENDS, ignore_index=True)
+    return both.sort_values(ENDS, ignore_index=True)
 
 
 def propose_pairs(labels: pd.DataFrame, encoder: Encoder | None = None) -> pd.DataFrame:
@@ -126,7 +123,7 @@ def propose_pairs(labels: pd.DataFrame, encoder: Encoder | None = None) -> pd.Da
     dives are more alike in text than gymnastics labels.
     """
     pairs = _all_pairs(labels, encoder).query("same_dataset").reset_index(drop=True)
-    table = pairs[[*_ENDS, "dataset", "similarity", "verified"]]
+    table = pairs[[*ENDS, "dataset", "similarity", "verified"]]
     thresholds = {
         name: calibrate_threshold(part["similarity"].to_numpy(), part["verified"].to_numpy())
         for name, part in table.groupby("dataset")
@@ -142,8 +139,7 @@ def read_decisions(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path} is no CSV; give a file of {','.join(DECISION_COLUMNS)}.") from error
-    missing = set(DECISION_COLUMNS) - set(table)
-    if missing:
+    if missing := set(DECISION_COLUMNS) - set(table):
         raise ValueError(
             f"{path} has no column {', '.join(sorted(missing))}; its first line must read "
             f"{','.join(DECISION_COLUMNS)}."
@@ -155,9 +151,8 @@ def read_decisions(path: Path) -> pd.DataFrame:
                 f"{path}, line {wrong.index[0] + 2}: {column} {wrong[column].iloc[0]!r} is not one "
                 f"of {', '.join(filter(None, allowed))}; correct that cell."
             )
-    ends = np.sort(table[["source_label", "target_label"]].to_numpy(dtype=str), axis=1)
-    table = table.assign(source_label=ends[:, 0], target_label=ends[:, 1])
-    return table.drop_duplicates(["source_label", "target_label"], keep="last")
+    table[ENDS] = np.sort(table[ENDS].to_numpy(dtype=str), axis=1)
+    return table.drop_duplicates(ENDS, keep="last")
 
 
 def record_decision(
@@ -194,36 +189,25 @@ def _all_pairs(labels: pd.DataFrame, encoder: Encoder | None) -> pd.DataFrame:
     labels = labels.sort_values("label_id", ignore_index=True)
     ids, datasets, sets = (labels[name].tolist() for name in ("label_id", "dataset", "set"))
     attributes = [Attributes.from_json(text) for text in labels["attributes"]]
-    values = [tuple(getattr(one, name) for name in _ATTRIBUTES) for one in attributes]
     rows = []
     for i, j in combinations(range(len(labels)), 2):
         a, b = attributes[i], attributes[j]
-        changed = [name for name, one, other in zip(_ATTRIBUTES, values[i], values[j]) if one != other]
+        changed = [change.attribute for change in difference(a, b) if change.attribute not in _CONTEXT]
         across, same_dataset = a.apparatus != b.apparatus, datasets[i] == datasets[j]
         # Same set and same base, hence same family: only details differ.
         same_skill = same_dataset and not across and sets[i] == sets[j] and a.base == b.base
-        verified = not _counted(changed, a, b) if across else same_skill and len(changed) == 1
+        verified = not {*changed} - comes_along(a, b) if across else same_skill and len(changed) == 1
         if across:
             changed = ["apparatus"] if verified else ["apparatus", *changed]
         hard = same_skill and (len(changed) == 2 or (len(changed) == 3 and a.family == "dive"))
         near = same_dataset and not across and bool(changed)
         flags = (a.base != b.base, across, same_dataset, verified, hard, near)
         rows.append((i, j, ids[i], ids[j], datasets[i], ",".join(changed), len(changed), *flags))
-    names = ["i", "j", *_ENDS, "dataset", "changed", "n_changes"]
+    names = ["i", "j", *ENDS, "dataset", "changed", "n_changes"]
     flags = ["other_base", "across", "same_dataset", "verified", "hard", "near"]
     table = pd.DataFrame(rows, columns=[*names, *flags]).astype(dict.fromkeys(flags, bool))
     similarity = similarity_matrix(labels["text"].tolist(), encoder)
     return table.assign(similarity=similarity[np.triu_indices(len(labels), 1)], decision="", kind="")
-
-
-def _counted(changed: list[str], a: Attributes, b: Attributes) -> list[str]:
-    """Leave out the changes that the apparatus brings: how a skill on the bars begins, how any may end."""
-    ignored = set()
-    if all(not one.entry or "swing" in one.entry for one in (a, b)):
-        ignored.add("entry")
-    if {a.finish, b.finish} <= NEUTRAL_LANDINGS:
-        ignored.add("finish")
-    return [name for name in changed if name not in ignored]
 
 
 def _tiers(pairs: pd.DataFrame) -> np.ndarray:

@@ -4,20 +4,10 @@ It says the target's values and never the source's, in one clause for each chang
 become a whole new skill. Nothing here reads or checks a text.
 """
 
-from ..labels import Attributes, difference
-from ..labels.pairing import NEUTRAL_LANDINGS
+from ..labels import Attributes, comes_along, difference
 from . import words
 
 MOST_CLAUSES = 3
-
-
-def comes_along(source: Attributes, target: Attributes) -> set[str]:
-    """Name what another apparatus changes by itself, unsaid: the first swing on the bars, and the landing."""
-    if source.apparatus == target.apparatus:
-        return set()
-    swings = all(not a.entry or "swing" in a.entry for a in (source, target))
-    landings = {source.finish, target.finish} <= NEUTRAL_LANDINGS
-    return {name for name, free in [("entry", swings), ("finish", landings)] if free}
 
 
 def changes(source: Attributes, target: Attributes) -> tuple[str, ...]:

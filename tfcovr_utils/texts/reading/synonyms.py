@@ -5,19 +5,12 @@ All are matched against lower-case text without hyphens, its counts written as d
 
 from pathlib import Path
 
-from ...labels import FAMILY_OF
+from ...labels import BASES as ALL_BASES
 from ...labels.word_tables import read_rows, read_value
 from ..words import GENERIC_BASES
 from .counting import TURN
 
-# Every base that a label can have; those without a family in `labels` are leaps, vaults and dives.
-_OTHER_BASES = (
-    "dive, round-off flic-flac, tsukahara, yamashita, jump, hop, split leap, switch leap, "
-    "stag split leap, split jump, side split jump, stag jump, sissone, johnson, leap to straddle pike, "
-    "tuck jump to split, sheep jump, stride leap, jump with legs separated, cat leap, fouette hop, "
-    "ring jump, butterfly, yang-bo, fouette hop with leg change"
-)
-BASES = sorted([*FAMILY_OF, *_OTHER_BASES.split(", ")], key=len, reverse=True)
+BASES = sorted(ALL_BASES, key=len, reverse=True)
 # What a text may call a base; the generic ones only as a whole new skill.
 BASE_NAMES = {base.replace("-", " "): base for base in BASES if base not in GENERIC_BASES} | {
     "back handspring": "flic-flac",
