@@ -10,13 +10,11 @@ import pandas as pd
 
 from ..labels.pairing import PAIR_COLUMNS
 from ..machine.hashing import digest
-from .source import CLIP_COLUMNS, LABEL_COLUMNS
+from .schema import COLUMNS
+from .source import CLIP_COLUMNS, DESCRIPTION_COLUMNS, LABEL_COLUMNS, MODIFICATION_COLUMNS
 
 STYLE = "given"  # of texts and descriptions that others wrote; our limits of length do not apply
 KEEPS_QUERY = ("global", "local")  # EgoCVR's galleries: the query clip is ranked where its owners list it
-_QUERY_COLUMNS = ["query_id", "split", "query_clip", "modification_id", "target_labels"]
-_TEXT_COLUMNS = ["modification_id", "style", "text", "source_label", "target_label"]
-_TEXT_COLUMNS += ["writer", "model", "prompt_sha", "created"]
 
 
 @dataclass
@@ -75,8 +73,10 @@ class Annotations:
         clips = clips.assign(dataset=self.source, label_id="", start_s=float("nan"), end_s=float("nan"))
         texts = [(id, STYLE, text, "", "", self.source, "", "", "") for text, id in ids.items()]
         described = [(clip, "", STYLE, text, self.source) for clip, text in self.descriptions.items()]
-        more = [name for name in queries if name not in (*_QUERY_COLUMNS, "text")]
-        queries = queries.assign(modification_id=queries["text"].map(ids))
+        more = [name for name in queries if name not in (*COLUMNS["queries"], "text")]
+        queries = queries.assign(
+            modification_id=queries["text"].map(ids), target_labels=[[] for _ in range(len(queries))]
+        )
         triplets = triplets.assign(
             modification_id=triplets["text"].map(ids), source_label="", target_label=""
         )
@@ -84,14 +84,12 @@ class Annotations:
             "clips": clips[CLIP_COLUMNS],
             "labels": _table([], LABEL_COLUMNS),
             "pairs": _table([], PAIR_COLUMNS),
-            "modifications": _table(texts, _TEXT_COLUMNS),
+            "modifications": _table(texts, MODIFICATION_COLUMNS),
             "triplets": triplets.drop(columns="text"),
-            "queries": queries.assign(target_labels=[[] for _ in range(len(queries))])[
-                [*_QUERY_COLUMNS, *more]
-            ],
+            "queries": queries[[*COLUMNS["queries"], *more]],
             "gallery": gallery if gallery["group"].any() else gallery.drop(columns="group"),
             "targets": targets[~is_query].drop_duplicates(),
-            "descriptions": _table(described, ["clip_id", "label_id", "style", "text", "writer"]),
+            "descriptions": _table(described, DESCRIPTION_COLUMNS),
         }
         notes = (notes or {}) | {
             "queries_without_text": int((queries["text"] == "").sum()),

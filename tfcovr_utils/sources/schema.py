@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..labels.pairing import ENDS
 from ..machine.files import load_table
+from .source import CLIP_COLUMNS, DESCRIPTION_COLUMNS
 
 TEXT, NUMBER, LIST = "texts", "numbers", "lists of texts"
-_ENDS = {"source_label": TEXT, "target_label": TEXT}
+_ENDS = dict.fromkeys(ENDS, TEXT)
 # Table -> its columns and their kinds; a table may have more columns.
 COLUMNS: dict[str, dict[str, str]] = {
-    "clips": {
-        **dict.fromkeys(["clip_id", "dataset", "source_video", "label_id", "split", "path"], TEXT),
-        **dict.fromkeys(["start_s", "end_s"], NUMBER),
-    },
+    "clips": dict.fromkeys(CLIP_COLUMNS, TEXT) | {"start_s": NUMBER, "end_s": NUMBER},
     "labels": dict.fromkeys(["label_id", "text", "dataset", "event", "attributes"], TEXT),
     "pairs": _ENDS | {"kind": TEXT, "tier": NUMBER, "changed": TEXT, "similarity": NUMBER},
     "modifications": _ENDS | dict.fromkeys(["modification_id", "style", "text"], TEXT),
@@ -24,12 +23,12 @@ COLUMNS: dict[str, dict[str, str]] = {
     | {"target_labels": LIST},
     "gallery": dict.fromkeys(["gallery", "split", "clip_id"], TEXT),
     "targets": dict.fromkeys(["query_id", "gallery", "clip_id"], TEXT),
-    "descriptions": dict.fromkeys(["clip_id", "label_id", "style", "text", "writer"], TEXT),
+    "descriptions": dict.fromkeys(DESCRIPTION_COLUMNS, TEXT),
 }
 KEYS = {
     "clips": ["clip_id"],
     "labels": ["label_id"],
-    "pairs": ["source_label", "target_label"],
+    "pairs": ENDS,
     "modifications": ["modification_id"],
     "queries": ["query_id"],
 }
@@ -77,7 +76,7 @@ def check_kinds(table: pd.DataFrame, kinds: Mapping[str, str], said: Path | str)
 def check_labels(tables: Mapping[str, pd.DataFrame], folder: Path | str) -> None:
     """Refuse tables whose clips or pairs name a label that the table of labels lacks."""
     known = {*tables["labels"]["label_id"], ""}
-    for name, columns in (("clips", ["label_id"]), ("pairs", [*_ENDS])):
+    for name, columns in (("clips", ["label_id"]), ("pairs", ENDS)):
         for column in columns:
             if strange := sorted(set(tables[name][column]) - known):
                 raise ValueError(f"{folder}: {column} {strange[0]!r} of {name} is no known label; {ADVICE}")
@@ -85,14 +84,9 @@ def check_labels(tables: Mapping[str, pd.DataFrame], folder: Path | str) -> None
 
 def _wrong(values: pd.Series, kind: str) -> np.ndarray:
     """Which values are not of a kind: (N,) bool."""
-    if kind == NUMBER:
-        is_right = pd.api.types.is_number
-    elif kind == LIST:
-        is_right = _is_list_of_texts
-    else:
-        is_right = _is_text
     if kind == NUMBER and pd.api.types.is_numeric_dtype(values):
         return np.zeros(len(values), bool) if values.name in _NUMBERS_MISSING else values.isna().to_numpy()
+    is_right = {TEXT: _is_text, NUMBER: pd.api.types.is_number, LIST: _is_list_of_texts}[kind]
     return ~np.fromiter(map(is_right, values), bool, len(values))
 
 

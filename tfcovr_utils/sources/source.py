@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ..labels import Attributes
+from ..labels.pairing import ENDS
 
 CLIP_COLUMNS = ["clip_id", "dataset", "source_video", "label_id", "split", "start_s", "end_s", "path"]
 # `set` is FineGym's element set: two sets (routine and dismount) may list the same skill.
 LABEL_COLUMNS = ["label_id", "text", "dataset", "event", "attributes", "set"]
+MODIFICATION_COLUMNS = ["modification_id", "style", "text", *ENDS, "writer", "model", "prompt_sha", "created"]
+DESCRIPTION_COLUMNS = ["clip_id", "label_id", "style", "text", "writer"]
 
 
 @dataclass(frozen=True)

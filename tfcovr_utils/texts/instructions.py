@@ -7,21 +7,21 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels import Attributes, parse_label
+from ..labels.pairing import ENDS
 from ..machine.files import load_table, replacing, write_table
 from ..sources.schema import TEXT, check_kinds
+from ..sources.source import DESCRIPTION_COLUMNS, MODIFICATION_COLUMNS
 from .dense import write_dense
 from .llm.dialogue import Job, Progress
 from .llm.prompt import prompt_sha
 from .rules import describe, write_rules
 
-_IDS, _ENDS = ["modification_id", "style", "text"], ["source_label", "target_label"]
-MODIFICATION_COLUMNS = [*_IDS, *_ENDS, "writer", "model", "prompt_sha", "created"]
 _WRITE = {"short": write_rules, "dense": write_dense}
 
 
 def make_jobs(pairs: pd.DataFrame, labels: pd.DataFrame, style: str = "short") -> list[Job]:
     """Return one job for each directed pair, sorted. Labels without attributes are parsed from their text."""
-    for name, table, needed in (("pairs", pairs, _ENDS), ("labels", labels, ["label_id", "text"])):
+    for name, table, needed in (("pairs", pairs, ENDS), ("labels", labels, ["label_id", "text"])):
         if not set(needed) <= set(table):
             raise ValueError(
                 f"the table of {name} has columns {', '.join(table)}; expected {', '.join(needed)}; give "
@@ -30,8 +30,7 @@ def make_jobs(pairs: pd.DataFrame, labels: pd.DataFrame, style: str = "short") -
         check_kinds(table, dict.fromkeys(needed, TEXT), f"the table of {name}")
     rows = {row.label_id: row for row in labels.itertuples()}
     ends = sorted(set(zip(pairs["source_label"], pairs["target_label"])))
-    missing = sorted({label for pair in ends for label in pair} - set(rows))
-    if missing:
+    if missing := sorted({label for pair in ends for label in pair} - set(rows)):
         raise ValueError(
             f"labels {', '.join(missing[:5])} of the pairs are not in the labels table; give the table that "
             "belongs to these pairs by --labels."
@@ -53,7 +52,7 @@ def describe_labels(labels: pd.DataFrame) -> pd.DataFrame:
     """Return a description of each label, from its attributes alone; the writer is named "attributes"."""
     texts = [describe(Attributes.from_json(text)) for text in labels["attributes"]]
     table = labels[["label_id"]].assign(clip_id="", style="short", text=texts, writer="attributes")
-    return table[["clip_id", "label_id", "style", "text", "writer"]]
+    return table[DESCRIPTION_COLUMNS]
 
 
 def tabulate(written: Iterable[tuple[Job, Progress | None]]) -> pd.DataFrame:
@@ -61,11 +60,12 @@ def tabulate(written: Iterable[tuple[Job, Progress | None]]) -> pd.DataFrame:
     rows = []
     for job, progress in written:
         ends = (job.source_label, job.target_label)
-        by_rule, model = ("rules", "", "", ""), None
         if progress is not None and progress.text:
-            model = progress.answer["model"] or progress.answer["asked_model"]
-        text = progress.text if model else _WRITE[job.style](job.source, job.target)
-        writer = ("openai", model, prompt_sha(job.style), progress.answer["date"]) if model else by_rule
+            text, answer = progress.text, progress.answer
+            model = answer["model"] or answer["asked_model"]
+            writer = ("openai", model, prompt_sha(job.style), answer["date"])
+        else:
+            text, writer = _WRITE[job.style](job.source, job.target), ("rules", "", "", "")
         rows.append((f"{job.style}:{'>'.join(ends)}", job.style, text, *ends, *writer))
     return pd.DataFrame(rows, columns=MODIFICATION_COLUMNS)
 

@@ -7,17 +7,15 @@ from itertools import chain
 import pandas as pd
 
 from ...labels import Attributes, difference, label_text
-from ...labels.pairing import KINDS, PAIR_COLUMNS
+from ...labels.pairing import ENDS, KINDS, PAIR_COLUMNS
 from ...machine.hashing import digest
 from ...profiles import SPLITS
 from ..folder import read_attributes
-from ..source import CLIP_COLUMNS, LABEL_COLUMNS, Source, label_row
+from ..source import CLIP_COLUMNS, LABEL_COLUMNS, MODIFICATION_COLUMNS, Source, label_row
 
 GALLERY = "capped"
 _GYM_CLIP = r"^(.{11})_E_\d+_\d+_A_\d+_\d+$"
 _DIVE_CLIP = r"^(.+?)(?:_r?\d+)?_\d+$"  # session, round, number
-_ENDS = ["source_label", "target_label"]
-_MODIFICATIONS = ["modification_id", "style", "text", *_ENDS, "writer", "model", "prompt_sha", "created"]
 _QUERIES = ["query_id", "split", "query_clip", "modification_id", "target_labels", "target_clip"]
 _QUERIES += ["listed_targets"]  # as the CSV has them, JSON: with the query clip and repetitions
 
@@ -99,7 +97,7 @@ def build_labels(label_ids: set[str], known: Source) -> pd.DataFrame:
 
 def build_pairs(train: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """List the directed label pairs of the triplets. Tier 0 is none of our tiers."""
-    table = train[_ENDS].drop_duplicates().sort_values(_ENDS, ignore_index=True)
+    table = train[ENDS].drop_duplicates().sort_values(ENDS, ignore_index=True)
     attributes = labels.set_index("label_id")["attributes"].map(Attributes.from_json)
     ends = [(attributes[source], attributes[target]) for source, target in table.to_numpy()]
     changed = [",".join(change.attribute for change in difference(*pair)) for pair in ends]
@@ -110,8 +108,8 @@ def build_pairs(train: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
 
 def build_modifications(train: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFrame:
     """Name each text of a label pair, and each text of a query that no pair of its label has."""
-    texts = train[[*_ENDS, "text"]].drop_duplicates().sort_values([*_ENDS, "text"])
-    number = texts.groupby(_ENDS).cumcount()
+    texts = train[[*ENDS, "text"]].drop_duplicates().sort_values([*ENDS, "text"])
+    number = texts.groupby(ENDS).cumcount()
     suffix = ("#" + (number + 1).astype(str)).where(number > 0, "")
     texts = texts.assign(
         modification_id="short:" + texts["source_label"] + ">" + texts["target_label"] + suffix
@@ -123,16 +121,16 @@ def build_modifications(train: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFr
         for label, text in asked
         if (label, text) not in known
     ]
-    table = pd.concat([texts, pd.DataFrame(others, columns=["modification_id", "text", *_ENDS], dtype=str)])
+    table = pd.concat([texts, pd.DataFrame(others, columns=["modification_id", "text", *ENDS], dtype=str)])
     table = table.assign(style="short", writer="released", model="", prompt_sha="", created="")
-    return table[_MODIFICATIONS].sort_values("modification_id", ignore_index=True)
+    return table[MODIFICATION_COLUMNS].sort_values("modification_id", ignore_index=True)
 
 
 def build_triplets(train: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
     """Replace each text by its modification's id, NaN where no modification has that text."""
-    key = [*_ENDS, "text"]
+    key = [*ENDS, "text"]
     table = train.merge(texts.drop_duplicates(key)[[*key, "modification_id"]], on=key, how="left")
-    return table[["query_clip", "target_clip", "modification_id", *_ENDS]]
+    return table[["query_clip", "target_clip", "modification_id", *ENDS]]
 
 
 def build_targets(queries: pd.DataFrame, gallery: str) -> pd.DataFrame:
