@@ -7,6 +7,7 @@ and video files, but neither benchmarks nor models.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -56,7 +57,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
 COMPLETE: dict[str, Callable[[Path], dict]] = {
     "released": released.read_release,
     "webvid-covr": covr.read_webvid,
-    "dense-webvid-covr": covr.read_dense_webvid,
+    "dense-webvid-covr": partial(covr.read_webvid, dense=True),
     "egocvr": covr.read_egocvr,
     "cirr": images.read_cirr,
     "fashioniq": images.read_fashioniq,

@@ -19,24 +19,16 @@ _FILES = {
 }
 
 
-def read_webvid(folder: Path) -> dict:
-    """Read WebVid-CoVR as a Benchmark's fields.
+def read_webvid(folder: Path, dense: bool = False) -> dict:
+    """Read WebVid-CoVR, or Dense-WebVid-CoVR with its long modifications, as a Benchmark's fields.
 
     A query has one answer, and the answers of a split are its gallery. Reads the splits whose files are
     there; val or test must be. A clip is `<2M or 8M>/train/<pth>.mp4`. WebVid's captions become descriptions.
     """
-    return _read_webvid(Path(folder), "webvid-covr", "", _WEBVID)
-
-
-def read_dense_webvid(folder: Path) -> dict:
-    """Read Dense-WebVid-CoVR: as WebVid-CoVR, with long modifications."""
-    return _read_webvid(Path(folder), "dense-webvid-covr", "dense-", _DENSE)
-
-
-def _read_webvid(folder: Path, source: str, prefix: str, origin: str) -> dict:
-    found = Annotations(source)
+    prefix = "dense-" if dense else ""
+    found = Annotations(f"{prefix}webvid-covr")
     for split, (subset, name) in _FILES.items():
-        paths = sorted(folder.rglob(prefix + name))
+        paths = sorted(Path(folder).rglob(prefix + name))
         if not paths:
             continue
         found.files[split] = paths[0].name
@@ -59,7 +51,7 @@ def _read_webvid(folder: Path, source: str, prefix: str, origin: str) -> dict:
             found.targets.append((query["query_id"], "full", target_clip))
             found.add_gallery("full", split, [target_clip])
     if not found.queries:
-        find_file(folder, [prefix + _FILES["test"][1]], origin)
+        find_file(folder, [prefix + _FILES["test"][1]], _DENSE if dense else _WEBVID)
     return found.tables()
 
 

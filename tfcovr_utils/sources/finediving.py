@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..labels import label_text, parse_label
-from .pickles import load_plain
+from .pickles import read_plain
 from .published_files import find_file, read_json
 from .source import CLIP_COLUMNS, Source, label_row
 
@@ -38,7 +38,7 @@ def load(folder: Path) -> Source:
     dives = pd.DataFrame(rows, columns=["video", "index", "code", "n_frames", "steps"])
     dives = dives.drop_duplicates(["video", "index"])
     agrees = [agree(code, steps) for code, steps in zip(dives["code"], dives["steps"])]
-    notes = {"finediving_dives_contradicting_their_code": len(dives) - sum(agrees)}
+    notes = {"finediving_dives_contradicting_their_code": agrees.count(False)}
     dives = dives[agrees].reset_index(drop=True)
     clips = pd.DataFrame(
         {
@@ -105,14 +105,14 @@ def _read_spot(paths: list[Path]) -> list[tuple]:
 def _read_pickles(folder: Path) -> list[tuple]:
     """Read the owners' files; the coarse one alone has codes and lengths."""
     path = find_file(folder, ["finediving_spot_*.json", *PICKLES[::2]], ORIGIN)
-    dives = _read_pickle(path)
+    dives = read_plain(path)
     if not isinstance(dives, dict) or not all(isinstance(key, tuple) and len(key) == 2 for key in dives):
         raise ValueError(
             f"{path} holds a {type(dives).__name__}; expected a dict of (video, index) -> dive; take that "
             f"file from {ORIGIN}."
         )
     steps_path = folder / PICKLES[1]
-    procedures = _read_pickle(steps_path) if steps_path.exists() else {}
+    procedures = read_plain(steps_path) if steps_path.exists() else {}
     rows = []
     for (video, index), dive in dives.items():
         if isinstance(dive, dict):
@@ -123,8 +123,3 @@ def _read_pickles(folder: Path) -> list[tuple]:
         steps = [str(step) for step in (steps.values() if isinstance(steps, dict) else steps)]
         rows.append((str(video), str(index), str(code), int(n_frames), steps))
     return rows
-
-
-def _read_pickle(path: Path) -> object:
-    with open(path, "rb") as file:
-        return load_plain(file, path)

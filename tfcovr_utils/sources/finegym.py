@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..labels import parse_label
-from .published_files import GET_AGAIN, find_file, read_json
+from .published_files import bad_file, find_file, read_json
 from .source import CLIP_COLUMNS, Source, label_row
 
 ORIGIN = "the FineGym project site, sdolivia.github.io/FineGym (CC BY-NC 4.0, without checksums)"
@@ -36,9 +36,8 @@ def load(folder: Path) -> Source:
     times_path = Path(folder) / "finegym_annotation_info_v1.1.json"
     videos = read_json(times_path, dict) if times_path.exists() else {}
     keys = clips[["source_video", "event", "action"]].to_numpy()
-    exact = pd.DataFrame(
-        [_exact_span(videos, *key) for key in keys], columns=["start_s", "end_s"], dtype=float
-    )
+    spans = [_exact_span(videos, *key) for key in keys]
+    exact = pd.DataFrame(spans, columns=["start_s", "end_s"], dtype=float)
     clips = clips.assign(**exact.fillna(clips[["start_s", "end_s"]]))
     notes = {
         "finegym_repeated_rows": len(rows) - len(clips),
@@ -54,10 +53,8 @@ def _read_categories(path: Path) -> pd.DataFrame:
     for line in path.read_text("utf-8").splitlines():
         match = _CATEGORY.search(line)
         if not match:
-            raise ValueError(
-                f"{path}: {line!r} is not a category line such as 'Clabel: 0; set: 1; Glabel: 0; (VT) ...'; "
-                f"{GET_AGAIN}."
-            )
+            problem = "is not a category line such as 'Clabel: 0; set: 1; Glabel: 0; (VT) ...'"
+            raise bad_file(f"{path}: {line!r}", problem)
         text = " ".join(match[3].split())
         rows.append(label_row(match[1], text, "finegym", parse_label(text), match[2]))
     return pd.DataFrame(rows)

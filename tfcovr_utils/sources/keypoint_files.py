@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..machine.files import replacing
-from .pickles import load_plain
-from .published_files import GET_AGAIN
+from .pickles import read_plain
+from .published_files import bad_file
 
 JOINTS = 17
 KEYS = ("frame_dir", "keypoint", "keypoint_score")
@@ -44,12 +44,11 @@ def own_id(name: str) -> str:
 
 def read_poses(path: Path) -> dict[str, np.ndarray]:
     """Read each clip's pose (T, 17, 3) float16: x and y as shares of the picture's height, and the score."""
-    with open(path, "rb") as file:
-        content = load_plain(file, Path(path))
+    content = read_plain(path)
     samples = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(samples, list) or not samples:
-        raise ValueError(f"{path} has no list of samples under 'annotations'; {GET_AGAIN}.")
-    return {own_id(str(sample["frame_dir"])): _pose(sample, path) for sample in map(_checked(path), samples)}
+        raise bad_file(path, "has no list of samples under 'annotations'")
+    return dict(_read_sample(sample, path) for sample in samples)
 
 
 def write_poses(poses: Mapping[str, np.ndarray], path: Path, size: int) -> None:
@@ -68,22 +67,15 @@ def write_poses(poses: Mapping[str, np.ndarray], path: Path, size: int) -> None:
         pickle.dump({"split": {}, "annotations": samples}, file)
 
 
-def _checked(path: Path):
-    def check(sample: object) -> dict:
-        if not isinstance(sample, dict) or (missing := [key for key in KEYS if key not in sample]):
-            what = missing[0] if isinstance(sample, dict) else type(sample).__name__
-            raise ValueError(f"{path}: a sample lacks {what!r}; expected {', '.join(KEYS)}; {GET_AGAIN}.")
-        return sample
-
-    return check
-
-
-def _pose(sample: dict, path: Path) -> np.ndarray:
+def _read_sample(sample: object, path: Path) -> tuple[str, np.ndarray]:
+    if not isinstance(sample, dict) or (missing := [key for key in KEYS if key not in sample]):
+        what = missing[0] if isinstance(sample, dict) else type(sample).__name__
+        raise bad_file(f"{path}:", f"a sample lacks {what!r}; expected {', '.join(KEYS)}")
     places, scores = (np.asarray(sample[key]) for key in KEYS[1:])
     if places.ndim != 4 or places.shape[2:] != (JOINTS, 2) or scores.shape != places.shape[:3]:
-        raise ValueError(
-            f"{path}: {sample['frame_dir']!r} has keypoints {places.shape} and scores {scores.shape}; "
-            f"expected (1, T, {JOINTS}, 2) and (1, T, {JOINTS}); {GET_AGAIN}."
-        )
+        problem = f"has keypoints {places.shape} and scores {scores.shape}"
+        expected = f"expected (1, T, {JOINTS}, 2) and (1, T, {JOINTS})"
+        raise bad_file(f"{path}: {sample['frame_dir']!r}", f"{problem}; {expected}")
     height = float(sample.get("img_shape", (1, 1))[0])
-    return np.concatenate([places[0] / height, scores[0][..., None]], -1).astype(np.float16)
+    pose = np.concatenate([places[0] / height, scores[0][..., None]], -1).astype(np.float16)
+    return own_id(str(sample["frame_dir"])), pose

@@ -10,18 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .published_files import GET_AGAIN
-
-_BROKEN = (
-    EOFError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    ValueError,
-    RuntimeError,
-    MemoryError,
-    OverflowError,
-)
+from .published_files import bad_file
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -60,12 +49,17 @@ class PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it refers to the outside object {pid!r}")
 
 
+def read_plain(path: Path) -> object:
+    """Load the first pickle of a file, as `load_plain` does."""
+    with open(path, "rb") as file:
+        return load_plain(file, path)
+
+
 def load_plain(file: BinaryIO, path: Path, unpickler: type[PlainUnpickler] = PlainUnpickler) -> object:
     """Load the next pickle of an open file; refuse one that is more than containers, text and numbers."""
     try:
         return unpickler(file).load()
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} was refused ({error}), and nothing of it was run; {GET_AGAIN}.") from error
-    except _BROKEN as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path} is not a complete pickle ({reason}); {GET_AGAIN}.") from error
+        raise bad_file(path, f"was refused ({error}), and nothing of it was run") from error
+    except Exception as error:  # whatever pickle makes of hostile bytes, they are refused
+        raise bad_file(path, f"is not a complete pickle ({type(error).__name__}: {error})") from error

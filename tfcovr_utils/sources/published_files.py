@@ -15,6 +15,11 @@ GET_AGAIN = "get the file again from its owner"
 MAX_CELL = 50_000  # characters of a Python literal; JSON may be longer
 
 
+def bad_file(path: Path | str, problem: str) -> ValueError:
+    """Make the error of a file that only its owner can correct."""
+    return ValueError(f"{path} {problem}; {GET_AGAIN}.")
+
+
 def find_file(folder: Path, patterns: list[str], origin: str) -> Path:
     """Return the last match, by name, of the first pattern that matches: v1.1 comes before v1.0.
 
@@ -48,16 +53,16 @@ def read_json(path: Path, kind: type, keys: Iterable[str] = ()):
         content = json.loads(Path(path).read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ValueError(f"{path}{where} is not JSON in UTF-8; {GET_AGAIN}.") from error
+        raise bad_file(f"{path}{where}", "is not JSON in UTF-8") from error
     except IsADirectoryError as error:
         raise ValueError(f"{path} is a folder; expected a JSON file.") from error
     if not isinstance(content, kind):
-        raise ValueError(f"{path} holds a {type(content).__name__}; expected a {kind.__name__}; {GET_AGAIN}.")
+        raise bad_file(path, f"holds a {type(content).__name__}; expected a {kind.__name__}")
     for idx, entry in enumerate(content if keys else []):
         missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
         if missing:
-            expected = f"expected the keys {', '.join(keys)}"
-            raise ValueError(f"{path}, annotation {idx}: no {missing[0]!r}; {expected}; {GET_AGAIN}.")
+            where, problem = f"{path}, annotation {idx}:", f"no {missing[0]!r}"
+            raise bad_file(where, f"{problem}; expected the keys {', '.join(keys)}")
     return content
 
 
@@ -87,7 +92,6 @@ def parse_list(cell: str, kind: type, path: Path, row: int) -> list:
 
 def unreadable_cell(cell: str, expected: str, path: Path, row: int) -> ValueError:
     """Make the error for a cell of a CSV that is not as expected; `row` counts from 0."""
-    return ValueError(
-        f"{path}, row {row + 1}: the cell {cell[:60]!r} ({len(cell)} characters) is not {expected} of at "
-        f"most {MAX_CELL} characters, and nothing of it was run; {GET_AGAIN}."
-    )
+    where = f"{path}, row {row + 1}: the cell {cell[:60]!r} ({len(cell)} characters)"
+    problem = f"is not {expected} of at most {MAX_CELL} characters, and nothing of it was run"
+    return bad_file(where, problem)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ...machine.files import replacing
-from ..published_files import find_file, parse_list, parse_literal, read_csv, unreadable_cell
+from ..published_files import bad_file, find_file, parse_list, parse_literal, read_csv, unreadable_cell
 
 HUB_DATASET = "ucf-crcv/TF-CoVR"
 ORIGIN = f"the official release, the dataset {HUB_DATASET} on the Hugging Face hub"
@@ -73,9 +73,7 @@ def read_queries(folder: Path, split: str) -> pd.DataFrame:
     )
     repeated = table["query_id"][table["query_id"].duplicated()]
     if len(repeated):
-        raise ValueError(
-            f"{path} has query_id {repeated.iloc[0]!r} twice; get the file again from its owner."
-        )
+        raise bad_file(path, f"has query_id {repeated.iloc[0]!r} twice")
     return table.assign(targets=[[clip_of(name) for name in names] for names in lists])
 
 

@@ -16,7 +16,7 @@ import torch
 
 from ...machine.files import replacing
 from ..pickles import PlainUnpickler, load_plain
-from ..published_files import GET_AGAIN
+from ..published_files import bad_file
 from .csv_files import clip_of, official_name
 
 CLIPS_PER_DICT = 1000
@@ -86,29 +86,20 @@ def _read_stream(path: Path) -> Iterator[tuple[object, object]]:
         while file.tell() < size:
             part = load_plain(file, path, _TensorUnpickler)
             if not isinstance(part, dict):
-                raise ValueError(
-                    f"{path} holds a {type(part).__name__}; expected a dict of clip name -> tensor; "
-                    f"{GET_AGAIN}."
-                )
+                problem = f"holds a {type(part).__name__}; expected a dict of clip name -> tensor"
+                raise bad_file(path, problem)
             yield from part.items()
 
 
 def _read_folder(folder: Path) -> Iterator[tuple[str, object]]:
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".npy", ".pth"):
-            yield path.stem, _read_file(path)
-
-
-def _read_file(path: Path) -> object:
-    try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, ValueError, RuntimeError, OSError, EOFError, KeyError) as error:
-        raise ValueError(
-            f"{path} does not hold one tensor and nothing else ({type(error).__name__}), so it was refused; "
-            f"{GET_AGAIN}."
-        ) from error
+    for path in sorted(path for path in folder.iterdir() if path.suffix in (".npy", ".pth")):
+        try:
+            is_array = path.suffix == ".npy"
+            value = np.load(path) if is_array else torch.load(path, "cpu", weights_only=True)
+        except (pickle.UnpicklingError, ValueError, RuntimeError, OSError, EOFError, KeyError) as error:
+            problem = f"does not hold one tensor and nothing else ({type(error).__name__})"
+            raise bad_file(path, f"{problem}, so it was refused") from error
+        yield path.stem, value
 
 
 def _as_array(name: object, value: object, path: Path) -> np.ndarray:

@@ -6,30 +6,27 @@ submitted twice. The client comes from outside.
 
 import json
 import time
-from collections.abc import Callable
 
 from ...machine.hashing import digest_json
-from .cache import Answers
+from .bill import Bill
 
 ENDPOINT = "/v1/chat/completions"
 _TAG = "tfcovr_requests"  # in the metadata of a batch, to find one whose id was not written down
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
-Keep = Callable[[str, dict, str], None]  # of (request key, chat completion, batch id)
-
 
 class Batches:
     """The batches of one model at one provider, as the cache remembers them."""
 
-    def __init__(self, cache: Answers, provider: str, model: str, poll_s: float):
-        self.cache, self.poll_s = cache, poll_s
-        self._prefix = f"batch:{provider}:{model}:"
+    def __init__(self, bill: Bill):
+        self.bill, self.cache = bill, bill.cache
+        self._prefix = f"batch:{bill.asking.provider}:{bill.asking.model}:"
 
     def open(self) -> list[str]:
         """List the batches that were submitted, or about to be, and not collected."""
         return [key for key in self.cache.keys(self._prefix) if self.cache.get(key)["state"] != "collected"]
 
-    def submit(self, client, requests: dict[str, dict], keep: Keep) -> list[str]:
+    def submit(self, client, requests: dict[str, dict]) -> list[str]:
         """Have requests (key -> body) answered in one batch; return the keys that got no answer."""
         tag = digest_json([sorted(requests), len(self.cache.keys(self._prefix))])[:32]
         self.cache.add(self._prefix + tag, {"state": "intended", "batch": ""})
@@ -42,21 +39,21 @@ class Batches:
             input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={_TAG: tag}
         )
         self.cache.add(self._prefix + tag, {"state": "created", "batch": batch.id})
-        answered = self._collect(client, self._prefix + tag, batch.id, keep)
+        answered = self._collect(client, self._prefix + tag, batch.id)
         return [key for key in requests if key not in answered]
 
-    def collect_open(self, client, keep: Keep) -> None:
+    def collect_open(self, client) -> None:
         """Wait for the batches that earlier runs left open, and keep their answers."""
         for key in self.open():
             batch_id = self.cache.get(key)["batch"] or _find(client, key.removeprefix(self._prefix))
             if batch_id:
-                self._collect(client, key, batch_id, keep)
+                self._collect(client, key, batch_id)
             else:  # the run was killed before it created the batch
                 self.cache.add(key, {"state": "collected", "batch": ""})
 
-    def _collect(self, client, key: str, batch_id: str, keep: Keep) -> set[str]:
+    def _collect(self, client, key: str, batch_id: str) -> set[str]:
         while (batch := client.batches.retrieve(batch_id)).status not in _ENDED:
-            time.sleep(self.poll_s)
+            time.sleep(self.bill.asking.poll_s)
         answered = set()
         # A batch that expired or was cancelled has the answers that it got until then.
         content = client.files.content(batch.output_file_id).text if batch.output_file_id else ""
@@ -64,7 +61,7 @@ class Batches:
             row = json.loads(line)
             response = row.get("response") or {}
             if response.get("status_code") == 200 and not row.get("error"):
-                keep(row["custom_id"], response["body"], batch_id)
+                self.bill.keep(row["custom_id"], response["body"], batch_id)
                 answered.add(row["custom_id"])
         self.cache.add(key, {"state": "collected", "batch": batch_id})
         if batch.status == "failed":

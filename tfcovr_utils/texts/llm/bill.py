@@ -53,10 +53,8 @@ def cost(model: str, prompt: int, cached: int, completion: int, batch: bool) -> 
     >>> cost("gpt-4o-2024-08-06", 1_000_000, 0, 0, batch=True)
     1.25
     """
-    prices = PRICES.get(
-        re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model)
-    )  # a dated model costs what the undated does
-    if prices is None:
+    undated = re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model)  # a dated model costs what the undated does
+    if not (prices := PRICES.get(undated)):
         return None
     dollars = sum(n * price for n, price in zip((prompt - cached, cached, completion), prices))
     return dollars / 1e6 * (BATCH_DISCOUNT if batch else 1.0)

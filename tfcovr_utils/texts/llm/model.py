@@ -82,17 +82,17 @@ def _ask_in_batches(jobs: list[Job], bill: Bill) -> None:
     import openai
 
     asking = bill.asking
-    batches = Batches(bill.cache, asking.provider, asking.model, asking.poll_s)
+    batches = Batches(bill)
     if not batches.open() and not (asking.batch and bill.pending(jobs)):
         return
     with _make_client(asking, "OpenAI") as client:
         try:
-            batches.collect_open(client, bill.keep)
+            batches.collect_open(client)
             unanswered: set[str] = set()
             for _ in range(ATTEMPTS * asking.batch):
                 requests = {k: body for k, body in bill.pending(jobs).items() if k not in unanswered}
                 if requests:
-                    unanswered.update(batches.submit(client, requests, bill.keep))
+                    unanswered.update(batches.submit(client, requests))
         except openai.APIError as error:
             raise RuntimeError(f"{_explain(error)}; submitted batches are not lost, so run again.") from None
 
