@@ -385,9 +385,9 @@ def test_cuts_hold_exactly_the_frames_of_the_window(tmp_path, rate):
 
 def test_a_cut_decodes_only_around_its_window(tmp_path, monkeypatch):
     source = encode(tmp_path / "source.mp4", drawn_clip(500), 10, options={"g": "20", "bf": "2"})
-    decoded, frames = [], container.walk_frames
+    decoded, frames = [], container.Video.frames
     monkeypatch.setattr(
-        container, "walk_frames", lambda *a, **k: (decoded.append(1) or frame for frame in frames(*a, **k))
+        container.Video, "frames", lambda video: (decoded.append(1) or frame for frame in frames(video))
     )
     assert cut_clip(source, 40, 41, tmp_path / "cut.mp4") == 10
     assert len(decoded) < 70

@@ -11,13 +11,5 @@ from .inspection import probe
 from .request import VideoError, sample_indices
 from .stills import is_picture
 
-__all__ = [
-    "VideoError",
-    "cut_clip",
-    "is_picture",
-    "preview",
-    "probe",
-    "read_clip",
-    "sample_indices",
-    "write_clip",
-]
+__all__ = ["VideoError", "cut_clip", "is_picture", "preview", "probe", "read_clip", "sample_indices"]
+__all__ += ["write_clip"]

@@ -14,18 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
-from .container import (
-    SEEK_GAP_S,
-    SEEK_MARGIN_S,
-    open_video,
-    seek,
-    upright,
-    walk_frames,
-    walk_frames_from,
-    walk_packets,
-)
+from .container import SEEK_GAP_S, SEEK_MARGIN_S, open_video
 from .inspection import TIMEOUT_S, ClipInfo, Inspection, inspect, miscount
 from .request import (
     TIME_TOLERANCE_S,
@@ -33,6 +23,7 @@ from .request import (
     check_choice,
     check_indices,
     check_window,
+    clip_error,
     clip_name,
     sample_indices,
 )
@@ -92,18 +83,19 @@ def read_clip(
 
 def _packet_pts(path, start_s, end_s, deadline) -> np.ndarray:
     """Ascending ticks of a long video's frames from about `start_s` to past `end_s`, without decoding."""
-    with open_video(path) as (container, stream):
-        zero, packets, found = stream.start_time or 0, 0, []
+    with open_video(path, deadline) as video:
+        packets, found = 0, []
         if start_s > SEEK_GAP_S:
-            seek(container, stream, start_s - SEEK_MARGIN_S)
-        for packet in walk_packets(path, container, stream, deadline):
+            video.seek(start_s - SEEK_MARGIN_S)
+        for packet in video.packets():
             packets += packet.size > 0
             if packet.size and packet.pts is not None and not packet.is_discard:
                 found.append(packet.pts)
-                if packet.dts is not None and (packet.dts - zero) * stream.time_base > end_s + SEEK_MARGIN_S:
+                dts = video.start_pts if packet.dts is None else packet.dts
+                if (dts - video.start_pts) * video.stream.time_base > end_s + SEEK_MARGIN_S:
                     break
-        if (start_s, end_s) == (0, math.inf) and stream.frames not in (0, packets):
-            raise VideoError(f"{clip_name(path)} {miscount(stream.frames, packets)}")
+        if (start_s, end_s) == (0, math.inf) and video.stream.frames not in (0, packets):
+            raise clip_error(path, miscount(video.stream.frames, packets))
         return np.array(sorted(found), dtype=np.int64)
 
 
@@ -113,7 +105,7 @@ def _window(path, seconds: np.ndarray, start_s: float, end_s: float, info: ClipI
     ends_s = max(info.duration_s, seconds.max(initial=0.0) + 1 / info.fps)
     if not len(window) or (math.isfinite(end_s) and end_s > ends_s + 1 / info.fps):
         found = f"{len(window)} frames in [{start_s:g}, {end_s:g}) s and ends at {ends_s:.3f} s"
-        raise VideoError(f"{clip_name(path)} has {found}; correct the window")
+        raise clip_error(path, f"has {found}; correct the window")
     return window
 
 
@@ -172,34 +164,34 @@ def _read_by_decord(path, wanted, info: ClipInfo, deadline) -> list[np.ndarray]:
             if index in remaining:
                 clip.append(frame.asnumpy())
     except refusals as error:
-        raise VideoError(f"{clip_name(path)} is beyond decord ({error!r:.80}); use decoder='auto'") from None
+        raise clip_error(path, f"is beyond decord ({error!r:.80}); use decoder='auto'") from None
     return clip
 
 
 def _read_by_av(path, wanted, deadline) -> list[np.ndarray]:
     """Frames of a checked file at the ascending numbers `wanted`."""
-    clip, remaining, reformatter = [], set(wanted.tolist()), VideoReformatter()
-    with open_video(path) as (container, stream):
-        for index, frame in enumerate(walk_frames(path, container, stream, deadline)):
+    clip, remaining = [], set(wanted.tolist())
+    with open_video(path, deadline) as video:
+        for index, frame in enumerate(video.frames()):
             if index in remaining:
-                clip.append(upright(frame, reformatter))
+                clip.append(video.upright(frame))
                 if index == wanted[-1]:
                     return clip
-    raise VideoError(f"{clip_name(path)} changed while it was read; read it again")
+    raise clip_error(path, "changed while it was read; read it again")
 
 
 def _read_long(path, wanted_pts, deadline) -> list[np.ndarray]:
     """Frames of an unchecked video at the ascending ticks `wanted_pts`, seeking over what lies between."""
-    clip, reformatter = [], VideoReformatter()
-    with open_video(path) as (container, stream):
-        zero, frames, reached_s = stream.start_time or 0, walk_frames(path, container, stream, deadline), 0.0
+    clip, reached_s = [], 0.0
+    with open_video(path, deadline) as video:
+        frames = video.frames()
         for pts in wanted_pts.tolist():
-            wanted_s = float((pts - zero) * stream.time_base)
+            wanted_s = float((pts - video.start_pts) * video.stream.time_base)
             if wanted_s - reached_s > SEEK_GAP_S:
-                frames = walk_frames_from(path, container, stream, wanted_s, deadline)
+                frames = video.frames_from(wanted_s)
             frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= pts), None)
             if frame is None or frame.pts != pts or frame.is_corrupt:
-                raise VideoError(f"{clip_name(path)} is damaged near {wanted_s:.3f} s; fetch it again")
-            clip.append(upright(frame, reformatter))
+                raise clip_error(path, f"is damaged near {wanted_s:.3f} s; fetch it again")
+            clip.append(video.upright(frame))
             reached_s = wanted_s
     return clip

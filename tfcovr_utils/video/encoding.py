@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from ..machine.files import replacing
-from .container import open_video, shown_s, upright, walk_frames_from
+from .container import Video, open_video
 from .decoding import read_clip
 from .inspection import probe
 from .request import (
@@ -22,7 +22,7 @@ from .request import (
     check_frames,
     check_rate,
     check_window,
-    clip_name,
+    clip_error,
     sample_indices,
 )
 
@@ -54,12 +54,12 @@ def cut_clip(
     start_s, end_s = check_window(start_s, end_s)
     if not math.isfinite(end_s):
         raise VideoError("cut_clip needs an end_s; pass probe(path).duration_s for the end of the video")
-    n_frames, reformatter = 0, VideoReformatter()
-    with open_video(source_path) as (container, stream):
-        rate = check_rate(stream.average_rate or stream.guessed_rate)
+    n_frames = 0
+    with open_video(source_path) as video:
+        rate = check_rate(video.rate)
         with _encoder(out_path, rate, crf) as encode:
-            for frame in _slots(source_path, container, stream, start_s, end_s, rate):
-                encode(upright(frame, reformatter))
+            for frame in _slots(video, start_s, end_s, rate):
+                encode(video.upright(frame))
                 n_frames += 1
     return n_frames
 
@@ -83,19 +83,19 @@ def preview(path: str | Path, *, max_bytes: int = 100_000) -> bytes:
     raise VideoError(f"no preview fits {max_bytes} bytes; allow some tens of thousands")
 
 
-def _slots(path, container, stream, start_s, end_s, rate) -> Iterator[av.VideoFrame]:
+def _slots(video: Video, start_s: float, end_s: float, rate: Fraction) -> Iterator[av.VideoFrame]:
     """What is shown in [start_s, end_s) at a constant rate: repeats a held frame, drops one too many."""
     held, origin_s, n_given, seconds = None, None, 0, 0.0
-    window, advice = f"[{start_s:g}, {end_s:g}) s", "correct the window"
-    for frame in walk_frames_from(path, container, stream, start_s, deadline=math.inf):
+    window = f"[{start_s:g}, {end_s:g}) s; correct the window"
+    for frame in video.frames_from(start_s):
         if frame.pts is None:
-            raise VideoError(f"{clip_name(path)} gives its frames no times; convert it to mp4")
-        seconds = shown_s(frame, stream)
+            raise clip_error(video.path, "gives its frames no times; convert it to mp4")
+        seconds = video.shown_s(frame)
         if seconds >= end_s - TIME_TOLERANCE_S:
             break
         if seconds >= start_s - TIME_TOLERANCE_S:
             if frame.is_corrupt:
-                raise VideoError(f"{clip_name(path)} is damaged at {seconds:.3f} s; fetch it again")
+                raise clip_error(video.path, f"is damaged at {seconds:.3f} s; fetch it again")
             if origin_s is None:
                 is_late = held is not None and (seconds - start_s) * rate > 1
                 origin_s = start_s if is_late else seconds
@@ -108,11 +108,11 @@ def _slots(path, container, stream, start_s, end_s, rate) -> Iterator[av.VideoFr
         held = frame
     else:
         if not n_given or (end_s - seconds) * rate > 2:
-            ends = f"ends at {seconds + 1 / rate:.3f} s, before the end of {window}"
-            raise VideoError(f"{clip_name(path)} {ends}; {advice}")
+            end = f"{seconds + 1 / rate:.3f} s"
+            raise clip_error(video.path, f"ends at {end}, before the end of {window}")
         return
     if held is None:
-        raise VideoError(f"{clip_name(path)} starts after {window}; {advice}")
+        raise clip_error(video.path, f"starts after {window}")
     for _ in range(n_given, math.ceil((end_s - (start_s if origin_s is None else origin_s)) * rate - 0.5)):
         yield held
 

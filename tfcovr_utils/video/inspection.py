@@ -13,8 +13,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from .container import open_video, quarter_turns, walk_packets
-from .request import VideoError, check_file, clip_name
+from .container import Video, open_video, quarter_turns
+from .request import check_file, clip_error, clip_name
 from .stills import is_picture, picture_size
 
 TIMEOUT_S = 8.0
@@ -62,18 +62,16 @@ def _inspect_version(path, version, timeout_s) -> Inspection:
     if is_picture(path):
         info = ClipInfo(1, 1.0, *picture_size(path), 1.0)
         return Inspection(info, np.zeros(1, np.int64), Fraction(1), 0)
-    deadline = time.monotonic() + timeout_s
-    with open_video(path) as (container, stream):
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        size, start_pts = (stream.width, stream.height), stream.start_time or 0
+    with open_video(path, time.monotonic() + timeout_s) as video:
+        stream, rate = video.stream, video.rate or Fraction(25)
+        size = (stream.width, stream.height)
         budget = CHECKED_PIXELS // (stream.width * stream.height)
         is_short = not budget < stream.frames < version[1]  # a frame takes a byte at least, so more is a lie
-        found = _decode_all(path, container, stream, budget, deadline) if is_short else None
+        found = _decode_all(video, budget) if is_short else None
         if found is None:
-            declared_s = (container.duration or 0) / av.time_base
-            duration_s = float((stream.duration or 0) * stream.time_base) or declared_s
+            duration_s = float((stream.duration or 0) * stream.time_base) or video.declared_s
             info = ClipInfo(stream.frames or round(duration_s * rate), float(rate), *size, duration_s)
-            return Inspection(info, None, stream.time_base, start_pts)
+            return Inspection(info, None, stream.time_base, video.start_pts)
         pts, end_s, (*_, bits, turns), fault = found
         if None in pts:
             pts = [round(i / rate / stream.time_base) for i in range(len(pts))]
@@ -82,16 +80,16 @@ def _inspect_version(path, version, timeout_s) -> Inspection:
         duration_s = max(end_s - float(first_s), float(shown_s + 1 / rate))
         size = size[::-1] if turns % 2 else size
         info = ClipInfo(len(pts), float(rate), *size, duration_s, fault)
-        return Inspection(info, pts, stream.time_base, start_pts, bits)
+        return Inspection(info, pts, stream.time_base, video.start_pts, bits)
 
 
-def _decode_all(path, container, stream, budget, deadline) -> tuple | None:
+def _decode_all(video: Video, budget: int) -> tuple | None:
     """Decode to the end: (ticks of each frame, when the last ends, kind of a frame, the first fault or None).
 
     None where the file holds more than `budget` frames.
     """
-    pts, packets, end_pts, kinds, faults = [], 0, 0, set(), []
-    for packet in walk_packets(path, container, stream, deadline):
+    stream, pts, packets, end_pts, kinds, faults = video.stream, [], 0, 0, set(), []
+    for packet in video.packets():
         packets += packet.size > 0
         end_pts = max(end_pts, (packet.pts or 0) + (packet.duration or 0))
         try:
@@ -106,17 +104,16 @@ def _decode_all(path, container, stream, budget, deadline) -> tuple | None:
         if len(pts) > budget:
             return None
     if not pts:
-        found = f"holds no frame that decodes, of {packets} found"
-        raise VideoError(f"{clip_name(path)} {found}; fetch it again")
+        raise clip_error(video.path, f"holds no frame that decodes, of {packets} found; fetch it again")
     if len(kinds) > 1:
         faults.append("changes its frame size or format midway; re-encode it with cut_clip")
-    end_s, declared_s = float(end_pts * stream.time_base), (container.duration or 0) / av.time_base
+    end_s = float(end_pts * stream.time_base)
     if stream.frames and packets != stream.frames:
         faults.insert(0, miscount(stream.frames, packets))
     # Matroska counts no frames, but tells how long its longest stream is.
-    elif not stream.frames and len(container.streams) == 1 and declared_s - end_s > CUT_SHORT_S:
-        faults.append(f"declares {declared_s:.3f} s and holds {end_s:.3f}; fetch it again")
-    return pts, end_s, kinds.pop(), f"{clip_name(path)} {faults[0]}" if faults else None
+    elif not stream.frames and len(video.container.streams) == 1 and video.declared_s - end_s > CUT_SHORT_S:
+        faults.append(f"declares {video.declared_s:.3f} s and holds {end_s:.3f}; fetch it again")
+    return pts, end_s, kinds.pop(), f"{clip_name(video.path)} {faults[0]}" if faults else None
 
 
 def _kind(frame) -> tuple:

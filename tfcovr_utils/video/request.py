@@ -44,6 +44,11 @@ def clip_name(path) -> str:
     return f"clip {os.fspath(path)!r}"
 
 
+def clip_error(path, problem: str) -> VideoError:
+    """Make the error of a clip: its name, then what is wrong and what to do."""
+    return VideoError(f"{clip_name(path)} {problem}")
+
+
 def check_choice(what, value, valid) -> None:
     """Refuse a value that is not one of `valid`."""
     if value not in valid:
@@ -64,9 +69,10 @@ def check_indices(path, indices, n_frames) -> np.ndarray:
     chosen = np.asarray(indices)
     if chosen.ndim != 1 or not len(chosen) or chosen.dtype.kind not in "iu":
         raise VideoError(f"{clip_name(path)}: indices {indices!r} are not a non-empty list of frame numbers")
-    for index in chosen[(chosen < 0) | (chosen >= n_frames)][:1]:
-        found = f"has no frame {index} in the window read; expected 0 to {n_frames - 1}"
-        raise VideoError(f"{clip_name(path)} {found}")
+    outside = chosen[(chosen < 0) | (chosen >= n_frames)]
+    if len(outside):
+        expected = f"expected 0 to {n_frames - 1}"
+        raise clip_error(path, f"has no frame {outside[0]} in the window read; {expected}")
     return chosen
 
 
@@ -82,28 +88,26 @@ def check_frames(frames) -> np.ndarray:
 def check_rate(fps) -> Fraction:
     """Return a frame rate as an exact fraction."""
     if fps is None or not 0 < fps <= 1000:
-        raise VideoError(
-            f"frame rate {fps!r} is not possible; expected above 0, at most 1000 frames a second"
-        )
+        expected = "expected above 0, at most 1000 frames a second"
+        raise VideoError(f"frame rate {fps!r} is not possible; {expected}")
     ntsc = Fraction(round(fps * 1.001) * 1000, 1001)  # 29.97 and 23.976 are names for n * 1000 / 1001
     return ntsc if ntsc and abs(fps - ntsc) < 0.005 else Fraction(fps).limit_denominator(1001)
 
 
 def check_file(path) -> os.stat_result:
     """Return the status of a file that can be read and is not empty."""
-    clip = clip_name(path)
     try:
         status = os.stat(path)
     except FileNotFoundError:
         advice = "check the path or run the notebook that makes the clips"
-        raise VideoError(f"{clip} does not exist; {advice}") from None
+        raise clip_error(path, f"does not exist; {advice}") from None
     except (OSError, ValueError) as error:
-        raise VideoError(f"{clip} cannot be reached ({error}); check the path") from None
+        raise clip_error(path, f"cannot be reached ({error}); check the path") from None
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
-        raise VideoError(f"{clip} is {kind}; expected a video file")
+        raise clip_error(path, f"is {kind}; expected a video file")
     if not os.access(path, os.R_OK):
-        raise VideoError(f"{clip} may not be read by this user; correct its permissions")
+        raise clip_error(path, "may not be read by this user; correct its permissions")
     if status.st_size == 0:
-        raise VideoError(f"{clip} is empty (0 bytes); fetch or render it again")
+        raise clip_error(path, "is empty (0 bytes); fetch or render it again")
     return status

@@ -1,13 +1,15 @@
 """Pictures as clips of one frame, by Pillow: composed image retrieval goes the way of video."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from .container import check_frame_size
-from .request import VideoError, check_file, clip_name
+from .request import check_file, clip_error
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 
@@ -33,19 +35,17 @@ def read_picture(path: str | Path) -> np.ndarray:
         try:
             return np.asarray(picture.convert("RGB"))
         except (OSError, SyntaxError, ValueError) as error:
-            raise VideoError(f"{clip_name(path)} is damaged ({error}); fetch it again") from None
+            raise clip_error(path, f"is damaged ({error}); fetch it again") from None
 
 
-def _open(path: str | Path) -> Image.Image:
+@contextmanager
+def _open(path: str | Path) -> Iterator[Image.Image]:
     check_file(path)
     try:
         picture = Image.open(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         advice = "fetch it again or convert it to png"
-        raise VideoError(f"{clip_name(path)} cannot be opened as a picture; {advice}") from None
-    try:
+        raise clip_error(path, f"cannot be opened as a picture; {advice}") from None
+    with picture:
         check_frame_size(path, picture.width, picture.height)
-    except VideoError:
-        picture.close()
-        raise
-    return picture
+        yield picture
