@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..labels import Attributes, difference
+from ..labels import Attributes, comes_along, difference
 from ..labels.numbers import NUMBER
 from .reading.reader import apply_text, named_attributes, normalise, satisfies
 from .reading.synonyms import DIRECTIONS, PLACES, SHAPES
-from .rules import MOST_CLAUSES, changes, comes_along
+from .rules import MOST_CLAUSES, changes
 from .words import ENTRIES, FINISHES, LEGS, MODIFIERS, count_words
 
 LENGTHS = {"short": (2, 19), "dense": (30, 120)}

@@ -1,8 +1,8 @@
 """The rule writer's dense style: what changes and also what stays, in order of time."""
 
-from ..labels import Attributes
+from ..labels import Attributes, comes_along
 from . import words
-from .rules import changed_modifiers, changes, comes_along, said_modifiers
+from .rules import changed_modifiers, changes, said_modifiers
 
 _PHASES = {
     "At the start": ("armstand", "entry", "entry_turn"),

@@ -15,18 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from . import request
 from .container import SEEK_GAP_S, SEEK_MARGIN_S, open_video
 from .inspection import TIMEOUT_S, ClipInfo, Inspection, inspect, miscount
-from .request import (
-    TIME_TOLERANCE_S,
-    VideoError,
-    check_choice,
-    check_indices,
-    check_window,
-    clip_error,
-    clip_name,
-    sample_indices,
-)
+from .request import TIME_TOLERANCE_S, VideoError, clip_error, clip_name
 from .stills import is_picture, read_picture
 
 DECODERS = ("auto", "decord", "av")
@@ -51,8 +43,8 @@ def read_clip(
     file or a request that will not do raises VideoError, also a file that takes longer than `timeout_s`; a
     clip is never returned with frames missing or repeated. A picture is a clip of one frame.
     """
-    check_choice("decoder", decoder, DECODERS)
-    start_s, end_s = check_window(start_s, end_s)
+    request.check_choice("decoder", decoder, DECODERS)
+    start_s, end_s = request.check_window(start_s, end_s)
     if decoder != "av":
         _decord()  # its first import takes seconds that are not the file's
     deadline = time.monotonic() + timeout_s
@@ -63,9 +55,9 @@ def read_clip(
     pts = _packet_pts(path, start_s, end_s, deadline) if seen.pts is None else seen.pts
     window = _window(path, (pts - seen.start_pts) * float(seen.time_base), start_s, end_s, info)
     if isinstance(indices, str):
-        chosen = sample_indices(len(window), frames, indices)
+        chosen = request.sample_indices(len(window), frames, indices)
     else:
-        chosen = check_indices(path, indices, len(window))
+        chosen = request.check_indices(path, indices, len(window))
     if len(chosen) * info.width * info.height * 3 > MAX_CLIP_BYTES:
         asked = f"{len(chosen)} frames of {info.width}x{info.height} exceed {MAX_CLIP_BYTES >> 30} GiB"
         raise VideoError(f"{clip_name(path)}: {asked}; ask for fewer frames")
@@ -74,7 +66,7 @@ def read_clip(
     wanted, order = np.unique(window[chosen], return_inverse=True)
     if seen.pts is None:
         unchecked = f"decoder for {clip_name(path)}, too long to be checked for decord,"
-        check_choice(unchecked, decoder, ("auto", "av"))
+        request.check_choice(unchecked, decoder, ("auto", "av"))
         clip = _read_long(path, pts[wanted], deadline)
     else:
         clip = _read_checked(path, wanted, seen, deadline, decoder)
@@ -143,13 +135,7 @@ def _read_by_decord(path, wanted, info: ClipInfo, deadline) -> list[np.ndarray]:
     if decord is None:
         raise VideoError("decord cannot be imported here; use decoder='auto' or 'av'")
     clip, remaining = [], set(wanted.tolist())
-    refusals = (
-        decord.DECORDError,
-        decord.DECORDLimitReachedError,
-        RuntimeError,
-        AssertionError,
-        StopIteration,
-    )
+    refusals = (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError)
     try:
         # fault_tol: by default decord gives a neighbour, in silence, for a frame that it cannot decode.
         reader = decord.VideoReader(f"file:{os.fspath(path)}", num_threads=1, fault_tol=1e-9)
@@ -163,7 +149,7 @@ def _read_by_decord(path, wanted, info: ClipInfo, deadline) -> list[np.ndarray]:
                 raise RuntimeError(f"it gives frames of shape {frame.shape}")  # it takes padding for channels
             if index in remaining:
                 clip.append(frame.asnumpy())
-    except refusals as error:
+    except (*refusals, AssertionError, StopIteration) as error:
         raise clip_error(path, f"is beyond decord ({error!r:.80}); use decoder='auto'") from None
     return clip
 

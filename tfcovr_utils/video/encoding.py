@@ -13,18 +13,11 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from ..machine.files import replacing
+from . import request
 from .container import Video, open_video
 from .decoding import read_clip
 from .inspection import probe
-from .request import (
-    TIME_TOLERANCE_S,
-    VideoError,
-    check_frames,
-    check_rate,
-    check_window,
-    clip_error,
-    sample_indices,
-)
+from .request import TIME_TOLERANCE_S, VideoError, clip_error, sample_indices
 
 KEYFRAME_INTERVAL = 12  # short, so that a frame in the middle of a clip is cheap to reach
 GIF_SIDE, GIF_MS = 192, 125  # pixels, and how long a frame is shown
@@ -37,8 +30,8 @@ def write_clip(path: str | Path, frames: np.ndarray, fps: float, *, crf: int = 1
     An odd height or width gains one repeated row or column, because yuv420p halves both. The file appears
     under its name only when it is complete.
     """
-    with _encoder(path, check_rate(fps), crf) as encode:
-        for frame in check_frames(frames):
+    with _encoder(path, request.check_rate(fps), crf) as encode:
+        for frame in request.check_frames(frames):
             encode(frame)
     return Path(path)
 
@@ -51,12 +44,12 @@ def cut_clip(
     Seeks, then streams: memory does not grow with the source. A source of variable rate becomes constant at
     its average rate, each frame going to the nearest slot, so the duration is right to one frame.
     """
-    start_s, end_s = check_window(start_s, end_s)
+    start_s, end_s = request.check_window(start_s, end_s)
     if not math.isfinite(end_s):
         raise VideoError("cut_clip needs an end_s; pass probe(path).duration_s for the end of the video")
     n_frames = 0
     with open_video(source_path) as video:
-        rate = check_rate(video.rate)
+        rate = request.check_rate(video.rate)
         with _encoder(out_path, rate, crf) as encode:
             for frame in _slots(video, start_s, end_s, rate):
                 encode(video.upright(frame))

@@ -8,25 +8,13 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
-from ...labels import FAMILY_OF, Attributes, difference
-from ..rules import comes_along
+from ...labels import FAMILY_OF, Attributes, comes_along, difference
 from ..words import ENTRIES, FINISHES, LEGS, MODIFIERS
+from . import synonyms
 from .counting import SALTO, TURN, count_after, to_digits
-from .synonyms import (
-    ASIDES,
-    BASE_NAMES,
-    BASES,
-    DIRECTIONS,
-    MODIFIER_RULES,
-    OFF,
-    OPPOSITE,
-    PLACES,
-    RULES,
-    SHAPES,
-)
 
 _N = r"\d+(?:\.\d+)?"
-_BASE = rf"({'|'.join(map(re.escape, sorted(BASE_NAMES, key=len, reverse=True)))})s?\b"
+_BASE = rf"({'|'.join(map(re.escape, sorted(synonyms.BASE_NAMES, key=len, reverse=True)))})s?\b"
 _COUNT_WORDS = {"no": 0.0, "single": 1.0, "double": 2.0, "triple": 3.0}
 _UPRIGHT = r"(?:standing|regular|normal)(?: standing)? start"
 
@@ -91,13 +79,13 @@ _MODIFIER_PHRASES = [
     if modifier != "or less"
 ]
 _NAMES = [
-    *(("apparatus", value, rf"\b{pattern}\b") for value, pattern in PLACES.items()),
-    *(("direction", value, rf"\b(?:{pattern})\b") for value, pattern in DIRECTIONS.items()),
+    *(("apparatus", value, rf"\b{pattern}\b") for value, pattern in synonyms.PLACES.items()),
+    *(("direction", value, rf"\b(?:{pattern})\b") for value, pattern in synonyms.DIRECTIONS.items()),
 ]
 # A whole skill: adjectives, then the base; a salto is named with its count.
 _SKILL = (
     r"((?:\w+ )*?)(?:(single|double|triple) salto|"
-    rf"({'|'.join(re.escape(_plain(base)) for base in BASES)}))\b"
+    rf"({'|'.join(re.escape(_plain(base)) for base in synonyms.BASES)}))\b"
 )
 
 
@@ -105,7 +93,7 @@ _SKILL = (
 def _read(source: Attributes, text: str) -> "_Reading":
     reading = _Reading(source, normalise(text))
     reading.take_whole_skill()
-    for pattern in ASIDES:
+    for pattern in synonyms.ASIDES:
         while reading.take(pattern):
             continue
     reading.take_base(r"\b(?:show|into|as) an? ")
@@ -113,8 +101,8 @@ def _read(source: Attributes, text: str) -> "_Reading":
     reading.take_modifiers(_MODIFIER_PHRASES)
     reading.take_base(r"\b")
     reading.take_armstand()
-    reading.take_rows(RULES)
-    reading.take_modifiers(MODIFIER_RULES)
+    reading.take_rows(synonyms.RULES)
+    reading.take_modifiers(synonyms.MODIFIER_RULES)
     reading.take_rows(_NAMES)
     reading.take_shape()
     reading.take_counts()
@@ -152,13 +140,13 @@ class _Reading:
         if not self.take(r"^instead show an?\b|^instead show 1\b"):
             return
         apparatus = self.source.apparatus
-        if place := self.take(rf"\bon ({'|'.join(PLACES.values())})$"):
-            apparatus = next((k for k, p in PLACES.items() if re.fullmatch(p, place[1])), apparatus)
+        if place := self.take(rf"\bon ({'|'.join(synonyms.PLACES.values())})$"):
+            apparatus = next((k for k, p in synonyms.PLACES.items() if re.fullmatch(p, place[1])), apparatus)
         self.source = self.result = Attributes(apparatus, "", "")
         skill = re.match(_SKILL, self.text)
         if not skill:
             return
-        base = next((b for b in BASES if _plain(b) == skill[3]), "salto")
+        base = next((b for b in synonyms.BASES if _plain(b) == skill[3]), "salto")
         self.text = f"{skill[1]} {self.text[skill.end() :]}".strip()
         self.put("base", base)
         if skill[2]:
@@ -170,17 +158,17 @@ class _Reading:
 
     def take_base(self, before: str) -> None:
         if base := self.take(before + _BASE):
-            self.put("base", BASE_NAMES[base[1]])
+            self.put("base", synonyms.BASE_NAMES[base[1]])
 
     def take_rows(self, rows: list[tuple]) -> None:
         for attribute, value, pattern in rows:
             if self.take(pattern):
                 before = self.source.direction
-                self.put(attribute, OPPOSITE.get(before, before) if value == "opposite" else value)
+                self.put(attribute, synonyms.OPPOSITE.get(before, before) if value == "opposite" else value)
 
     def take_modifiers(self, rows: list[tuple[str, str]]) -> None:
         for modifier, pattern in rows:
-            if self.take(rf"\b{OFF} {pattern}"):
+            if self.take(rf"\b{synonyms.OFF} {pattern}"):
                 self._modify(modifier, False)
             elif self.take(pattern):
                 self._modify(modifier, True)
@@ -188,13 +176,13 @@ class _Reading:
     def take_armstand(self) -> None:
         if self.source.apparatus != "DV":
             return
-        if self.take(rf"\b{OFF} (?:arm ?stand|handstand)\b|{_UPRIGHT}"):
+        if self.take(rf"\b{synonyms.OFF} (?:arm ?stand|handstand)\b|{_UPRIGHT}"):
             self.put("armstand", False)
         elif self.take(r"\b(?:arm ?stand|handstand)\b"):
             self.put("armstand", True)
 
     def take_shape(self) -> None:
-        for shape, pattern in SHAPES.items():
+        for shape, pattern in synonyms.SHAPES.items():
             if not self.take(rf"\b(?:{pattern})\b"):
                 continue
             counter = f"counter {'straddle' if shape == 'straddled' else shape}"
