@@ -76,18 +76,12 @@ def calibrate_threshold(similarity: np.ndarray, verified: np.ndarray, recall: fl
 
 def proposal_quality(proposed: pd.DataFrame) -> pd.DataFrame:
     """How good the proposals of `propose_pairs` are, by dataset: cut, pairs, precision and recall."""
-    rows = {
-        name: {
-            "pairs": len(part),
-            "cut": part["threshold"].iloc[0],
-            "proposed": part["proposed"].sum(),
-            "verified": part["verified"].sum(),
-            "precision": part["verified"][part["proposed"]].mean(),
-            "recall": part["proposed"][part["verified"]].mean(),
-        }
-        for name, part in proposed.groupby("dataset")
-    }
-    return pd.DataFrame(rows).T
+    right = (proposed["proposed"] & proposed["verified"]).groupby(proposed["dataset"]).sum()
+    counted = {name: (name, "sum") for name in ("proposed", "verified")}
+    by_dataset = proposed.groupby("dataset")
+    table = by_dataset.agg(pairs=("dataset", "size"), cut=("threshold", "first"), **counted)
+    table = table.assign(precision=right / table["proposed"], recall=right / table["verified"])
+    return table.astype(float).rename_axis(None)
 
 
 def pair_labels(

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..machine.files import load_table
 from ..profiles import RENDERED, ROOT
 from . import covr, finediving, finegym, folder, images
 from .published_files import find_file
 from .release import released
-from .schema import check_table
+from .schema import read_table_named
 from .source import LABEL_COLUMNS, Source, combine
 
 LABELS_306 = ROOT / "data" / "labels_306.csv"
@@ -27,20 +26,15 @@ def load_tfcovr(folder: Path) -> Source:
     """Read FineGym and FineDiving together, with the 306 labels that TF-CoVR keeps."""
     source = combine(finegym.load(folder), finediving.load(folder))
     kept = set(pd.read_csv(LABELS_306, dtype=str)["label_id"])
-    tables = [
-        table[table["label_id"].isin(kept)].reset_index(drop=True) for table in (source.clips, source.labels)
-    ]
-    return Source(*tables, source.notes)
+    tables = [table[table["label_id"].isin(kept)] for table in (source.clips, source.labels)]
+    return Source(*(table.reset_index(drop=True) for table in tables), source.notes)
 
 
 def load_mini(folder: Path) -> Source:
     """Read a rendered benchmark's own tables; they say which split a clip belongs to."""
-    origin = "`tfcovr render --profile mini`"
-    clips, labels = (
-        check_table(load_table(path), name, path)
-        for name in ("clips", "labels")
-        for path in [find_file(folder, [f"{name}.parquet"], origin)]
-    )
+    for name in ("clips", "labels"):
+        find_file(folder, [f"{name}.parquet"], "`tfcovr render --profile mini`")
+    clips, labels = (read_table_named(folder, name) for name in ("clips", "labels"))
     return Source(clips, labels.reindex(columns=LABEL_COLUMNS, fill_value=""))
 
 

@@ -86,25 +86,19 @@ def read_egocvr(folder: Path) -> dict:
     for gallery in ("global", "local"):
         too_small = with_query = 0
         for row, (entry, query) in enumerate(zip(rows, found.queries)):
-            searched = _names(path, row, parse_list(entry[f"{gallery}_idx"], int, path, row), names)
+            places = parse_list(entry[f"{gallery}_idx"], int, path, row)
+            if outside := [place for place in places if not 0 <= place < len(names)]:
+                raise ValueError(
+                    f"{path}, row {row + 1}: gallery index {outside[0]} is none of the {len(names)} clips of "
+                    "egocvr_data.csv; take both files from one version."
+                )
+            searched = [names[place] for place in places]
             query[f"{gallery}_group"] = found.add_group(gallery, "test", searched)
             with_query += query["query_clip"] in searched
             if len(set(searched)) < SMALLEST_GALLERY:
                 too_small += 1
                 continue
             found.targets += [(query["query_id"], gallery, clip_id) for clip_id in answers[row]]
-        notes |= {
-            f"{gallery}_galleries_too_small": too_small,
-            f"{gallery}_galleries_with_the_query": with_query,
-        }
+        notes[f"{gallery}_galleries_too_small"] = too_small
+        notes[f"{gallery}_galleries_with_the_query"] = with_query
     return found.tables(notes)
-
-
-def _names(path: Path, row: int, places: list[int], names: list[str]) -> list[str]:
-    outside = [place for place in places if not 0 <= place < len(names)]
-    if outside:
-        raise ValueError(
-            f"{path}, row {row + 1}: gallery index {outside[0]} is none of the {len(names)} clips of "
-            "egocvr_data.csv; take both files from one version."
-        )
-    return [names[place] for place in places]

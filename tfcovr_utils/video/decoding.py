@@ -135,7 +135,7 @@ def _read_by_decord(path, wanted, info: ClipInfo, deadline) -> list[np.ndarray]:
     if decord is None:
         raise VideoError("decord cannot be imported here; use decoder='auto' or 'av'")
     clip, remaining = [], set(wanted.tolist())
-    refusals = (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError)
+    of_decord = (decord.DECORDError, decord.DECORDLimitReachedError)
     try:
         # fault_tol: by default decord gives a neighbour, in silence, for a frame that it cannot decode.
         reader = decord.VideoReader(f"file:{os.fspath(path)}", num_threads=1, fault_tol=1e-9)
@@ -149,7 +149,7 @@ def _read_by_decord(path, wanted, info: ClipInfo, deadline) -> list[np.ndarray]:
                 raise RuntimeError(f"it gives frames of shape {frame.shape}")  # it takes padding for channels
             if index in remaining:
                 clip.append(frame.asnumpy())
-    except (*refusals, AssertionError, StopIteration) as error:
+    except (*of_decord, RuntimeError, AssertionError, StopIteration) as error:
         raise clip_error(path, f"is beyond decord ({error!r:.80}); use decoder='auto'") from None
     return clip
 
