@@ -4,9 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .release.csv_files import HUB_DATASET
-
-SKELETONS = "Lozumi/FineGym-skeleton"
+from ..labels.word_tables import read_rows
 
 
 @dataclass(frozen=True)
@@ -19,15 +17,7 @@ class Part:
     terms: str
 
 
-_UNSAID = "of a size that its card does not state"
-_FRAMES = "the frames remain the broadcasters'"
-PARTS = {
-    "release": Part(HUB_DATASET, "*", _UNSAID, "TF-CoVR's CSVs and embeddings, under the authors' terms"),
-    "poses": Part(SKELETONS, "*.pkl", _UNSAID, "keypoints of FineGym's clips, declared CC-BY-4.0"),
-    "clips": Part(
-        SKELETONS, "FineGym-RGB-subactions/*", "8.39 GB", f"39,092 clips, declared CC-BY-4.0; {_FRAMES}"
-    ),
-}
+PARTS = {name: Part(*values) for name, *values in read_rows(Path(__file__).with_suffix(".csv"))}
 
 
 def describe(name: str, folder: Path) -> str:

@@ -7,31 +7,17 @@ import numpy as np
 import pandas as pd
 
 from ..labels.pairing import ENDS
+from ..labels.word_tables import read_rows
 from ..machine.files import load_table
-from .source import CLIP_COLUMNS, DESCRIPTION_COLUMNS
 
 TEXT, NUMBER, LIST = "texts", "numbers", "lists of texts"
-_ENDS = dict.fromkeys(ENDS, TEXT)
-# Table -> its columns and their kinds; a table may have more columns.
-COLUMNS: dict[str, dict[str, str]] = {
-    "clips": dict.fromkeys(CLIP_COLUMNS, TEXT) | {"start_s": NUMBER, "end_s": NUMBER},
-    "labels": dict.fromkeys(["label_id", "text", "dataset", "event", "attributes"], TEXT),
-    "pairs": _ENDS | {"kind": TEXT, "tier": NUMBER, "changed": TEXT, "similarity": NUMBER},
-    "modifications": _ENDS | dict.fromkeys(["modification_id", "style", "text"], TEXT),
-    "triplets": _ENDS | dict.fromkeys(["query_clip", "target_clip", "modification_id"], TEXT),
-    "queries": dict.fromkeys(["query_id", "split", "query_clip", "modification_id"], TEXT)
-    | {"target_labels": LIST},
-    "gallery": dict.fromkeys(["gallery", "split", "clip_id"], TEXT),
-    "targets": dict.fromkeys(["query_id", "gallery", "clip_id"], TEXT),
-    "descriptions": dict.fromkeys(DESCRIPTION_COLUMNS, TEXT),
-}
-KEYS = {
-    "clips": ["clip_id"],
-    "labels": ["label_id"],
-    "pairs": ENDS,
-    "modifications": ["modification_id"],
-    "queries": ["query_id"],
-}
+# Table -> its columns and their kinds, and the columns that are its key; a table may have more columns.
+COLUMNS: dict[str, dict[str, str]] = {}
+KEYS: dict[str, list[str]] = {}
+for _table, _column, _kind, _is_key in read_rows(Path(__file__).with_suffix(".csv")):
+    COLUMNS.setdefault(_table, {})[_column] = _kind
+    if _is_key:
+        KEYS.setdefault(_table, []).append(_column)
 _NUMBERS_MISSING = ("start_s", "end_s", "similarity")  # NaN where nobody knows
 ADVICE = "correct that, or build the benchmark again with `tfcovr build`."
 

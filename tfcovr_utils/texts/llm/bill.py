@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ...labels.word_tables import read_rows
 from ...profiles import data_dir
 from .cache import Answers
 from .dialogue import Job, Progress, follow
@@ -18,11 +19,7 @@ PRICED_ON = "2026-03"  # list prices; the provider's bill decides
 BATCH_DISCOUNT = 0.5
 # US dollars for a million tokens: of the prompt, of the part of it that the provider reuses, of the answer.
 PRICES = {
-    "gpt-4o": (2.50, 1.25, 10.00),
-    "gpt-4o-mini": (0.15, 0.075, 0.60),
-    "gpt-4.1": (2.00, 0.50, 8.00),
-    "gpt-4.1-mini": (0.40, 0.10, 1.60),
-    "gpt-4.1-nano": (0.10, 0.025, 0.40),
+    model: tuple(map(float, prices)) for model, *prices in read_rows(Path(__file__).with_name("prices.csv"))
 }
 
 
