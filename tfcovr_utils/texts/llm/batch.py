@@ -24,11 +24,11 @@ class Batches:
 
     def open(self) -> list[str]:
         """List the batches that were submitted, or about to be, and not collected."""
-        return [key for key in self.cache.keys(self._prefix) if self.cache.get(key)["state"] != "collected"]
+        return [key for key in self._keys() if self.cache[key]["state"] != "collected"]
 
     def submit(self, client, requests: dict[str, dict]) -> list[str]:
         """Have requests (key -> body) answered in one batch; return the keys that got no answer."""
-        tag = digest_json([sorted(requests), len(self.cache.keys(self._prefix))])[:32]
+        tag = digest_json([sorted(requests), len(self._keys())])[:32]
         self.cache.add(self._prefix + tag, {"state": "intended", "batch": ""})
         lines = [
             json.dumps({"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body})
@@ -45,11 +45,14 @@ class Batches:
     def collect_open(self, client) -> None:
         """Wait for the batches that earlier runs left open, and keep their answers."""
         for key in self.open():
-            batch_id = self.cache.get(key)["batch"] or _find(client, key.removeprefix(self._prefix))
+            batch_id = self.cache[key]["batch"] or _find(client, key.removeprefix(self._prefix))
             if batch_id:
                 self._collect(client, key, batch_id)
             else:  # the run was killed before it created the batch
                 self.cache.add(key, {"state": "collected", "batch": ""})
+
+    def _keys(self) -> list[str]:
+        return [key for key in self.cache if key.startswith(self._prefix)]
 
     def _collect(self, client, key: str, batch_id: str) -> set[str]:
         while (batch := client.batches.retrieve(batch_id)).status not in _ENDED:

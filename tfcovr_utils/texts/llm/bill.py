@@ -87,7 +87,7 @@ class Bill:
 
     def keep(self, key: str, completion: dict, batch: str = "") -> None:
         """Keep the answer to a request: a chat completion as the provider sent it."""
-        if self.cache.get(key) is not None:
+        if key in self.cache:
             return
         choice = completion["choices"][0]
         usage = completion.get("usage") or {}

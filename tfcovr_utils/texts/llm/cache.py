@@ -14,15 +14,16 @@ from filelock import FileLock, Timeout
 from ...machine.files import explain_write_errors
 
 
-class Answers:
-    """The lines of a JSONL file by their key; the last line of a key counts, and a torn last line is dropped.
+class Answers(dict):
+    """The lines of a JSONL file by their key, oldest first.
 
+    The last line of a key counts, and a torn last line is dropped.
     Use it as a context manager: one run at a time holds the file.
     """
 
     def __init__(self, path: Path):
+        super().__init__()
         self.path = Path(path)
-        self._lines: dict[str, dict] = {}
         self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), fallback_to_soft=False)
 
     def __enter__(self) -> "Answers":
@@ -44,19 +45,11 @@ class Answers:
     def __exit__(self, *error: object) -> None:
         self._lock.release()
 
-    def get(self, key: str) -> dict | None:
-        """Return the line of a key, or None."""
-        return self._lines.get(key)
-
-    def keys(self, prefix: str) -> list[str]:
-        """List the keys that begin with `prefix`, oldest first."""
-        return [key for key in self._lines if key.startswith(prefix)]
-
     def add(self, key: str, line: dict) -> None:
         """Append one line and wait until it is on disk."""
         line = {"key": key, **line}
         self._append(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n")
-        self._lines[key] = line
+        self[key] = line
 
     def _append(self, content: bytes) -> None:
         with explain_write_errors(self.path), open(self.path, "ab", buffering=0) as file:
@@ -87,7 +80,7 @@ class Answers:
     def _parse(self, line: bytes) -> bool:
         try:
             found = json.loads(line)
-            self._lines[found["key"]] = found
+            self[found["key"]] = found
         except (ValueError, KeyError, TypeError):
             return False
         return True
