@@ -81,16 +81,12 @@ def _check_form(text: str, label_texts: tuple[str, ...], style: str) -> Iterator
     if not least <= n_words <= most:
         yield Complaint("length", f"It has {n_words} words; write {least} to {most}.")
     lower = text.lower()
-    found = {
-        check: match[0] for check, (pattern, _) in _FORBIDDEN.items() if (match := re.search(pattern, lower))
-    }
-    for label in label_texts:
-        core = " ".join(re.sub(r"^\(\w+\)", "", label.lower()).split())
-        if len(core.split()) >= VERBATIM and core in " ".join(lower.split()):
-            found["copied"] = core
-    for check, (_, message) in _FORBIDDEN.items():
-        if check in found:
-            yield Complaint(check, message.format(found[check]))
+    cores = [" ".join(re.sub(r"^\(\w+\)", "", label.lower()).split()) for label in label_texts]
+    copied = [core for core in cores if len(core.split()) >= VERBATIM and core in " ".join(lower.split())]
+    for check, (pattern, message) in _FORBIDDEN.items():
+        found = re.findall(pattern, lower)[:1] + (copied if check == "copied" else [])
+        if found:
+            yield Complaint(check, message.format(found[-1]))
 
 
 def _check_numbers(read: str, source: Attributes, target: Attributes, style: str) -> Iterator[Complaint]:

@@ -68,10 +68,8 @@ class Answers(dict):
         *lines, tail = self.path.read_bytes().split(b"\n") if self.path.exists() else [b""]
         for number, line in enumerate(lines, start=1):
             if not self._parse(line):
-                raise ValueError(
-                    f"{self.path}, line {number} is not an answer in JSON; remove that line, and the "
-                    "rest is kept."
-                )
+                advice = "remove that line, and the rest is kept"
+                raise ValueError(f"{self.path}, line {number} is not an answer in JSON; {advice}.")
         if self._parse(tail):
             self._append(b"\n")  # only the end of the line is missing
         elif tail:  # the run was killed while it wrote this line

@@ -100,7 +100,8 @@ def _read(source: Attributes, text: str) -> "_Reading":
     reading.take_rows(_PHRASES)
     reading.take_modifiers(_MODIFIER_PHRASES)
     reading.take_base(r"\b")
-    reading.take_armstand()
+    if source.apparatus == "DV":
+        reading.take_armstand()
     reading.take_rows(synonyms.RULES)
     reading.take_modifiers(synonyms.MODIFIER_RULES)
     reading.take_rows(_NAMES)
@@ -174,8 +175,6 @@ class _Reading:
                 self._modify(modifier, True)
 
     def take_armstand(self) -> None:
-        if self.source.apparatus != "DV":
-            return
         if self.take(rf"\b{synonyms.OFF} (?:arm ?stand|handstand)\b|{_UPRIGHT}"):
             self.put("armstand", False)
         elif self.take(r"\b(?:arm ?stand|handstand)\b"):
