@@ -19,7 +19,7 @@ from tfcovr_utils.sources.source import label_row
 from tfcovr_utils.texts import Asking, check_table, dry_run, make_jobs, write_by_model, write_by_rule
 from tfcovr_utils.texts.llm.bill import PRICES, cost
 from tfcovr_utils.texts.llm.cache import Answers
-from tfcovr_utils.texts.llm.prompt import prompt_sha, request_body
+from tfcovr_utils.texts.llm.dialogue import prompt_sha, request_body
 
 TWISTS = [f"(FX) salto backward stretched with {n} twist" for n in (0.5, 1, 1.5, 2)]
 PLAIN = "(FX) salto backward stretched"
@@ -226,7 +226,7 @@ def test_whatever_matters_is_in_the_key_of_an_answer(change, jobs, tmp_path, mon
             asking = _asking(other, tmp_path)
         else:
             monkeypatch.setitem(
-                sys.modules["tfcovr_utils.texts.llm.prompt"].INSTRUCTIONS, "short", "Be brief."
+                sys.modules["tfcovr_utils.texts.llm.dialogue"].INSTRUCTIONS, "short", "Be brief."
             )
         _write(jobs[:1], asking)
         assert len(server.requests) + len(other.requests) == 2

@@ -27,7 +27,7 @@ from tfcovr_utils.texts import (
 )
 from tfcovr_utils.texts.checks import check_table, check_text
 from tfcovr_utils.texts.dense import write_dense
-from tfcovr_utils.texts.llm.prompt import EXAMPLES
+from tfcovr_utils.texts.llm.dialogue import EXAMPLES
 from tfcovr_utils.texts.reading.counting import to_digits
 from tfcovr_utils.texts.words import count_words
 

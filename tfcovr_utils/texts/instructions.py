@@ -12,8 +12,7 @@ from ..machine.files import load_table, replacing, write_table
 from ..sources.schema import TEXT, check_kinds
 from ..sources.source import DESCRIPTION_COLUMNS, MODIFICATION_COLUMNS
 from .dense import write_dense
-from .llm.dialogue import Job, Progress
-from .llm.prompt import prompt_sha
+from .llm.dialogue import Job, Progress, prompt_sha
 from .rules import describe, write_rules
 
 _WRITE = {"short": write_rules, "dense": write_dense}
