@@ -72,11 +72,11 @@ _PHRASES = [
     *_rows("legs", LEGS, ""),
     *_rows("finish", FINISHES, "(?:finish|finishing|land|landing|end|ending) "),
     *_rows("entry", ENTRIES, "(?:start(?:ing)? )?(?:from|with|and) "),
-]
-_MODIFIER_PHRASES = [
-    (modifier, rf"(?:an? |1 )?{re.escape(normalise(said))}\b")
-    for modifier, said in MODIFIERS.items()
-    if modifier != "or less"
+    *(
+        ("modifiers", modifier, rf"(?:an? |1 )?{re.escape(normalise(said))}\b")
+        for modifier, said in MODIFIERS.items()
+        if modifier != "or less"
+    ),
 ]
 _NAMES = [
     *(("apparatus", value, rf"\b{pattern}\b") for value, pattern in synonyms.PLACES.items()),
@@ -98,12 +98,10 @@ def _read(source: Attributes, text: str) -> "_Reading":
             continue
     reading.take_base(r"\b(?:show|into|as) an? ")
     reading.take_rows(_PHRASES)
-    reading.take_modifiers(_MODIFIER_PHRASES)
     reading.take_base(r"\b")
     if source.apparatus == "DV":
         reading.take_armstand()
     reading.take_rows(synonyms.RULES)
-    reading.take_modifiers(synonyms.MODIFIER_RULES)
     reading.take_rows(_NAMES)
     reading.take_shape()
     reading.take_counts()
@@ -162,17 +160,16 @@ class _Reading:
             self.put("base", synonyms.BASE_NAMES[base[1]])
 
     def take_rows(self, rows: list[tuple]) -> None:
+        before = self.source.direction
         for attribute, value, pattern in rows:
-            if self.take(pattern):
-                before = self.source.direction
+            if attribute == "modifiers" and self.take(rf"\b{synonyms.OFF} {pattern}"):
+                self._modify(value, False)
+            elif not self.take(pattern):
+                continue
+            elif attribute == "modifiers":
+                self._modify(value, True)
+            else:
                 self.put(attribute, synonyms.OPPOSITE.get(before, before) if value == "opposite" else value)
-
-    def take_modifiers(self, rows: list[tuple[str, str]]) -> None:
-        for modifier, pattern in rows:
-            if self.take(rf"\b{synonyms.OFF} {pattern}"):
-                self._modify(modifier, False)
-            elif self.take(pattern):
-                self._modify(modifier, True)
 
     def take_armstand(self) -> None:
         if self.take(rf"\b{synonyms.OFF} (?:arm ?stand|handstand)\b|{_UPRIGHT}"):

@@ -35,5 +35,4 @@ PLACES, DIRECTIONS, SHAPES = (
     {value: pattern for attribute, value, pattern in _ROWS["name"] if attribute == name}
     for name in ("apparatus", "direction", "shape")
 )
-RULES = [row for row in _ROWS["rule"] if row[0] != "modifiers"]
-MODIFIER_RULES = [row[1:] for row in _ROWS["rule"] if row[0] == "modifiers"]
+RULES = _ROWS["rule"]
