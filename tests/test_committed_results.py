@@ -1,13 +1,14 @@
 """The committed numbers of `mini`: recomputed from their per-query files, and one method evaluated again."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
 
 from tfcovr_utils import rendering
 from tfcovr_utils.benchmark.benchmark import Benchmark
-from tfcovr_utils.evaluation.results import HEADLINES, format_results, results_table
+from tfcovr_utils.evaluation.results import HEADLINES, compare, format_results, results_table
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Setting
 from tfcovr_utils.profiles import ROOT, get_profile
@@ -34,6 +35,19 @@ def test_a_changed_query_is_noticed():
     queries.loc[queries["method"] == "clip-mlp-15", "ap@50"] += 1e-3
     again = format_results(results_table(queries)).astype(str).reset_index(drop=True)
     assert not again.equals(committed("results_mini"))
+
+
+SAID = re.compile(r"`([\w-]+)` - `([\w-]+)`: ([+-][\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]")
+
+
+def test_every_difference_in_docs_is_computed():
+    queries = pd.read_parquet(FIGURES / "results_mini_queries.parquet").query("protocol == 'full'")
+    rows = dict(list(queries.groupby("method")))
+    said = SAID.findall((ROOT / "docs" / "results.md").read_text("utf-8"))
+    assert len(said) >= 10
+    for row, against, *numbers in said:
+        gap = compare(rows[row], rows[against])
+        assert [f"{gap.mean:+.2f}", f"{gap.low:.2f}", f"{gap.high:.2f}"] == numbers, (row, against)
 
 
 @pytest.mark.slow
