@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from golden import golden, weights
 from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPVisionConfig, CLIPVisionModel
@@ -20,7 +21,6 @@ from tfcovr_utils.encoders.base import ENCODERS, Encoder
 from tfcovr_utils.encoders.key_maps import AIM, rename
 from tfcovr_utils.encoders.positions import interpolate_time
 
-FIXTURES = Path(__file__).parent / "fixtures"
 TOLERANCE = 1e-5  # absolute, of features and logits; the fixtures' own suggestion
 GRADIENT_TOLERANCE = 1e-4  # of a tensor's largest gradient
 TINY = {
@@ -34,17 +34,10 @@ TINY = {
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.25]
 
 
-def read_fixture(name):
-    tensors = load_file(FIXTURES / f"{name}.safetensors")
-    weights = {
-        key.removeprefix("weights."): value for key, value in tensors.items() if key.startswith("weights.")
-    }
-    return tensors, weights, json.loads((FIXTURES / f"{name}.json").read_text())["config"]
-
-
-def load_fixture(name, folder, wrap=lambda weights: {"state_dict": weights}):
-    tensors, weights, config = read_fixture(name)
-    torch.save(wrap(weights), folder / "official.pth")
+def load_fixture(name, folder, wrap=lambda state: {"state_dict": state}):
+    tensors, facts = golden(name)
+    config = facts["config"]
+    torch.save(wrap(weights(tensors)), folder / "official.pth")
     return tensors, load_official(
         folder / "official.pth", scale=config["adapter_scale"], heads=config["heads"]
     )
@@ -109,7 +102,7 @@ def test_features_and_logits_equal_the_official(tmp_path, name, layout):
     assert (features - tensors["output.frame_features"]).abs().max() < TOLERANCE
     assert (features.mean(1) - tensors["output.pooled"]).abs().max() < TOLERANCE
     assert (logits - tensors["output.logits"]).abs().max() < TOLERANCE
-    assert model.labels == [str(label) for label in range(tensors["output.logits"].shape[1])]
+    assert model.labels == [str(label) for label in range(golden(name)[1]["config"]["num_classes"])]
 
 
 def test_gradients_equal_the_official(tmp_path):
@@ -133,9 +126,9 @@ def test_gradients_equal_the_official(tmp_path):
 
 @pytest.mark.parametrize("name", ["aim_t1", "aim_t2"])
 def test_freezing_is_the_official_rule(tmp_path, name):
-    _, weights, _ = read_fixture(name)
+    state = weights(golden(name)[0])
     parts = ("temporal_embedding", "ln_post", "cls_head", "Adapter")
-    official = sum(value.numel() for key, value in weights.items() if any(part in key for part in parts))
+    official = sum(value.numel() for key, value in state.items() if any(part in key for part in parts))
     _, model = load_fixture(name, tmp_path)
     assert sum(parameter.numel() for parameter in model.trainable_parameters()) == official
 
@@ -152,21 +145,25 @@ def test_the_papers_model_has_the_papers_size():
 
 
 def test_every_key_is_accounted_for(tmp_path):
-    _, weights, _ = read_fixture("aim_t2")
-    for name in weights:
+    tensors, facts = golden("aim_t2")
+    config = facts["config"]
+    for name in weights(tensors):
         with pytest.raises(ValueError, match="lacks|has in another shape"):
             load_fixture(
-                "aim_t2",
-                tmp_path,
-                lambda weights, name=name: {key: weights[key] for key in weights if key != name},
+                "aim_t2", tmp_path, lambda state, name=name: {key: state[key] for key in state if key != name}
             )
     with pytest.raises(ValueError, match=r"also holds backbone\.proj;"):
-        load_fixture("aim_t2", tmp_path, lambda weights: {**weights, "backbone.proj": torch.zeros(2)})
-    stray = "backbone.transformer.resblocks.7.S_Adapter.D_fc1.bias"
-    with pytest.raises(ValueError, match=r"also holds backbone\.adapters\.7\.S_Adapter\.D_fc1\.bias;"):
-        load_fixture("aim_t2", tmp_path, lambda weights: {**weights, stray: torch.zeros(8)})
+        load_fixture("aim_t2", tmp_path, lambda state: {**state, "backbone.proj": torch.zeros(2)})
+    beyond = config["layers"] + 5
+    stray = f"backbone.transformer.resblocks.{beyond}.S_Adapter.D_fc1.bias"
+    adapter = torch.zeros(round(config["width"] * config["adapter_ratio"]))
+    with pytest.raises(
+        ValueError, match=rf"also holds backbone\.adapters\.{beyond}\.S_Adapter\.D_fc1\.bias;"
+    ):
+        load_fixture("aim_t2", tmp_path, lambda state: {**state, stray: adapter})
+    fewer = torch.zeros(config["num_classes"] - 1)
     with pytest.raises(ValueError, match=r"another shape fc_cls\.bias;"):
-        load_fixture("aim_t2", tmp_path, lambda weights: {**weights, "cls_head.fc_cls.bias": torch.zeros(5)})
+        load_fixture("aim_t2", tmp_path, lambda state: {**state, "cls_head.fc_cls.bias": fewer})
 
 
 def test_adapters_of_another_width_are_read_off_the_weights(tmp_path):
@@ -204,12 +201,13 @@ def test_a_checkpoint_runs_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("name", "official"), [("aim_t1", 0.5), ("aim_t2", 1)])
 def test_the_scale_is_that_of_the_official_configurations_unless_given(tmp_path, name, official):
-    _, weights, _ = read_fixture(name)
-    torch.save(weights, tmp_path / "official.pth")
+    tensors, facts = golden(name)
+    heads = facts["config"]["heads"]
+    torch.save(weights(tensors), tmp_path / "official.pth")
     for options, scale in (({}, official), ({"scale": 0.5}, 0.5), ({"scale": 1.0}, 1), ({"scale": 0.0}, 0)):
-        backbone = load_encoder("aim", str(tmp_path / "official.pth"), heads=2, **options).backbone
+        backbone = load_encoder("aim", str(tmp_path / "official.pth"), heads=heads, **options).backbone
         assert backbone.settings["scale"] == scale and {block.scale for block in backbone.adapters} == {scale}
-    save_pretrained(load_official(tmp_path / "official.pth", heads=2, scale=0.7), tmp_path / "ours")
+    save_pretrained(load_official(tmp_path / "official.pth", heads=heads, scale=0.7), tmp_path / "ours")
     assert load_encoder("aim", str(tmp_path / "ours")).backbone.settings["scale"] == 0.7
 
 
@@ -474,10 +472,12 @@ def test_reads_an_official_file_with_its_options(tmp_path):
     tensors, model = load_fixture("aim_t1", tmp_path)
     pixels = tensors["input.video"].transpose(1, 2)
     expected = model.backbone(pixels)
+    config = golden("aim_t1")[1]["config"]
+    scale, heads = config["adapter_scale"], config["heads"]
     for options, same in (
-        ({"scale": 0.5, "heads": 2}, True),
-        ({"scale": 1.0, "heads": 2}, False),
-        ({"scale": 0.5, "heads": 1}, False),
+        ({"scale": scale, "heads": heads}, True),
+        ({"scale": 2 * scale, "heads": heads}, False),
+        ({"scale": scale, "heads": 1}, False),
     ):
         encoder = load_encoder("aim", str(tmp_path / "official.pth"), **options)
         assert torch.equal(encoder.backbone(pixels), expected) == same

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from golden import golden, weights
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval
@@ -20,21 +21,16 @@ from tfcovr_utils.encoders.blip_files import config_of, correct
 from tfcovr_utils.encoders.key_maps import BLIP, rename
 from tfcovr_utils.encoders.tokens import Tokens
 
-FIXTURE = Path(__file__).parent / "fixtures" / "blip_ca"
-TENSORS = load_file(FIXTURE.with_suffix(".safetensors"))
-JSON = json.loads(FIXTURE.with_suffix(".json").read_text())
-WEIGHTS = {
-    name.removeprefix("weights."): value for name, value in TENSORS.items() if name.startswith("weights.")
-}
+TENSORS, JSON = golden("blip_ca")
+WEIGHTS, CONFIG = weights(TENSORS), JSON["config"]
 COVR = {name: value for name, value in WEIGHTS.items() if not name.startswith("prompt_proj.")}
-HEADS = {"heads": JSON["config"]["num_attention_heads"], "vision_heads": JSON["config"]["vision_heads"]}
-ENC_ID, WIDTH, POSITIONS = (
-    JSON["config"]["enc_id"],
-    JSON["config"]["vision_width"],
-    JSON["config"]["max_position_embeddings"],
-)
+HEADS = {"heads": CONFIG["num_attention_heads"], "vision_heads": CONFIG["vision_heads"]}
+ENC_ID, WIDTH, POSITIONS = CONFIG["enc_id"], CONFIG["vision_width"], CONFIG["max_position_embeddings"]
+TEXT_WIDTH, DIM, SIZE = CONFIG["hidden_size"], CONFIG["embed_dim"], CONFIG["image_size"]
+NUM_TOKENS = 1 + (SIZE // CONFIG["patch_size"]) ** 2
+NUM_TEXTS = len(CONFIG["text_lengths"])
 UNIT, TOKEN = 1e-5, 2e-5  # absolute, of unit vectors and of tokens; the fixture's own suggestion
-FRAMES = torch.zeros(3, 1, 32, 32, 3, dtype=torch.uint8)
+FRAMES = torch.zeros(NUM_TEXTS, 1, SIZE, SIZE, 3, dtype=torch.uint8)
 
 
 def words_of(ids):
@@ -51,7 +47,7 @@ def largest(a, b):
 
 def build_tokenizer(folder, enc=True):
     """Id 7 is the word "w7"; the last two are [DEC] and [ENC], as officially, or unknown, as in the hub's."""
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(4, 58))]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(4, CONFIG["dec_id"]))]
     tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(words)}, mask_token="[UNK]")
     if enc:
         tokenizer.add_special_tokens({"bos_token": "[DEC]"})
@@ -156,11 +152,11 @@ def test_blips_own_file_has_the_official_outputs(load):
     state = {
         **COVR,
         "temp": torch.tensor(0.07),
-        "image_queue": torch.ones(16, 8),
-        "text_queue": torch.ones(16, 8),
+        "image_queue": torch.ones(DIM, 8),
+        "text_queue": torch.ones(DIM, 8),
         "idx_queue": torch.ones(1, 8),
         "ptr_queue": torch.ones(1),
-        "itm_head.weight": torch.ones(2, 24),
+        "itm_head.weight": torch.ones(2, TEXT_WIDTH),
         "itm_head.bias": torch.ones(2),
     }
     for name, value in COVR.items():
@@ -170,7 +166,7 @@ def test_blips_own_file_has_the_official_outputs(load):
         {f"module.{name}": value for name, value in state.items()}, "model_large_retrieval_coco.pth"
     )
     agrees(encoder, grounded=False)
-    assert torch.equal(encoder.model.itm_head.weight, torch.ones(2, 24))
+    assert torch.equal(encoder.model.itm_head.weight, torch.ones(2, TEXT_WIDTH))
 
 
 def test_a_saved_folder_is_the_same_model(bse, folder, tmp_path):
@@ -328,12 +324,16 @@ def test_a_weight_too_much_is_named(load, name, said):
 @pytest.mark.parametrize(
     ("name", "shape", "said"),
     [
-        ("vision_proj.weight", (16, 31), "vision_proj.weight"),
-        ("prompt_proj.weight", (32, 23), "weight"),
-        ("visual_encoder.blocks.1.attn.qkv.bias", (95,), "vision_model.encoder.layers.1.self_attn.qkv.bias"),
+        ("vision_proj.weight", (DIM, WIDTH - 1), "vision_proj.weight"),
+        ("prompt_proj.weight", (WIDTH, TEXT_WIDTH - 1), "weight"),
+        (
+            "visual_encoder.blocks.1.attn.qkv.bias",
+            (3 * WIDTH - 1,),
+            "vision_model.encoder.layers.1.self_attn.qkv.bias",
+        ),
         (
             "text_encoder.encoder.layer.0.crossattention.self.key.weight",
-            (24, 24),
+            (TEXT_WIDTH, TEXT_WIDTH),
             "text_encoder.encoder.layer.0.crossattention.self.key.weight",
         ),
     ],
@@ -385,7 +385,8 @@ def test_what_is_no_blip_is_told_so(load, folder, tmp_path):
 
 def test_heads_are_asked_for_where_the_width_does_not_tell(load):
     with pytest.raises(
-        ValueError, match=r"^heads=0 does not divide a width of 24; pass the heads that this checkpoint"
+        ValueError,
+        match=rf"^heads=0 does not divide a width of {TEXT_WIDTH}; pass the heads that this checkpoint",
     ):
         load(heads=None)
     text = load(heads=1)
@@ -428,7 +429,8 @@ def test_a_published_width_tells_its_heads():
 def test_enc_takes_the_place_of_cls(load, tmp_path, known):
     encoder = load(tokenizer=build_tokenizer(tmp_path, enc=known))
     with_enc, without = (encoder.tokenise(MODIFICATIONS, enc=enc) for enc in (True, False))
-    assert with_enc.input_ids[:, 0].tolist() == [ENC_ID] * 3 and without.input_ids[:, 0].tolist() == [2] * 3
+    assert with_enc.input_ids[:, 0].tolist() == [ENC_ID] * NUM_TEXTS
+    assert without.input_ids[:, 0].tolist() == [CONFIG["cls_id"]] * NUM_TEXTS
     assert torch.equal(with_enc.input_ids[:, 1:], without.input_ids[:, 1:])
     assert torch.equal(with_enc.attention_mask, without.attention_mask)
 
@@ -441,7 +443,7 @@ def test_texts_are_written_as_the_official_loaders_do(load, bse):
 
 
 def test_dense_texts_stay_whole_where_there_are_positions(load):
-    state = {**WEIGHTS, "text_encoder.embeddings.position_embeddings.weight": torch.randn(160, 24)}
+    state = {**WEIGHTS, "text_encoder.embeddings.position_embeddings.weight": torch.randn(160, TEXT_WIDTH)}
     text = " ".join(f"w{4 + i % 50}" for i in range(120))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -468,7 +470,7 @@ def test_texts_that_lose_tokens_are_counted(load):
 def test_frames_are_squared_and_do_not_influence_each_other(bse):
     clips = np.random.default_rng(0).integers(0, 256, (2, 3, 20, 27, 3), dtype=np.uint8)
     tokens, features = bse.encode_tokens(clips), bse.encode_frames(clips)
-    assert tokens.shape == (2, 3, 17, WIDTH) and features.shape == (2, 3, 16)
+    assert tokens.shape == (2, 3, NUM_TOKENS, WIDTH) and features.shape == (2, 3, DIM)
     assert torch.allclose(features.norm(dim=-1), torch.ones(2, 3))
     for i in range(2):
         for t in range(3):
@@ -488,7 +490,7 @@ def test_texts_neither_influence_each_other_nor_see_padding(bse):
     )
     together = bse.tokenise(MODIFICATIONS, enc=True), bse.tokenise(DESCRIPTIONS, enc=True)
     expected, grounding = bse.compose(tokens, together[0], bse.ground(together[1])), bse.ground(together[1])
-    for i in range(3):
+    for i in range(NUM_TEXTS):
         alone = bse.tokenise(DESCRIPTIONS[i : i + 1], enc=True)
         assert largest(bse.ground(alone)[0], grounding[i]) < 1e-5
         query = bse.compose(
@@ -500,17 +502,19 @@ def test_texts_neither_influence_each_other_nor_see_padding(bse):
 
 
 def test_wrong_shapes_say_what_to_pass(bse):
-    tokens, texts = torch.zeros(3, 17, WIDTH), bse.tokenise(MODIFICATIONS, enc=True)
-    for wrong in (tokens[:1], tokens[:, None], tokens[..., :16]):
+    tokens, texts = torch.zeros(NUM_TEXTS, NUM_TOKENS, WIDTH), bse.tokenise(MODIFICATIONS, enc=True)
+    for wrong in (tokens[:1], tokens[:, None], tokens[..., : WIDTH - 16]):
         with pytest.raises(
             ValueError,
-            match=r"^image tokens are \([\d, ]+\) for 3 texts; pass \(3, L, 32\), those of one frame a",
+            match=rf"^image tokens are \([\d, ]+\) for {NUM_TEXTS} texts; "
+            rf"pass \({NUM_TEXTS}, L, {WIDTH}\), those of one frame a",
         ):
             bse.compose(wrong, texts)
-    for wrong in (tokens[:1, 0], tokens[:, :1], tokens[:, 0, :16]):
+    for wrong in (tokens[:1, 0], tokens[:, :1], tokens[:, 0, : WIDTH - 16]):
         with pytest.raises(
             ValueError,
-            match=r"^grounding is \([\d, ]+\); pass \(3, 32\), one row a text, as ground\(\) gives.$",
+            match=rf"^grounding is \([\d, ]+\); pass \({NUM_TEXTS}, {WIDTH}\), one row a text, "
+            r"as ground\(\) gives.$",
         ):
             bse.compose(tokens, texts, wrong)
 
@@ -566,7 +570,7 @@ def test_queries_are_differentiable(load):
     for parameter in encoder.trained_parameters():
         parameter.requires_grad_(True)
     texts, descriptions = encoder.tokenise(MODIFICATIONS, enc=True), encoder.tokenise(DESCRIPTIONS, enc=False)
-    target = F.normalize(torch.randn(3, 16, generator=torch.Generator().manual_seed(0)), dim=-1)
+    target = F.normalize(torch.randn(NUM_TEXTS, DIM, generator=torch.Generator().manual_seed(0)), dim=-1)
     (encoder.compose(tokens, texts, encoder.ground(descriptions)) * target).sum().backward()
     assert tokens.grad.abs().amax((1, 2)).min() > 1e-4
     for name, parameter in encoder.named_parameters():

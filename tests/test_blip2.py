@@ -4,11 +4,11 @@ import json
 import re
 import warnings
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from golden import golden, weights
 from safetensors.torch import load_file, save_file
 from transformers import BertTokenizer
 
@@ -16,19 +16,16 @@ from tfcovr_utils.encoders import load_encoder
 from tfcovr_utils.encoders.key_maps import LAVIS, rename
 from tfcovr_utils.encoders.tokens import Tokens
 
-FIXTURE = Path(__file__).parent / "fixtures" / "blip2_qformer"
-TENSORS = load_file(FIXTURE.with_suffix(".safetensors"))
-CONFIG = json.loads(FIXTURE.with_suffix(".json").read_text())["config"]
-WEIGHTS = {
-    name.removeprefix("weights."): value for name, value in TENSORS.items() if name.startswith("weights.")
-}
+TENSORS, JSON = golden("blip2_qformer")
+WEIGHTS, CONFIG = weights(TENSORS), JSON["config"]
+WIDTH, POSITIONS = CONFIG["hidden_size"], CONFIG["max_position_embeddings"]
 UNUSED = {
     "Qformer.bert.embeddings.position_ids",
     "temp",
     *(name for name in WEIGHTS if name.startswith("Qformer.cls.")),
 }
 KINDS = {
-    name for name in WEIGHTS.keys() - UNUSED if not re.search(r"(layer|blocks)\.[12]\.", name)
+    name for name in WEIGHTS.keys() - UNUSED if not re.search(r"(layer|blocks)\.[1-9]", name)
 }  # the first layer stands for all
 HEAD = {"itm_head.weight", "itm_head.bias"}
 TOLERANCE, TOKEN_TOLERANCE = 1e-5, 2e-5  # absolute, of features and of tokens; the fixture's own suggestion
@@ -36,6 +33,7 @@ FAR = 10 * TOLERANCE
 HEADS = {"heads": CONFIG["num_attention_heads"], "vision_heads": CONFIG["vision_heads"]}
 TEXTS = Tokens(TENSORS["input.input_ids"], TENSORS["input.attention_mask"])
 SIZE, PATCH = CONFIG["image_size"], CONFIG["patch_size"]
+LAST_LAYER = f"qformer.encoder.layer.{CONFIG['num_hidden_layers'] - 1}"
 WORDS = ["show", "with", "two", "and", "a", "half", "twists", "tucked", "pool"]
 SENTENCES = ["Show with 2.5 twists!", "tucked", "a pool and a pool"]
 
@@ -61,7 +59,9 @@ def paths(tmp_path_factory):
     torch.save({"epoch": 3, "model": covr, "scheduler": {}}, folder / "covr.ckpt")
     torch.save({f"module.{name}": value for name, value in WEIGHTS.items()}, folder / "plain.pt")
     for name, file in (("folder", "lavis.pth"), ("headless folder", "covr.ckpt")):
-        load_encoder("blip2", str(folder / file), max_tokens=24, **HEADS).save_pretrained(folder / name)
+        load_encoder("blip2", str(folder / file), max_tokens=POSITIONS, **HEADS).save_pretrained(
+            folder / name
+        )
     return {
         "lavis": folder / "lavis.pth",
         "covr": folder / "covr.ckpt",
@@ -77,7 +77,7 @@ def load(paths, tokenizer):
         path = paths.get(layout, layout)
         heads = {} if path.is_dir() else HEADS
         return load_encoder(
-            "blip2", str(path), **{"tokenizer": tokenizer, "max_tokens": 24, **heads, **options}
+            "blip2", str(path), **{"tokenizer": tokenizer, "max_tokens": POSITIONS, **heads, **options}
         )
 
     return load
@@ -158,7 +158,7 @@ def test_a_wrong_part_lands_far(encoder, harm, moved):
 
 @pytest.mark.parametrize("option", ["heads", "vision_heads"])
 def test_a_wrong_number_of_heads_lands_far(load, option):
-    assert off(load(**{option: 4}), "composed") > FAR
+    assert off(load(**{option: 2 * HEADS[option]}), "composed") > FAR
 
 
 def test_padding_and_company_do_not_count(encoder):
@@ -178,7 +178,9 @@ def test_padding_and_company_do_not_count(encoder):
 
 
 def test_an_image_without_its_text_is_refused(encoder):
-    with pytest.raises(ValueError, match="there are 2 images and 3 texts; pass one text an image."):
+    with pytest.raises(
+        ValueError, match=f"there are 2 images and {len(TEXTS)} texts; pass one text an image."
+    ):
         encoder.compose(TENSORS["output.image_tokens"][:2], TEXTS)
 
 
@@ -253,9 +255,10 @@ def test_a_text_that_is_cut_is_told(load):
         assert len(ids(encoder, "a pool and a")[0]) == 6
     with pytest.raises(
         ValueError,
-        match="max_tokens=25 is more than the 24 positions of this Q-Former; pass at most that many.",
+        match=f"max_tokens={POSITIONS + 1} is more than the {POSITIONS} positions of this Q-Former; "
+        "pass at most that many.",
     ):
-        load(max_tokens=25)
+        load(max_tokens=POSITIONS + 1)
 
 
 # ---- training
@@ -270,7 +273,7 @@ def test_a_text_that_is_cut_is_told(load):
             "composed",
             lambda encoder, image: encoder.compose(image, TEXTS),
             ("vision_model.", "query_tokens"),
-            ("qformer.encoder.layer.2.intermediate.", "qformer.encoder.layer.2.output."),
+            (f"{LAST_LAYER}.intermediate.", f"{LAST_LAYER}.output."),
         ),  # the last layer's text is not read out
     ],
 )
@@ -304,7 +307,7 @@ def refused(path, state, **options):
     """The one sentence that a file of these weights is refused by."""
     torch.save({"model": state}, path)
     with pytest.raises(ValueError, match=r"^[^\n]*; pass [^\n]*$") as raised:
-        load_encoder("blip2", str(path), max_tokens=24, **HEADS | options)
+        load_encoder("blip2", str(path), max_tokens=POSITIONS, **HEADS | options)
     return str(raised.value)
 
 
@@ -347,10 +350,11 @@ def test_a_weight_too_much_is_named(tmp_path, name):
 
 
 def test_heads_that_do_not_fit_are_refused(tmp_path, paths):
-    assert "heads=5 does not divide a width of 24; pass the heads" in refused(
-        tmp_path / "more.pth", WEIGHTS, heads=5
+    heads = WIDTH - 1
+    assert f"heads={heads} does not divide a width of {WIDTH}; pass the heads" in refused(
+        tmp_path / "more.pth", WEIGHTS, heads=heads
     )
-    assert "vision_heads=0 does not divide a width of 32" in refused(
+    assert f"vision_heads=0 does not divide a width of {CONFIG['vision_width']}" in refused(
         tmp_path / "more.pth", WEIGHTS, vision_heads=None
     )
     with pytest.raises(
@@ -366,10 +370,10 @@ def test_heads_that_do_not_fit_are_refused(tmp_path, paths):
         (lambda state: state.pop("itm_head.bias"), "lacks itm_head.bias; pass"),
         (lambda state: state.update(extra=torch.ones(2)), "also holds extra; pass"),
         (
-            lambda state: state.update(query_tokens=torch.ones(1, 3, 24)),
+            lambda state: state.update(query_tokens=torch.ones(1, CONFIG["num_query_token"] - 1, WIDTH)),
             "has in another shape query_tokens; pass",
         ),
-        (lambda state: state.update({"embeddings.position_ids": torch.arange(24)[None]}), None),
+        (lambda state: state.update({"embeddings.position_ids": torch.arange(POSITIONS)[None]}), None),
     ],
 )
 def test_a_folder_with_other_weights_is_refused(paths, load, tmp_path, change, said):
@@ -414,8 +418,8 @@ def test_identity_is_of_what_decides_the_features(load, tmp_path):
     torch.save({"model": WEIGHTS | {"ln_vision.bias": WEIGHTS["ln_vision.bias"] + 1}}, tmp_path / "other.pth")
     others = [
         load(tmp_path / "other.pth"),
-        load(heads=4),
-        load(vision_heads=4),
+        load(heads=2 * HEADS["heads"]),
+        load(vision_heads=2 * HEADS["vision_heads"]),
         load(max_words=5),
         load(max_words=None),
         load(max_tokens=9),

@@ -1,12 +1,12 @@
 """LanguageBind Video from each layout, against the official class's numbers and a plain preprocessing."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from golden import golden, weights
+from safetensors.torch import save_file
 from torch.nn import functional as F
 from transformers import BatchEncoding
 
@@ -16,12 +16,10 @@ from tfcovr_utils.encoders.base import normalise
 from tfcovr_utils.encoders.languagebind import LanguageBindEncoder
 from tfcovr_utils.training.pretraining.mini_clip import build_tokenizer
 
-FIXTURE = Path(__file__).parent / "fixtures" / "languagebind_video"
-TENSORS = load_file(FIXTURE.with_suffix(".safetensors"))
-WEIGHTS = {
-    name.removeprefix("weights."): value for name, value in TENSORS.items() if name.startswith("weights.")
-}
-FACTS = json.loads(FIXTURE.with_suffix(".json").read_text())["config"]
+TENSORS, JSON = golden("languagebind_video")
+WEIGHTS, FACTS = weights(TENSORS), JSON["config"]
+VISION, DIM = FACTS["vision"], FACTS["projection_dim"]
+SIZE, NUM_FRAMES = VISION["image_size"], VISION["num_frames"]
 TOLERANCE = 1e-5  # absolute, of unit features; the fixture's own suggestion
 LONG = " ".join(["pool twist"] * 20)
 TEXTS = ["an athlete, tucked, over the pool", "show with 2.5 twists", LONG]
@@ -127,9 +125,7 @@ def off(found):
 
 
 def clips(n=2, height=30, width=40, seed=0):
-    return np.random.default_rng(seed).integers(
-        0, 256, (n, FACTS["vision"]["num_frames"], height, width, 3), dtype=np.uint8
-    )
+    return np.random.default_rng(seed).integers(0, 256, (n, NUM_FRAMES, height, width, 3), dtype=np.uint8)
 
 
 def refused(load, said, **arguments):
@@ -148,8 +144,13 @@ def refused(load, said, **arguments):
 def test_features_equal_the_official(load, name, nested):
     encoder = load(name=name, nested=nested)
     assert max(off(features(encoder)).values()) < TOLERANCE
-    assert (encoder.num_frames, encoder.image_size, encoder.name) == (4, 24, "languagebind")
+    assert (encoder.num_frames, encoder.image_size, encoder.name) == (NUM_FRAMES, SIZE, "languagebind")
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+
+
+def least(mistake):
+    """How far from the official features a mistake lands: as recorded, which is rounded to two digits."""
+    return max(10 * TOLERANCE, 0.97 * JSON["difference_when_wrong"][mistake])
 
 
 def zeroed(part):
@@ -157,30 +158,36 @@ def zeroed(part):
 
 
 @pytest.mark.parametrize(
-    ("feature", "least", "wrong"),
+    ("mistake", "wrong"),
     [
-        ("video", 0.04, {"weights": zeroed("temporal_embedding")}),
-        ("video", 0.7, {"weights": zeroed("temporal_attn.out_proj")}),
-        ("video", 0.004, {"hidden_act": "quick_gelu"}),
-        ("video", 0.0005, {"layer_norm_eps": 1e-6}),
-        ("video", 0.01, {"num_attention_heads": 4}),
+        ("no temporal embedding", {"weights": zeroed("temporal_embedding")}),
+        ("no temporal attention", {"weights": zeroed("temporal_attn.out_proj")}),
+        ("quick_gelu", {"hidden_act": "quick_gelu"}),
+        ("eps 1e-6 (video)", {"layer_norm_eps": 1e-6}),
     ],
 )
-def test_what_is_wrong_lands_far(load, feature, least, wrong):
-    assert off(features(load(**wrong)))[feature] > least
+def test_a_mistake_lands_as_far_off_as_recorded(load, mistake, wrong):
+    assert off(features(load(**wrong)))["video"] > least(mistake)
+
+
+def test_a_wrong_number_of_heads_lands_far(load):
+    wrong = load(num_attention_heads=2 * VISION["num_attention_heads"])
+    assert off(features(wrong))["video"] > 0.01
 
 
 def test_the_order_of_frames_counts(load):
-    assert off(features(load(), TENSORS["input.video"].flip(2)))["video"] > 0.08
+    assert off(features(load(), TENSORS["input.video"].flip(2)))["video"] > least("frames reversed")
 
 
 def test_texts_are_read_at_the_first_end(load):
     ids = TENSORS["input.input_ids"].clone()
     end = FACTS["eos_id"]
-    assert (ids[2, 3:] == end).all() and (ids[2, 2] == end)  # padded with the end token
-    ids[2, 5:] = 7  # behind it anything may stand
+    length = min(FACTS["text_lengths"])
+    row = FACTS["text_lengths"].index(length)
+    assert (ids[row, length - 1 :] == end).all()  # padded with the end token
+    ids[row, length + 2 :] = 7  # behind it anything may stand
     assert off(features(load(), ids=ids))["text"] < TOLERANCE
-    ids[2, 1] = end
+    ids[row, length - 2] = end
     assert off(features(load(), ids=ids))["text"] > 0.1
 
 
@@ -242,7 +249,7 @@ def test_version_1_5_is_refused(load):
 
 def test_lora_is_refused(load):
     name = "vision_model.encoder.base_model.model.layers.1.temporal_attn.q_proj.lora_A.weight"
-    refused(load, f"also holds clip.{name};", weights={**WEIGHTS, name: torch.ones(3, 32)})
+    refused(load, f"also holds clip.{name};", weights={**WEIGHTS, name: torch.ones(3, VISION["hidden_size"])})
 
 
 def test_a_config_that_tells_too_little_is_refused(folder, tmp_path):
@@ -266,7 +273,8 @@ def test_a_config_that_tells_too_little_is_refused(folder, tmp_path):
 @pytest.mark.parametrize("weights", ["pytorch_model.bin", "model.safetensors"])
 def test_a_folder_is_read_with_its_tokenizer(folder, tmp_path, weights):
     encoder, given = load_encoder("languagebind", copy(folder, tmp_path, weights)), clips()
-    assert encoder.encode_clips(given).shape == (2, 16) and encoder.encode_texts(TEXTS).shape == (3, 16)
+    assert encoder.encode_clips(given).shape == (2, DIM)
+    assert encoder.encode_texts(TEXTS).shape == (len(TEXTS), DIM)
     whole = load_encoder("languagebind", str(folder))
     assert encoder.identity == whole.identity
     assert torch.equal(encoder.encode_clips(given), whole.encode_clips(given))
@@ -314,9 +322,11 @@ def cut(pixels, size):
     return pixels[..., top : top + size, left : left + size, :]
 
 
-@pytest.mark.parametrize(("height", "width"), [(30, 41), (53, 40), (20, 27), (24, 24), (24, 33), (37, 24)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(30, 41), (53, 40), (20, 27), (SIZE, SIZE), (SIZE, SIZE + 9), (SIZE + 13, SIZE)]
+)
 def test_pixels_are_normalised_then_resized_then_cut(load, height, width):
-    encoder, frames, size = load(), clips(1, height, width), 24
+    encoder, frames, size = load(), clips(1, height, width), SIZE
     pixels = (frames[0] / 255 - np.array(encoder.mean)) / np.array(encoder.std)  # (T, H, W, 3)
     new = (int(height / width * size), size) if width < height else (size, int(width / height * size))
     # As ShortSideScale and nothing else: four neighbours of each place, however far it shrinks.
@@ -329,12 +339,12 @@ def test_pixels_are_normalised_then_resized_then_cut(load, height, width):
         high = np.minimum(low + 1, pixels.shape[axis] - 1)
         pixels = pixels.take(low, axis) * (1 - share) + pixels.take(high, axis) * share
     found = encoder.prepare(frames)
-    assert found.shape == (4, 3, size, size)
+    assert found.shape == (NUM_FRAMES, 3, size, size)
     assert (found.permute(0, 2, 3, 1) - torch.from_numpy(cut(pixels, size))).abs().max() < TOLERANCE
 
 
 def test_pixels_are_not_mirrored_and_normalised_as_clip_is(load):
-    encoder, frames = load(), clips(1, 24, 24)
+    encoder, frames = load(), clips(1, SIZE, SIZE)
     expected = normalise(
         torch.from_numpy(frames[0]).permute(0, 3, 1, 2),
         (0.48145466, 0.4578275, 0.40821073),
@@ -380,16 +390,17 @@ def test_frames_are_sampled_by_its_policy(load):
     assert encoder.policy in video.request.POLICIES
     for n in (1, 2, 4, 9):
         chosen = video.sample_indices(n, encoder.num_frames, encoder.policy)
-        assert len(chosen) == 4 and (chosen[0], chosen[-1]) == (0, n - 1)
+        assert len(chosen) == NUM_FRAMES and (chosen[0], chosen[-1]) == (0, n - 1)
 
 
 def test_wrong_calls_say_what_to_do(load):
     encoder = load()
     with pytest.raises(
         ValueError,
-        match="clips have 3 frames, .* embeddings for 4; read clips by policy 'ends' with frames=4.$",
+        match=f"clips have {NUM_FRAMES - 1} frames, .* embeddings for {NUM_FRAMES}; "
+        f"read clips by policy 'ends' with frames={NUM_FRAMES}.$",
     ):
-        encoder.encode_clips(clips()[:, :3])
+        encoder.encode_clips(clips()[:, 1:])
     with pytest.raises(NotImplementedError, match="languagebind gives no features of single frames."):
         encoder.encode_frames(clips())
 
@@ -400,7 +411,7 @@ def test_identity_is_of_what_decides_the_features(load):
     others = [
         load({**WEIGHTS, "logit_scale": torch.tensor(1.0)}),
         load(hidden_act="quick_gelu"),
-        load(num_attention_heads=4),
+        load(num_attention_heads=2 * VISION["num_attention_heads"]),
         load(layer_norm_eps=1e-6),
     ]
     assert len({json.dumps(first), *(json.dumps(other.identity) for other in others)}) == 1 + len(others)
