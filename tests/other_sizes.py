@@ -1,19 +1,19 @@
-"""A second set of fixtures for losses and stage 2, of other sizes than the owners', made by this code.
+"""A second set of fixtures, of other sizes than the owners', made by this repository's own classes.
 
 `python tests/other_sizes.py FOLDER` makes them; with TFCOVR_FIXTURES=FOLDER the tests read them.
 Tests that take every size from a fixture pass. The numbers are ours, so they show nothing of the owners'.
 """
 
-import json
 import sys
 from pathlib import Path
 
 import torch
-from golden import FIXTURES, golden, weights
-from safetensors.torch import save_file
+from golden import FIXTURES, golden, save_golden, weights
+from other_encoder_sizes import write_aim, write_blip, write_blip2, write_languagebind
 from torch.nn import functional as F
 
 from tfcovr_utils.encoders.tokens import Tokens
+from tfcovr_utils.metrics import official, ranking
 from tfcovr_utils.training import losses
 from tfcovr_utils.training.fusion import Combiner, unit
 from tfcovr_utils.training.official_checkpoint import load_stage2
@@ -26,13 +26,9 @@ STAGE2 = {"hidden_size": 48, "embed_dim": 48, "intermediate_size": 40, "combiner
 STAGE2 |= {"vocab_size": 70, "max_position_embeddings": 30, "combiner_hidden_dim": 52}
 STAGE2 |= {"num_attention_heads": 3}
 STAGE2_LAYERS, TEXT_LENGTHS = 3, [9, 14, 4, 2, 11]
-
-
-def write(folder: Path, name: str, tensors: dict, config: dict, **facts) -> None:
-    tensors = {key: value.detach().contiguous().clone() for key, value in tensors.items()}
-    save_file(tensors, folder / f"{name}.safetensors")
-    said = golden(name)[1]
-    (folder / f"{name}.json").write_text(json.dumps({**said, "config": said["config"] | config, **facts}))
+# The ranks are the product's own, and stay.
+CIRCO = {"queries": 90, "predictions": 60, "ids": 180, "relevant": "1-7"}
+CIRCO_TFCOVR = {"queries": 11, "gallery_rows": 100, "distinct_ids": 40, "relevant_not_in_gallery": 0}
 
 
 def units(*shape: int) -> torch.Tensor:
@@ -54,7 +50,7 @@ def write_losses(folder: Path) -> None:
         values = [[loss(*pair, tau, beta).item() for beta in LOSS["beta"]] for tau in LOSS["tau"]]
         tensors[f"output.{name}"] = torch.tensor(values, dtype=torch.float64)
     halves = [losses.info_nce(query, target, tau).double() / 2 for tau in LOSS["tau"]]
-    write(folder, "hn_nce", tensors | {"output.cross_entropy": torch.stack(halves)}, LOSS)
+    save_golden(folder, "hn_nce", tensors | {"output.cross_entropy": torch.stack(halves)}, LOSS)
 
 
 def write_terms(folder: Path) -> None:
@@ -67,7 +63,7 @@ def write_terms(folder: Path) -> None:
     tensors = {"input.query": query, "input.target": target, "input.caption": caption}
     (grad,) = torch.autograd.grad(loss, query)
     tensors |= {"output.loss": loss.double().reshape(1), "output.grad.query": grad}
-    write(folder, "covr_loss_terms", tensors, TERMS)
+    save_golden(folder, "covr_loss_terms", tensors, TERMS)
 
 
 @torch.no_grad()
@@ -82,7 +78,7 @@ def write_combiner(folder: Path) -> None:
     wrong = {name: (other - query).abs().max().item() for name, other in apart.items()}
     tensors = {f"weights.{name}": value for name, value in combiner.state_dict().items()}
     tensors |= {"input.video": video, "input.text": text, "output.query": query}
-    write(folder, "tfcovr_combiner", tensors, COMBINER, difference_when_wrong=wrong)
+    save_golden(folder, "tfcovr_combiner", tensors, COMBINER, difference_when_wrong=wrong)
 
 
 @torch.no_grad()
@@ -112,12 +108,58 @@ def write_stage2(folder: Path) -> None:
     unused = len(state) - len(fusion.state_dict()) + 3  # three means that are ours
     notes = [note.replace("(33)", f"({unused})") for note in facts["notes"]]
     config = STAGE2 | {"num_hidden_layers": STAGE2_LAYERS, "text_lengths": TEXT_LENGTHS}
-    write(folder, "tfcovr_stage2", tensors, config, notes=notes)
+    save_golden(folder, "tfcovr_stage2", tensors, config, notes=notes)
+
+
+def draw_relevant(rows: int, most: int, ids: int) -> torch.Tensor:
+    drawn = torch.stack([torch.randperm(ids)[:most] for _ in range(rows)])
+    return drawn.where(torch.arange(most) < torch.randint(1, most + 1, (rows, 1)), -1)
+
+
+def write_circo(folder: Path) -> None:
+    ranks = golden("circo_ap")[1]["config"]["ranks"]
+    relevant = draw_relevant(CIRCO["queries"], 7, CIRCO["ids"])
+    predictions = torch.stack([torch.randperm(CIRCO["ids"])[: CIRCO["predictions"]] for _ in relevant])
+    tensors = {"input.predictions": predictions, "input.relevant": relevant, "input.target": relevant[:, 0]}
+    ap = torch.from_numpy(ranking.average_precision_ranked(predictions.numpy(), relevant.numpy(), ranks))
+    hit = torch.from_numpy(ranking.hit_ranked(predictions.numpy(), relevant[:, :1].numpy(), ranks))
+    tensors |= {"output.ap": ap, "output.map": ap.mean(0)}
+    tensors |= {"output.recall": hit, "output.mean_recall": hit.mean(0)}
+    rows, ids = CIRCO_TFCOVR["gallery_rows"], CIRCO_TFCOVR["distinct_ids"]
+    gallery = torch.randperm(rows) % ids
+    of_ids = torch.randn(ids, 6)
+    wanted = draw_relevant(CIRCO_TFCOVR["queries"], 5, ids)
+    own = (wanted[:, 0] + 1) % ids
+    queries = of_ids[wanted[:, 0]] + 0.3 * torch.randn(len(wanted), 6)
+    tensors |= {"input.tfcovr.query_features": queries, "input.tfcovr.gallery_features": of_ids[gallery]}
+    tensors |= {"input.tfcovr.gallery_ids": gallery, "input.tfcovr.reference_ids": own}
+    tensors |= {"input.tfcovr.relevant": wanted, "input.tfcovr.target": wanted[:, 0]}
+    scores = F.normalize(queries, dim=-1) @ F.normalize(of_ids[gallery], dim=-1).T
+    ranked = official.rank_official(scores, gallery.numpy(), own.numpy(), CIRCO["predictions"])
+    found = {"ap": official.average_precision_official(ranked, wanted.numpy(), ranks)}
+    found["recall"] = official.recall_official(ranked, wanted[:, 0].numpy(), ranks)
+    percent = {name: 100 * torch.from_numpy(value).double() for name, value in found.items()}
+    tensors["output.tfcovr.predictions"] = torch.from_numpy(ranked)
+    tensors["output.tfcovr.ap_percent"] = percent["ap"]
+    tensors["output.tfcovr.map_percent"] = percent["ap"].mean(0)
+    tensors["output.tfcovr.recall_percent"] = percent["recall"].mean(0)
+    whole = official.rank_official(scores, gallery.numpy(), own.numpy(), rows)
+    others = [[one for one in row if one != query] for row, query in zip(whole.tolist(), own.tolist())]
+    unique = torch.from_numpy(ranking.average_precision_ranked(others, wanted.numpy(), ranks))
+    tensors["output.tfcovr.ap_unique_gallery"] = unique
+    many = (relevant >= 0).sum(1, keepdim=True)
+    tensors |= {"input.num_relevant": many[:, 0], "input.tfcovr.num_relevant": (wanted >= 0).sum(1)}
+    divided_by_all = ap * many.clamp(max=torch.tensor(ranks)) / many
+    wrong = golden("circo_ap")[1]["difference_when_wrong"]
+    wrong[next(iter(wrong))] = (ap - divided_by_all)[:, 0].mean().item()
+    config = CIRCO | {"tfcovr": CIRCO_TFCOVR}
+    save_golden(folder, "circo_ap", tensors, config, difference_when_wrong=wrong)
 
 
 if __name__ == "__main__":
     to = Path(sys.argv[1])
     assert to.resolve() != FIXTURES.resolve(), "these would replace the owners' numbers"
     torch.manual_seed(0)
-    for make in (write_losses, write_terms, write_combiner, write_stage2):
+    makers = [write_losses, write_terms, write_combiner, write_stage2, write_aim, write_blip, write_blip2]
+    for make in (*makers, write_languagebind, write_circo):
         make(to)

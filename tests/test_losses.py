@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import golden
+from golden import FIXTURES, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -262,20 +262,40 @@ def test_a_learned_temperature_gets_its_gradient():
     assert temperature.grad.item() == pytest.approx(slope.item() / (2 * step), rel=1e-6)
 
 
-@pytest.mark.slow
-def test_fixtures_of_other_sizes_pass_unchanged(tmp_path):
-    """The tests of losses and stage 2 take every size from the fixtures: other files alone change them."""
-    here = Path(__file__).parent
-    run = partial(subprocess.run, cwd=here.parent, capture_output=True, text=True)
-    paths = {"PYTHONPATH": str(here.parent), "OMP_NUM_THREADS": "1"}
-    made = run([sys.executable, here / "other_sizes.py", tmp_path], env=os.environ | paths)
+HERE = Path(__file__).parent
+PATHS = {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+run = partial(subprocess.run, cwd=HERE.parent, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def other_fixtures(tmp_path_factory):
+    """Folder of fixtures of other sizes than the owners'."""
+    folder = tmp_path_factory.mktemp("fixtures")
+    made = run([sys.executable, HERE / "other_sizes.py", folder], env=os.environ | PATHS)
     assert made.returncode == 0, made.stderr
-    for name in ("hn_nce", "covr_loss_terms", "tfcovr_combiner", "tfcovr_stage2"):
-        own, other = golden(name)[1]["config"], json.loads((tmp_path / f"{name}.json").read_text())["config"]
-        assert own.keys() == other.keys() and own != other
-    files = [here / f"test_{name}.py" for name in ("losses", "fusion")]
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("names", "tests"),
+    [
+        ("hn_nce covr_loss_terms tfcovr_combiner tfcovr_stage2", "losses.py fusion.py"),
+        ("aim_t1 aim_t2", "aim.py"),
+        ("blip_ca", "blip.py"),
+        ("blip2_qformer", "blip2.py"),
+        ("languagebind_video", "languagebind.py"),
+        ("circo_ap", "metrics.py peers.py::test_circo_agrees_with_its_owners_numbers"),
+    ],
+)
+def test_fixtures_of_other_sizes_pass_unchanged(other_fixtures, names, tests):
+    """The tests take every size from the fixtures: other files alone change them."""
+    for name in names.split():
+        own, other = (json.loads((at / f"{name}.json").read_text()) for at in (FIXTURES, other_fixtures))
+        assert own["config"].keys() == other["config"].keys() and own["config"] != other["config"]
+    files = [HERE / f"test_{name}" for name in tests.split()]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *files]
-    tested = run(command, env=os.environ | paths | {"TFCOVR_FIXTURES": str(tmp_path)})
+    tested = run(command, env=os.environ | PATHS | {"TFCOVR_FIXTURES": str(other_fixtures)})
     assert tested.returncode == 0, tested.stdout[-3000:]
 
 
