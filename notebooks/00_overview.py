@@ -120,6 +120,7 @@ if asks:
 # | `08_qualitative_retrieval` | what is ranked first, and what exactly is wrong with it? |
 # | `09_retrieval_explorer` | what does a method find when somebody else asks? |
 # | `10_paper_figures` | which figures and tables of the paper does this run give? |
+# | `11_open_world` | what is left when the test asks for what nobody taught? |
 #
 # ## Checks
 

@@ -146,7 +146,7 @@ study.cost([*trained, *left_to_sweep]).round(1)
 texts = {"short": study}
 if study.gives("attributes"):
     jobs = make_jobs(study.benchmark.pairs, study.benchmark.labels, "dense")
-    texts["dense"] = study.reword(write_by_rule(jobs), "dense")
+    texts["dense"] = study.on(study.benchmark.reworded(write_by_rule(jobs)), "dense")
 words = pd.DataFrame(
     {name: one.benchmark.modifications.text.map(count_words).describe() for name, one in texts.items()}
 )

@@ -121,9 +121,9 @@ class Study:
         studies = {name: replace(self, profile=profile) for name, profile in profiles.items()}
         return {name: study for name, study in studies.items() if study.results_dir.exists()}
 
-    def reword(self, modifications: pd.DataFrame, part: str) -> "Study":
-        """The same questions in other words; results go to a part of the run of that name."""
-        return replace(self, benchmark=self.benchmark.reworded(modifications), part=part)
+    def on(self, benchmark: Benchmark, part: str) -> "Study":
+        """This study on a changed benchmark; what it trains and scores goes to a part of the run."""
+        return replace(self, benchmark=benchmark, part=part)
 
     @cached_property
     def labels(self) -> pd.DataFrame:

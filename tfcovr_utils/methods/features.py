@@ -179,6 +179,20 @@ class LearnedFeatures(AimFeatures):
         return torch.cat([unit(clips), POSTERIOR_WEIGHT * self.learned.logits(frames).softmax(1).sqrt()], 1)
 
 
+class AttributeFeatures(LearnedFeatures):
+    """Clips by what stage 1's heads say of each attribute of their label."""
+
+    def __init__(self, setting: Setting, recipe: str = "frozen-attributes"):
+        super().__init__(setting, recipe)
+        self.reader = self.learned.model.reader.eval()
+        self.values = dict(sorted(self.reader.factors.items()))  # in the order of a file
+
+    def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
+        """Return log posteriors of the attributes, side by side (N, C)."""
+        logits = self.reader.classify(super().clips(clip_ids).to(self.device))
+        return torch.cat([logits[name].log_softmax(1) for name in self.values], 1).detach().cpu()
+
+
 class PoseFeatures(LearnedFeatures):
     """Clips by their keypoints, as a recipe of stage 1 reads them; rgb: a recipe of frames beside it."""
 

@@ -6,14 +6,17 @@ from dataclasses import asdict, replace
 import pandas as pd
 import torch
 
+from ..labels import Attributes, comes_along
 from ..sources.release.released import GALLERY
+from ..texts.reading.reader import apply_text
+from ..training.composer import Composer
 from ..training.fusion import Fusion, unit, unit_average
 from ..training.settings import SINGLE_STAGE, STAGE2
 from ..training.single_stage import SingleStage, fit_single_stage
 from ..training.stage2 import fit_fusion
 from ..training.stage2_inputs import Inputs
 from .base import Fitted, NotRun, Setting
-from .features import AimFeatures, Features
+from .features import AimFeatures, AttributeFeatures, Features
 
 Make = Callable[[Setting], Features]
 
@@ -89,6 +92,56 @@ def fit_jointly(setting: Setting, *, pooling: str = "mean") -> Fitted:
     else:
         model, facts = SingleStage.load(setting.checkpoint), {"checkpoint": str(setting.checkpoint)}
     return _answer(model, features, features.frames, features.frames, facts)
+
+
+def fit_composed_attributes(setting: Setting) -> Fitted:
+    """Train a composer on what stage 1's heads say of the clips' attributes; or load a checkpoint."""
+    features = AttributeFeatures(setting)
+    if setting.checkpoint is None:
+        inputs, validate = read_inputs(features, features.clips, features.clips, setting)
+        settings = setting.stage2 or STAGE2[setting.profile.name]
+        model = Composer([len(values) for values in features.values.values()], inputs.texts.shape[1])
+        model.set_texts(inputs.texts)
+        model, curve = fit_fusion(
+            inputs.training_data(), settings, setting.seed, validate, model.to(features.device)
+        )
+        model, facts = model.cpu(), facts_of("stage2", settings, inputs, curve)
+        if setting.folder is not None:
+            model.save_pretrained(setting.folder)
+    else:
+        model, facts = Composer.load(setting.checkpoint), {"checkpoint": str(setting.checkpoint)}
+    return _answer(model, features, features.clips, features.clips, facts)
+
+
+def fit_symbolic(setting: Setting) -> Fitted:
+    """Name the query clip's attributes, let the reader of texts change them, and rank by the posterior."""
+    features = AttributeFeatures(setting)
+    known = [Attributes.from_json(text) for text in setting.benchmark.labels["attributes"]]
+    as_typed = {(name, str(getattr(of, name))): getattr(of, name) for of in known for name in features.values}
+    sizes = [len(values) for values in features.values.values()]
+
+    def read(clip: torch.Tensor, text: str) -> torch.Tensor:
+        parts = zip(features.values.items(), clip.split(sizes))
+        seen = {name: as_typed[name, values[part.argmax()]] for (name, values), part in parts}
+        source = replace(known[0], **seen)
+        try:
+            wanted = apply_text(source, text)
+        except ValueError:  # no change that can be read
+            wanted = source
+        unsaid = comes_along(source, wanted)
+        asked = [
+            name not in unsaid and value == str(getattr(wanted, name))
+            for name, values in features.values.items()
+            for value in values
+        ]
+        return torch.tensor(asked).float()
+
+    def embed_queries(queries: pd.DataFrame) -> torch.Tensor:
+        clips = features.clips(queries["query_clip"])
+        read_all = torch.stack([read(clip, text) for clip, text in zip(clips, queries["text"])])
+        return read_all.masked_fill(clips.isnan(), torch.nan)
+
+    return Fitted(embed_queries, features.clips, features.facts)
 
 
 def _answer(

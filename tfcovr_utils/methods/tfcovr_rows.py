@@ -4,7 +4,7 @@ from functools import partial
 
 from .base import Method
 from .features import AimFeatures, LearnedFeatures, PoseFeatures
-from .fits import fit_jointly, fit_mlp, fit_zero_shot
+from .fits import fit_composed_attributes, fit_jointly, fit_mlp, fit_symbolic, fit_zero_shot
 
 _FT, _BEYOND, _CONTROL = "fine-tuned", "beyond the paper", "control"
 _trained = partial(Method, seeded=True)
@@ -22,6 +22,14 @@ _ZERO_SHOT = (
 _SINGLE_STAGE = (
     "A query is the MLP of its text and its clip, clips are the mean of frozen frames through a "
     "transformer over time, and all of it is trained at once by labels and by contrast."
+)
+_COMPOSED = (
+    "A clip is the posteriors of its attributes by stage 1's recipe frozen-attributes; a query is its own "
+    "clip's, of which the text, read by a small network, keeps some and replaces others."
+)
+_SYMBOLIC = (
+    "A query is its clip's likeliest attributes, changed as the repository's reader reads the text; clips "
+    "are ranked by the posterior of these attributes, and only stage 1 is trained."
 )
 TFCOVR_ROWS = (
     _trained(
@@ -63,6 +71,8 @@ BEYOND_ROWS = (
         _MLP.format("the encoder of tfcovr-ordered and the square root of its label posterior, side by side"),
         _mlp("frozen-ordered", posteriors=True),
     ),
+    _trained("tfcovr-composed", _BEYOND, _COMPOSED, fit_composed_attributes),
+    _trained("symbolic", _BEYOND, _SYMBOLIC, fit_symbolic),
     _trained(
         "tfcovr-pose",
         _BEYOND,

@@ -31,6 +31,7 @@ from .scores import (
     curves,
     embedding_map,
     factor_scores,
+    open_world,
     scores,
     shuffle_control,
 )

@@ -110,6 +110,19 @@ def embedding_map(points: pd.DataFrame) -> Figure:
 
 
 @styled
+def open_world(table: pd.DataFrame) -> Figure:
+    """Draw mAP@50 of rows (down) for each thing that is asked, the second level of the columns."""
+    figure, ax = plt.subplots(figsize=(0.75 * PAGE, 0.3 * len(table) + 0.9))
+    for look, (column, values) in zip(LINES, table.items()):
+        ax.plot(values, range(len(table)), label=column[1], **look | {"ls": ""})
+    ax.set(xlabel="mAP@50 in per cent", xlim=(0, 100), ylim=(len(table) - 0.5, -0.5))
+    ax.set_yticks(range(len(table)), table.index)
+    ax.grid()
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+@styled
 def cost_against_quality(table: pd.DataFrame) -> Figure:
     """Draw seconds of training against mAP@50 (with low and high), each method (of a group) named."""
     axes_height = max(2.9, NAME_HEIGHT * (len(table) + 1))

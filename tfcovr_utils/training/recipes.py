@@ -52,6 +52,11 @@ RECIPES = {
         factors=True,
         changes=(("factor_weight", 0.5),),
     ),
+    "frozen-attributes": _ordered(
+        "frozen-factors, taught by the attributes far more than by the labels: each combines with others",
+        factors=True,
+        changes=(("factor_weight", 20.0),),
+    ),
     "frozen-supcon": _ordered(
         "frozen-ordered, and supervised contrast between clips", changes=(("contrast_weight", 0.3),)
     ),
