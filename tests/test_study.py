@@ -74,11 +74,14 @@ def test_a_source_that_is_not_known_is_refused():
         open_study("tiny")
 
 
-def test_a_script_without_a_guard_is_refused_in_place_of_waiting_for_itself(tmp_path):
+@pytest.mark.parametrize("asks", ["require_main_guard()\n{}", "with locked('x'):\n    {}"])
+def test_a_script_without_a_guard_is_refused_in_place_of_waiting_for_itself(asks, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     script = tmp_path / "script.py"
     script.write_text(
+        "from tfcovr_utils.machine.files import locked\n"
         "from tfcovr_utils.machine.workers import make_pool, require_main_guard\n"
-        "require_main_guard()\nmake_pool(1).submit(print).result()\n"
+        + asks.format("make_pool(1).submit(print).result()\n")
     )
     run = subprocess.run(
         [sys.executable, str(script)],

@@ -24,6 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from .workers import require_main_guard
+
 MAX_JSON_BYTES = 2**30
 MAX_TABLE_BYTES = 2**34
 LEFT_OVER_S = 3600  # a temporary file that nobody has written to for so long was left by a killed run
@@ -124,6 +126,7 @@ def replacing_files(folder: Path, last: str) -> Iterator[Path]:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of `path`; a run that finds it held says so and waits. A killed run frees its lock."""
+    require_main_guard()  # a script without one would wait in its workers for the lock that it holds itself
     path = Path(path)
     # A disk without locks must not fall back to a file that a killed run would leave behind.
     lock = FileLock(path.with_name(f".{path.name}.lock"), fallback_to_soft=False)
