@@ -47,11 +47,10 @@ def hold_out(benchmark: Benchmark, way: str, seed: int = 0) -> HeldOut:
     clips = benchmark.clips
     left = clips[(clips["split"] == "test") | ~clips["label_id"].isin(held)]
     new = of_query.isin(held)
-    names = {(False, True): "unseen target label", (True, False): "unseen source label"}
-    names |= {(True, True): "unseen labels"}
+    names = np.array([[CLOSED, "unseen target label"], ["unseen source label", "unseen labels"]])
+    asked = pd.Series(names[new["source_label"].astype(int), new["target_label"].astype(int)], new.index)
     if way == "count":
-        names = {ends: "unseen count" for ends in names}
-    asked = pd.Series([names.get(tuple(row), CLOSED) for row in new.to_numpy()], new.index)
+        asked[asked != CLOSED] = "unseen count"
     return HeldOut(benchmark.restrict(set(left["clip_id"])), asked, held)
 
 
@@ -82,5 +81,5 @@ def _largest_count(benchmark: Benchmark) -> list[str]:
 
 def _draw_pairs(ends: pd.DataFrame, seed: int) -> set[frozenset]:
     pairs = sorted({tuple(sorted(pair)) for pair in ends.itertuples(index=False)})
-    order = np.random.default_rng(seed).permutation(len(pairs))
-    return {frozenset(pairs[row]) for row in order[: round(SHARE * len(pairs))]}
+    drawn = np.random.default_rng(seed).permutation(pairs)[: round(SHARE * len(pairs))]
+    return set(map(frozenset, drawn))

@@ -60,12 +60,11 @@ class Composer(nn.Module):
         return [(1.0, self.embed_target(target))]
 
     def _posteriors(self, video: torch.Tensor) -> list[torch.Tensor]:
-        parts = zip(video.split(self.sizes, 1), self.sharpness.exp())
-        return [(sharp * part).softmax(1) for part, sharp in parts]
+        return [(exp * of).softmax(1) for of, exp in zip(video.split(self.sizes, 1), self.sharpness.exp())]
 
     def _weigh(self, parts: list[torch.Tensor]) -> torch.Tensor:
-        weights = self.weight.softmax(0).sqrt()
-        return unit(torch.cat([weight * part for weight, part in zip(weights, parts)], 1))
+        weighed = [weight * part for weight, part in zip(self.weight.softmax(0).sqrt(), parts)]
+        return unit(torch.cat(weighed, 1))
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
