@@ -8,6 +8,7 @@ import pytest
 
 from tfcovr_utils import rendering
 from tfcovr_utils.benchmark.benchmark import Benchmark
+from tfcovr_utils.evaluation.asked import across, by_what_is_asked
 from tfcovr_utils.evaluation.results import HEADLINES, compare, format_results, results_table
 from tfcovr_utils.evaluation.scoring import evaluate
 from tfcovr_utils.methods import METHODS, Setting
@@ -48,6 +49,28 @@ def test_every_difference_in_docs_is_computed():
     for row, against, *numbers in said:
         gap = compare(rows[row], rows[against])
         assert [f"{gap.mean:+.2f}", f"{gap.low:.2f}", f"{gap.high:.2f}"] == numbers, (row, against)
+
+
+def test_the_open_world_follows_from_its_queries():
+    queries = pd.read_parquet(FIGURES / "open_world_mini_queries.parquet")
+    parts = dict(list(queries.groupby("way", sort=False)))
+    asked = {
+        way: part.drop_duplicates("query_id").set_index("query_id")["asked"] for way, part in parts.items()
+    }
+    tables = {way: by_what_is_asked(part, asked[way]) for way, part in parts.items()}
+    again = pd.concat(tables, names=["held out"]).reset_index().round(2)
+    pd.testing.assert_frame_equal(again, pd.read_csv(FIGURES / "open_world_mini.csv"), check_dtype=False)
+    shown = (
+        (ROOT / "docs" / "results.md").read_text("utf-8").partition("<!-- open world of mini: begin -->")[2]
+    )
+    lines = [line.strip("| ").split(" | ") for line in shown.strip().splitlines() if line.startswith("|")]
+    (_, *columns), rows = lines[0], lines[2:]
+    table = across(tables)
+    for name, *values in rows:
+        for column, value in zip(columns, values):
+            way = next(way for way in tables if (way, column) in table)
+            assert value == f"{table.loc[name.strip('`'), (way, column)]:.1f}"
+    assert len(rows) == 6 and len(columns) == 6
 
 
 @pytest.mark.slow
