@@ -11,6 +11,7 @@ from ..sources.release.released import GALLERY
 from ..texts.reading.reader import apply_text
 from ..training.composer import Composer
 from ..training.fusion import Fusion, unit, unit_average
+from ..training.loop import seeded
 from ..training.settings import SINGLE_STAGE, STAGE2
 from ..training.single_stage import SingleStage, fit_single_stage
 from ..training.stage2 import fit_fusion
@@ -100,7 +101,9 @@ def fit_composed_attributes(setting: Setting) -> Fitted:
     if setting.checkpoint is None:
         inputs, validate = read_inputs(features, features.clips, features.clips, setting)
         settings = setting.stage2 or STAGE2[setting.profile.name]
-        model = Composer([len(values) for values in features.values.values()], inputs.texts.shape[1])
+        sizes = [len(values) for values in features.values.values()]
+        with seeded(setting.seed, features.device):
+            model = Composer(sizes, inputs.texts.shape[1])
         model.set_texts(inputs.texts)
         model, curve = fit_fusion(
             inputs.training_data(), settings, setting.seed, validate, model.to(features.device)
