@@ -50,7 +50,7 @@ KEPT_IN = {
     "papermill": "reproduce",
     "faiss": "embedding",
 }
-MOST_LINES, MOST_FUNCTION_LINES, MOST_PACKAGE_LINES = 300, 60, 23_910  # the last may only be lowered
+MOST_LINES, MOST_FUNCTION_LINES, MOST_PACKAGE_LINES = 300, 60, 23_905  # the last may only be lowered
 LONG_FUNCTIONS: dict[str, str] = {}  # function -> why it is over MOST_FUNCTION_LINES; at most five
 
 

@@ -1,4 +1,4 @@
-"""An open world: what the test asks for was never trained. Four ways to leave something out, by rule.
+"""An open world: what the test asks for was never trained. Three ways to leave something out, by rule.
 
 A held-out benchmark has the same queries and galleries; only what teaches is less. `asked` tells which
 queries ask for something new.
@@ -74,7 +74,7 @@ def _draw_labels(benchmark: Benchmark, seed: int) -> list[str]:
 
 
 def _largest_count(benchmark: Benchmark) -> list[str]:
-    counts = _values(benchmark)["rotation"].astype(float)
+    counts = _values(benchmark).get("rotation", pd.Series(dtype=float)).astype(float)
     shared = counts[counts.duplicated(keep=False)]
     return sorted(counts.index[counts == shared.max()])
 

@@ -64,10 +64,8 @@ def render(options: argparse.Namespace) -> int | None:
     from ..rendering.build import benchmark_dir, build, check
     from ..rendering.twin import build_twin, twin_dir
 
-    chosen, is_twin = (
-        replace(get_profile(options.profile), render_seed=options.seed),
-        options.source == "twin",
-    )
+    chosen = replace(get_profile(options.profile), render_seed=options.seed)
+    is_twin = options.source == "twin"
     if not options.check:
         given = annotations_dir(options.annotations), options.out, options.share, options.workers
         print(build_twin(chosen, *given) if is_twin else build(chosen, options.out, options.workers))

@@ -25,11 +25,10 @@ def get_method(name: str) -> Method:
     'zero-shot'
     """
     if name not in METHODS:
-        near = [known for known in METHODS if name in known][:4] or difflib.get_close_matches(
-            name[:60], METHODS
-        )
+        shown = name[:60]
+        near = [known for known in METHODS if name in known][:4] or difflib.get_close_matches(shown, METHODS)
         meant = f"; did you mean {' or '.join(near)}?" if near else "."
-        raise ValueError(f"method {name[:60]!r} is not known; `--method list` prints all rows{meant}")
+        raise ValueError(f"method {shown!r} is not known; `--method list` prints all rows{meant}")
     return METHODS[name]
 
 

@@ -186,6 +186,8 @@ class AttributeFeatures(LearnedFeatures):
         super().__init__(setting, recipe)
         self.reader = self.learned.model.reader.eval()
         self.values = dict(sorted(self.reader.factors.items()))  # in the order of a file
+        if not self.values:
+            raise NotRun("these labels have no attributes that differ, such as the number of twists.")
 
     def clips(self, clip_ids: Sequence[str]) -> torch.Tensor:
         """Return log posteriors of the attributes, side by side (N, C)."""

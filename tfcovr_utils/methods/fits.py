@@ -65,12 +65,14 @@ def fit_mlp(
     make_at_test: other features that queries and gallery are then read by, as a control.
     """
     features = make(setting)
-    if setting.checkpoint is None:
-        fusion, facts = _train(features, getattr(features, video), setting, use_video)
-        if setting.folder is not None:
-            fusion.save_pretrained(setting.folder)
-    else:
-        fusion, facts = Fusion.load(setting.checkpoint), {"checkpoint": str(setting.checkpoint)}
+
+    def train() -> tuple[Fusion, dict]:
+        inputs, validate = read_inputs(features, getattr(features, video), features.clips, setting)
+        settings = replace(setting.stage2 or STAGE2[setting.profile.name], use_video=use_video)
+        fusion, curve = fit_fusion(inputs.training_data(), settings, setting.seed, validate)
+        return fusion, facts_of("stage2", settings, inputs, curve)
+
+    fusion, facts = _train_or_load(setting, train, Fusion)
     if make_at_test is not None:
         features = make_at_test(setting)
     return _answer(fusion, features, getattr(features, video), features.clips, facts)
@@ -79,7 +81,8 @@ def fit_mlp(
 def fit_jointly(setting: Setting, *, pooling: str = "mean") -> Fitted:
     """Train reader and fusion together on the frozen CLIP's or given AIM's frames; or load a checkpoint."""
     features = AimFeatures(setting)
-    if setting.checkpoint is None:
+
+    def train() -> tuple[SingleStage, dict]:
         inputs, validate = read_inputs(features, features.frames, features.frames, setting)
         settings = replace(setting.single_stage or SINGLE_STAGE[setting.profile.name], pooling=pooling)
         labels = setting.benchmark.labels["label_id"].tolist()
@@ -87,32 +90,27 @@ def fit_jointly(setting: Setting, *, pooling: str = "mean") -> Fitted:
         label_idx = torch.from_numpy(label_idx).to(features.device)
         given = (inputs.target, inputs.texts, inputs.training_data().triplets, label_idx, labels)
         model, curve = fit_single_stage(*given, settings, setting.seed, validate)
-        model, facts = model.cpu(), facts_of("single_stage", settings, inputs, curve)
-        if setting.folder is not None:
-            model.save_pretrained(setting.folder)
-    else:
-        model, facts = SingleStage.load(setting.checkpoint), {"checkpoint": str(setting.checkpoint)}
+        return model, facts_of("single_stage", settings, inputs, curve)
+
+    model, facts = _train_or_load(setting, train, SingleStage)
     return _answer(model, features, features.frames, features.frames, facts)
 
 
 def fit_composed_attributes(setting: Setting) -> Fitted:
     """Train a composer on what stage 1's heads say of the clips' attributes; or load a checkpoint."""
     features = AttributeFeatures(setting)
-    if setting.checkpoint is None:
+
+    def train() -> tuple[Composer, dict]:
         inputs, validate = read_inputs(features, features.clips, features.clips, setting)
         settings = setting.stage2 or STAGE2[setting.profile.name]
         sizes = [len(values) for values in features.values.values()]
         with seeded(setting.seed, features.device):
-            model = Composer(sizes, inputs.texts.shape[1])
+            model = Composer(sizes, inputs.texts.shape[1]).to(features.device)
         model.set_texts(inputs.texts)
-        model, curve = fit_fusion(
-            inputs.training_data(), settings, setting.seed, validate, model.to(features.device)
-        )
-        model, facts = model.cpu(), facts_of("stage2", settings, inputs, curve)
-        if setting.folder is not None:
-            model.save_pretrained(setting.folder)
-    else:
-        model, facts = Composer.load(setting.checkpoint), {"checkpoint": str(setting.checkpoint)}
+        model, curve = fit_fusion(inputs.training_data(), settings, setting.seed, validate, model)
+        return model, facts_of("stage2", settings, inputs, curve)
+
+    model, facts = _train_or_load(setting, train, Composer)
     return _answer(model, features, features.clips, features.clips, facts)
 
 
@@ -161,13 +159,14 @@ def _answer(
     return Fitted(embed_queries, embed_gallery, features.facts | facts)
 
 
-def _train(
-    features: Features, read_video: Callable, setting: Setting, use_video: bool
-) -> tuple[Fusion, dict]:
-    inputs, validate = read_inputs(features, read_video, features.clips, setting)
-    settings = replace(setting.stage2 or STAGE2[setting.profile.name], use_video=use_video)
-    fusion, curve = fit_fusion(inputs.training_data(), settings, setting.seed, validate)
-    return fusion.cpu(), facts_of("stage2", settings, inputs, curve)
+def _train_or_load(setting: Setting, train: Callable, kind: type) -> tuple:
+    """Train a model of a kind and keep it in the setting's folder, or load its checkpoint; with the facts."""
+    if setting.checkpoint is not None:
+        return kind.load(setting.checkpoint), {"checkpoint": str(setting.checkpoint)}
+    model, facts = train()
+    if setting.folder is not None:
+        model.cpu().save_pretrained(setting.folder)
+    return model.cpu(), facts
 
 
 def read_inputs(
